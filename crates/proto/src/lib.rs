@@ -1,0 +1,4 @@
+//! SSH as a state machine: no sockets, no clock, no files, no runtime.
+#![forbid(unsafe_code)]
+
+pub mod wire;
