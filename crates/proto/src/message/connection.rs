@@ -1,0 +1,523 @@
+//! Messages of the connection protocol (RFC 4254, OpenSSH PROTOCOL §2.4): global requests and channels.
+
+use super::number;
+use crate::wire::{Reader, WireError, Writer};
+
+/// What a peer asks a channel for: its type with the fields of that type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChannelType {
+    /// `direct-tcpip` (RFC 4254 §7.2): connect to a host and port.
+    DirectTcpip(TcpAddresses),
+    /// `forwarded-tcpip` (RFC 4254 §7.2): a connection came to a forwarded port.
+    ForwardedTcpip(TcpAddresses),
+    /// `direct-streamlocal@openssh.com`: connect to a unix socket.
+    DirectStreamLocal {
+        /// The path of the socket.
+        socket_path: String,
+    },
+    /// `forwarded-streamlocal@openssh.com`: a connection came to a forwarded unix socket.
+    ForwardedStreamLocal {
+        /// The path of the socket.
+        socket_path: String,
+    },
+    /// Any other type, by name.
+    Other(String),
+}
+
+/// The two address pairs of the TCP channel types.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpAddresses {
+    /// `host to connect` of direct-tcpip, `address that was connected` of forwarded-tcpip.
+    pub host: String,
+    /// The port that goes with `host`.
+    pub port: u16,
+    /// Where the connection came from: an address as text.
+    pub originator_address: String,
+    /// The port that goes with `originator_address`.
+    pub originator_port: u16,
+}
+
+impl ChannelType {
+    /// The name of the type on the wire.
+    pub fn name(&self) -> &str {
+        match self {
+            ChannelType::DirectTcpip(_) => "direct-tcpip",
+            ChannelType::ForwardedTcpip(_) => "forwarded-tcpip",
+            ChannelType::DirectStreamLocal { .. } => "direct-streamlocal@openssh.com",
+            ChannelType::ForwardedStreamLocal { .. } => "forwarded-streamlocal@openssh.com",
+            ChannelType::Other(name) => name,
+        }
+    }
+
+    fn parse(name: &str, r: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok(match name {
+            "direct-tcpip" => ChannelType::DirectTcpip(TcpAddresses::parse(r)?),
+            "forwarded-tcpip" => ChannelType::ForwardedTcpip(TcpAddresses::parse(r)?),
+            "direct-streamlocal@openssh.com" => ChannelType::DirectStreamLocal {
+                socket_path: r.text("socket path")?.to_owned(),
+            },
+            "forwarded-streamlocal@openssh.com" => ChannelType::ForwardedStreamLocal {
+                socket_path: r.text("socket path")?.to_owned(),
+            },
+            other => ChannelType::Other(other.to_owned()),
+        })
+    }
+
+    fn encode(&self, w: &mut Writer) {
+        match self {
+            ChannelType::DirectTcpip(a) | ChannelType::ForwardedTcpip(a) => a.encode(w),
+            ChannelType::DirectStreamLocal { socket_path } => {
+                w.string(socket_path).string("").u32(0);
+            }
+            ChannelType::ForwardedStreamLocal { socket_path } => {
+                w.string(socket_path).string("");
+            }
+            ChannelType::Other(_) => {}
+        }
+    }
+}
+
+impl TcpAddresses {
+    fn parse(r: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok(Self {
+            host: r.text("host")?.to_owned(),
+            port: port(r, "port")?,
+            originator_address: r.text("originator address")?.to_owned(),
+            // Some peers put garbage here; it is only ever shown.
+            originator_port: u16::try_from(r.u32("originator port")?).unwrap_or(0),
+        })
+    }
+
+    fn encode(&self, w: &mut Writer) {
+        w.string(&self.host)
+            .u32(self.port.into())
+            .string(&self.originator_address)
+            .u32(self.originator_port.into());
+    }
+}
+
+/// A port travels as a `uint32`; more than 65,535 is no port.
+fn port(r: &mut Reader<'_>, field: &'static str) -> Result<u16, WireError> {
+    u16::try_from(r.u32(field)?).map_err(|_| WireError::BadValue(field))
+}
+
+/// SSH_MSG_CHANNEL_OPEN (RFC 4254 §5.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// The type and its fields.
+    pub channel_type: ChannelType,
+    /// The sender's number of the channel.
+    pub sender_channel: u32,
+    /// Bytes that may be sent to the sender before it grants more.
+    pub initial_window_size: u32,
+    /// The most data bytes of one packet to the sender.
+    pub maximum_packet_size: u32,
+}
+
+impl Open {
+    /// Reads the message. `Err` with the sender's channel number where only the type's own fields are bad,
+    /// so that the open can be refused instead of the connection ended.
+    pub fn parse(payload: &[u8]) -> Result<Result<Self, (u32, WireError)>, WireError> {
+        let mut r = Reader::new(payload);
+        r.u8("message number")?;
+        let name = r.text("channel type")?;
+        let sender_channel = r.u32("sender channel")?;
+        let initial_window_size = r.u32("initial window size")?;
+        let maximum_packet_size = r.u32("maximum packet size")?;
+        Ok(ChannelType::parse(name, &mut r)
+            .map(|channel_type| Self {
+                channel_type,
+                sender_channel,
+                initial_window_size,
+                maximum_packet_size,
+            })
+            .map_err(|e| (sender_channel, e)))
+    }
+
+    /// The message as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::message(number::CHANNEL_OPEN);
+        w.string(self.channel_type.name())
+            .u32(self.sender_channel)
+            .u32(self.initial_window_size)
+            .u32(self.maximum_packet_size);
+        self.channel_type.encode(&mut w);
+        w.into_vec()
+    }
+}
+
+/// SSH_MSG_CHANNEL_OPEN_CONFIRMATION (RFC 4254 §5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenConfirmation {
+    /// The receiver's number of the channel.
+    pub recipient_channel: u32,
+    /// The sender's number of the channel.
+    pub sender_channel: u32,
+    /// Bytes that may be sent to the sender before it grants more.
+    pub initial_window_size: u32,
+    /// The most data bytes of one packet to the sender.
+    pub maximum_packet_size: u32,
+}
+
+impl OpenConfirmation {
+    /// Reads the message.
+    pub fn parse(payload: &[u8]) -> Result<Self, WireError> {
+        let mut r = Reader::new(payload);
+        r.u8("message number")?;
+        Ok(Self {
+            recipient_channel: r.u32("recipient channel")?,
+            sender_channel: r.u32("sender channel")?,
+            initial_window_size: r.u32("initial window size")?,
+            maximum_packet_size: r.u32("maximum packet size")?,
+        })
+    }
+
+    /// The message as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::message(number::CHANNEL_OPEN_CONFIRMATION);
+        w.u32(self.recipient_channel)
+            .u32(self.sender_channel)
+            .u32(self.initial_window_size)
+            .u32(self.maximum_packet_size);
+        w.into_vec()
+    }
+}
+
+/// Why a channel was not opened (RFC 4254 §5.1). Other numbers keep their value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenFailureReason(pub u32);
+
+#[allow(missing_docs)]
+impl OpenFailureReason {
+    pub const ADMINISTRATIVELY_PROHIBITED: Self = Self(1);
+    pub const CONNECT_FAILED: Self = Self(2);
+    pub const UNKNOWN_CHANNEL_TYPE: Self = Self(3);
+    pub const RESOURCE_SHORTAGE: Self = Self(4);
+}
+
+impl std::fmt::Display for OpenFailureReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            1 => write!(f, "administratively prohibited"),
+            2 => write!(f, "connect failed"),
+            3 => write!(f, "unknown channel type"),
+            4 => write!(f, "resource shortage"),
+            n => write!(f, "reason {n}"),
+        }
+    }
+}
+
+/// Why a channel was not opened, as SSH_MSG_CHANNEL_OPEN_FAILURE says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenFailure {
+    /// The reason code.
+    pub reason: OpenFailureReason,
+    /// A sentence for a person.
+    pub description: String,
+}
+
+impl OpenFailure {
+    /// Reads the message: our number of the channel, and the failure.
+    pub fn parse(payload: &[u8]) -> Result<(u32, Self), WireError> {
+        let mut r = Reader::new(payload);
+        r.u8("message number")?;
+        let recipient_channel = r.u32("recipient channel")?;
+        let reason = OpenFailureReason(r.u32("reason code")?);
+        let description = String::from_utf8_lossy(r.string("description")?).into_owned();
+        Ok((
+            recipient_channel,
+            Self {
+                reason,
+                description,
+            },
+        ))
+    }
+
+    /// The message as bytes, for the peer's channel number.
+    pub fn encode(&self, recipient_channel: u32) -> Vec<u8> {
+        let mut w = Writer::message(number::CHANNEL_OPEN_FAILURE);
+        w.u32(recipient_channel)
+            .u32(self.reason.0)
+            .string(&self.description)
+            .string("");
+        w.into_vec()
+    }
+}
+
+/// SSH_MSG_CHANNEL_WINDOW_ADJUST (RFC 4254 §5.2): our channel number and the bytes added.
+pub fn parse_window_adjust(payload: &[u8]) -> Result<(u32, u32), WireError> {
+    let mut r = Reader::new(payload);
+    r.u8("message number")?;
+    let adjust = (r.u32("recipient channel")?, r.u32("bytes to add")?);
+    r.finish()?;
+    Ok(adjust)
+}
+
+/// SSH_MSG_CHANNEL_WINDOW_ADJUST as bytes.
+pub fn encode_window_adjust(recipient_channel: u32, bytes_to_add: u32) -> Vec<u8> {
+    let mut w = Writer::message(number::CHANNEL_WINDOW_ADJUST);
+    w.u32(recipient_channel).u32(bytes_to_add);
+    w.into_vec()
+}
+
+/// Bytes of SSH_MSG_CHANNEL_DATA (RFC 4254 §5.2) in front of the data: number, channel, length.
+pub const DATA_HEADER_LEN: usize = 9;
+
+/// SSH_MSG_CHANNEL_DATA: our channel number and the data.
+pub fn parse_data(payload: &[u8]) -> Result<(u32, &[u8]), WireError> {
+    let mut r = Reader::new(payload);
+    r.u8("message number")?;
+    let channel = r.u32("recipient channel")?;
+    let data = r.string("data")?;
+    r.finish()?;
+    Ok((channel, data))
+}
+
+/// Writes the header of SSH_MSG_CHANNEL_DATA in front of `len` data bytes that are already in place.
+pub fn write_data_header(header: &mut [u8; DATA_HEADER_LEN], recipient_channel: u32, len: u32) {
+    header[0] = number::CHANNEL_DATA;
+    header[1..5].copy_from_slice(&recipient_channel.to_be_bytes());
+    header[5..9].copy_from_slice(&len.to_be_bytes());
+}
+
+/// SSH_MSG_CHANNEL_EXTENDED_DATA: our channel number and the length of the data, which tunnels have no use for.
+pub fn parse_extended_data(payload: &[u8]) -> Result<(u32, usize), WireError> {
+    let mut r = Reader::new(payload);
+    r.u8("message number")?;
+    let channel = r.u32("recipient channel")?;
+    r.u32("data type code")?;
+    Ok((channel, r.string("data")?.len()))
+}
+
+/// A message that holds only a channel number: EOF, CLOSE, SUCCESS, FAILURE.
+pub fn parse_channel_only(payload: &[u8]) -> Result<u32, WireError> {
+    let mut r = Reader::new(payload);
+    r.u8("message number")?;
+    let channel = r.u32("recipient channel")?;
+    r.finish()?;
+    Ok(channel)
+}
+
+/// EOF, CLOSE, SUCCESS or FAILURE as bytes.
+pub fn encode_channel_only(number: u8, recipient_channel: u32) -> Vec<u8> {
+    let mut w = Writer::message(number);
+    w.u32(recipient_channel);
+    w.into_vec()
+}
+
+/// SSH_MSG_CHANNEL_REQUEST (RFC 4254 §5.4), without the fields of its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelRequest<'a> {
+    /// The receiver's number of the channel.
+    pub recipient_channel: u32,
+    /// The type.
+    pub request_type: &'a str,
+    /// Whether SUCCESS or FAILURE must come back.
+    pub want_reply: bool,
+}
+
+impl<'a> ChannelRequest<'a> {
+    /// Reads the message.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, WireError> {
+        let mut r = Reader::new(payload);
+        r.u8("message number")?;
+        Ok(Self {
+            recipient_channel: r.u32("recipient channel")?,
+            request_type: r.text("request type")?,
+            want_reply: r.boolean("want reply")?,
+        })
+    }
+}
+
+/// What SSH_MSG_GLOBAL_REQUEST (RFC 4254 §4) asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GlobalRequest {
+    /// `tcpip-forward` (RFC 4254 §7.1): listen for us.
+    TcpipForward {
+        /// The address to bind, as the user asked.
+        address_to_bind: String,
+        /// The port, 0 for any.
+        port: u16,
+    },
+    /// `cancel-tcpip-forward` (RFC 4254 §7.1).
+    CancelTcpipForward {
+        /// As in the request that began it.
+        address_to_bind: String,
+        /// The port that is bound.
+        port: u16,
+    },
+    /// `streamlocal-forward@openssh.com`.
+    StreamLocalForward {
+        /// The path of the socket to listen on.
+        socket_path: String,
+    },
+    /// `cancel-streamlocal-forward@openssh.com`.
+    CancelStreamLocalForward {
+        /// The path of the socket.
+        socket_path: String,
+    },
+    /// `keepalive@openssh.com`: any answer will do.
+    KeepAlive,
+    /// Any other request, by name.
+    Other(String),
+}
+
+impl GlobalRequest {
+    /// Reads the message: the request and whether an answer is wanted.
+    pub fn parse(payload: &[u8]) -> Result<(Self, bool), WireError> {
+        let mut r = Reader::new(payload);
+        r.u8("message number")?;
+        let name = r.text("request name")?;
+        let want_reply = r.boolean("want reply")?;
+        let request = match name {
+            "tcpip-forward" => GlobalRequest::TcpipForward {
+                address_to_bind: r.text("address to bind")?.to_owned(),
+                port: port(&mut r, "port to bind")?,
+            },
+            "cancel-tcpip-forward" => GlobalRequest::CancelTcpipForward {
+                address_to_bind: r.text("address to bind")?.to_owned(),
+                port: port(&mut r, "port to bind")?,
+            },
+            "streamlocal-forward@openssh.com" => GlobalRequest::StreamLocalForward {
+                socket_path: r.text("socket path")?.to_owned(),
+            },
+            "cancel-streamlocal-forward@openssh.com" => GlobalRequest::CancelStreamLocalForward {
+                socket_path: r.text("socket path")?.to_owned(),
+            },
+            "keepalive@openssh.com" => GlobalRequest::KeepAlive,
+            other => GlobalRequest::Other(other.to_owned()),
+        };
+        Ok((request, want_reply))
+    }
+
+    /// The message as bytes; an answer is always wanted.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::message(number::GLOBAL_REQUEST);
+        w.string(self.name()).boolean(true);
+        match self {
+            GlobalRequest::TcpipForward {
+                address_to_bind,
+                port,
+            }
+            | GlobalRequest::CancelTcpipForward {
+                address_to_bind,
+                port,
+            } => {
+                w.string(address_to_bind).u32((*port).into());
+            }
+            GlobalRequest::StreamLocalForward { socket_path }
+            | GlobalRequest::CancelStreamLocalForward { socket_path } => {
+                w.string(socket_path);
+            }
+            GlobalRequest::KeepAlive | GlobalRequest::Other(_) => {}
+        }
+        w.into_vec()
+    }
+
+    /// The name on the wire.
+    pub fn name(&self) -> &str {
+        match self {
+            GlobalRequest::TcpipForward { .. } => "tcpip-forward",
+            GlobalRequest::CancelTcpipForward { .. } => "cancel-tcpip-forward",
+            GlobalRequest::StreamLocalForward { .. } => "streamlocal-forward@openssh.com",
+            GlobalRequest::CancelStreamLocalForward { .. } => {
+                "cancel-streamlocal-forward@openssh.com"
+            }
+            GlobalRequest::KeepAlive => "keepalive@openssh.com",
+            GlobalRequest::Other(name) => name,
+        }
+    }
+}
+
+/// SSH_MSG_REQUEST_SUCCESS; `port` only where the request asked for port 0 (RFC 4254 §7.1).
+pub fn encode_request_success(port: Option<u16>) -> Vec<u8> {
+    let mut w = Writer::message(number::REQUEST_SUCCESS);
+    if let Some(port) = port {
+        w.u32(port.into());
+    }
+    w.into_vec()
+}
+
+/// The port in SSH_MSG_REQUEST_SUCCESS, where there is one.
+pub fn parse_request_success(payload: &[u8]) -> Result<Option<u16>, WireError> {
+    let mut r = Reader::new(payload);
+    r.u8("message number")?;
+    if r.rest().is_empty() {
+        return Ok(None);
+    }
+    port(&mut r, "allocated port").map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses() -> TcpAddresses {
+        TcpAddresses {
+            host: "db".into(),
+            port: 5432,
+            originator_address: "127.0.0.1".into(),
+            originator_port: 51000,
+        }
+    }
+
+    #[test]
+    fn open_round_trips_for_each_type() {
+        for channel_type in [
+            ChannelType::DirectTcpip(addresses()),
+            ChannelType::ForwardedTcpip(addresses()),
+            ChannelType::DirectStreamLocal {
+                socket_path: "/run/x".into(),
+            },
+            ChannelType::ForwardedStreamLocal {
+                socket_path: "/run/x".into(),
+            },
+            ChannelType::Other("session".into()),
+        ] {
+            let open = Open {
+                channel_type,
+                sender_channel: 1,
+                initial_window_size: 2,
+                maximum_packet_size: 3,
+            };
+            assert_eq!(Open::parse(&open.encode()), Ok(Ok(open)));
+        }
+    }
+
+    #[test]
+    fn open_to_an_impossible_port_can_be_refused_by_number() {
+        let mut w = Writer::message(number::CHANNEL_OPEN);
+        w.string("direct-tcpip").u32(9).u32(1).u32(1);
+        w.string("h").u32(70_000).string("o").u32(1);
+        assert_eq!(
+            Open::parse(w.as_slice()),
+            Ok(Err((9, WireError::BadValue("port"))))
+        );
+    }
+
+    #[test]
+    fn global_requests_round_trip() {
+        for request in [
+            GlobalRequest::TcpipForward {
+                address_to_bind: "localhost".into(),
+                port: 0,
+            },
+            GlobalRequest::CancelStreamLocalForward {
+                socket_path: "/run/x".into(),
+            },
+            GlobalRequest::KeepAlive,
+        ] {
+            assert_eq!(
+                GlobalRequest::parse(&request.encode()),
+                Ok((request.clone(), true))
+            );
+        }
+    }
+
+    #[test]
+    fn data_whose_length_lies_is_refused() {
+        let mut header = [0; DATA_HEADER_LEN];
+        write_data_header(&mut header, 1, 100);
+        assert_eq!(parse_data(&header), Err(WireError::Truncated("data")));
+    }
+}
