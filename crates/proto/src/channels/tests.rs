@@ -1,0 +1,215 @@
+//! The table against scripted peers: every test is a short conversation.
+
+use super::*;
+use crate::message::connection::TcpAddresses;
+
+fn table() -> (Channels, Instant) {
+    (
+        Channels::new(WindowLimits::OPENSSH, PLAIN_PACKET_SIZE),
+        Instant::now(),
+    )
+}
+
+fn tcp() -> ChannelType {
+    ChannelType::DirectTcpip(TcpAddresses {
+        host: "db".into(),
+        port: 5432,
+        originator_address: "127.0.0.1".into(),
+        originator_port: 1,
+    })
+}
+
+fn peer_open(window: u32) -> Vec<u8> {
+    Open {
+        channel_type: tcp(),
+        sender_channel: 77,
+        initial_window_size: window,
+        maximum_packet_size: 1000,
+    }
+    .encode()
+}
+
+fn data(id: ChannelId, len: usize) -> Vec<u8> {
+    let mut header = [0; message::DATA_HEADER_LEN];
+    message::write_data_header(&mut header, id.0, u32::try_from(len).unwrap());
+    [&header[..], &vec![b'x'; len]].concat()
+}
+
+/// An open channel that the peer asked for, with nothing waiting.
+fn accepted(c: &mut Channels, now: Instant) -> ChannelId {
+    c.recv_open(&peer_open(5000), now).unwrap();
+    let Some(ChannelEvent::Asked { id, .. }) = c.poll_event() else {
+        panic!("no Asked event");
+    };
+    c.accept(id);
+    while c.poll_message().is_some() {}
+    id
+}
+
+fn close(id: ChannelId) -> Vec<u8> {
+    message::encode_channel_only(number::CHANNEL_CLOSE, id.0)
+}
+
+#[test]
+fn credit_is_sent_only_after_the_reader_took_the_bytes() {
+    let (mut c, now) = table();
+    let id = accepted(&mut c, now);
+    for _ in 0..64 {
+        c.recv_data(&data(id, 32 << 10)).unwrap().unwrap();
+    }
+    assert_eq!(c.poll_message(), None);
+    assert_eq!(
+        c.recv_data(&data(id, 1)),
+        Err(Misbehaviour::WindowExceeded),
+        "the window is used up"
+    );
+    c.taken(id, 2 << 20, now);
+    assert_eq!(
+        c.poll_message(),
+        Some(message::encode_window_adjust(77, 2 << 20))
+    );
+}
+
+#[test]
+fn stalled_channel_leaves_its_neighbours_window_alone() {
+    let (mut c, now) = table();
+    let stalled = accepted(&mut c, now);
+    let busy = accepted(&mut c, now);
+    for _ in 0..64 {
+        c.recv_data(&data(stalled, 32 << 10)).unwrap();
+    }
+    for _ in 0..1000 {
+        c.recv_data(&data(busy, 32 << 10)).unwrap().unwrap();
+        c.taken(busy, 32 << 10, now);
+        while c.poll_message().is_some() {}
+    }
+}
+
+#[test]
+fn sender_that_lacks_window_hears_when_there_is_more() {
+    let (mut c, now) = table();
+    let id = accepted(&mut c, now);
+    let reserved = c.reserve(id, 6000).unwrap();
+    assert_eq!((reserved.bytes, reserved.max_packet), (5000, 1000));
+    assert_eq!(c.poll_event(), None);
+    c.recv_window_adjust(&message::encode_window_adjust(id.0, 10))
+        .unwrap();
+    assert_eq!(c.poll_event(), Some(ChannelEvent::Writable(id)));
+    c.recv_window_adjust(&message::encode_window_adjust(id.0, 10))
+        .unwrap();
+    assert_eq!(c.poll_event(), None, "told once");
+    assert_eq!(c.reserve(id, 100).unwrap().bytes, 20);
+}
+
+#[test]
+fn close_is_answered_and_the_number_is_reused_only_after_release() {
+    let (mut c, now) = table();
+    let id = accepted(&mut c, now);
+    c.recv_close(&close(id)).unwrap();
+    assert_eq!(
+        c.poll_message(),
+        Some(message::encode_channel_only(number::CHANNEL_CLOSE, 77))
+    );
+    assert_eq!(
+        c.poll_event(),
+        Some(ChannelEvent::Closed {
+            id,
+            close: PeerClose::Reset
+        })
+    );
+    assert_eq!(c.len(), 1);
+    assert_ne!(accepted(&mut c, now), id);
+    c.release(id);
+    assert_eq!(accepted(&mut c, now), id);
+}
+
+#[test]
+fn released_channel_closes_and_waits_for_the_peers_close() {
+    let (mut c, now) = table();
+    let id = accepted(&mut c, now);
+    c.release(id);
+    assert!(c.poll_message().is_some());
+    assert_eq!(c.recv_data(&data(id, 10)), Ok(None), "nobody wants it");
+    c.recv_close(&close(id)).unwrap();
+    assert!(c.is_empty());
+    assert_eq!(c.poll_event(), None);
+}
+
+#[test]
+fn channel_given_up_while_opening_is_closed_once_confirmed() {
+    let (mut c, now) = table();
+    let id = c.open(tcp(), now).unwrap();
+    c.poll_message().unwrap();
+    c.release(id);
+    let confirmation = OpenConfirmation {
+        recipient_channel: id.0,
+        sender_channel: 5,
+        initial_window_size: 1,
+        maximum_packet_size: 1,
+    };
+    c.recv_open_confirmation(&confirmation.encode()).unwrap();
+    assert_eq!(c.poll_event(), None);
+    assert_eq!(
+        c.poll_message(),
+        Some(message::encode_channel_only(number::CHANNEL_CLOSE, 5))
+    );
+}
+
+#[test]
+fn refusal_frees_the_number_and_says_why() {
+    let (mut c, now) = table();
+    let id = c.open(tcp(), now).unwrap();
+    let failure = OpenFailure {
+        reason: OpenFailureReason::CONNECT_FAILED,
+        description: "Connection refused".into(),
+    };
+    c.recv_open_failure(&failure.encode(id.0)).unwrap();
+    assert_eq!(c.poll_event(), Some(ChannelEvent::Refused { id, failure }));
+    assert!(c.is_empty());
+}
+
+#[test]
+fn nothing_follows_our_close() {
+    let (mut c, now) = table();
+    let id = accepted(&mut c, now);
+    c.recv_data(&data(id, 10)).unwrap();
+    c.release(id);
+    while c.poll_message().is_some() {}
+    c.send_eof(id);
+    c.taken(id, 10, now);
+    assert_eq!(c.poll_message(), None);
+    assert_eq!(c.reserve(id, 10), None);
+}
+
+#[test]
+fn messages_for_unknown_channels_are_misbehaviour() {
+    let (mut c, now) = table();
+    assert_eq!(
+        c.recv_data(&data(ChannelId(9), 1)),
+        Err(Misbehaviour::UnknownChannel(9))
+    );
+    c.recv_open(&peer_open(1), now).unwrap();
+    assert_eq!(
+        c.recv_eof(&message::encode_channel_only(number::CHANNEL_EOF, 0)),
+        Err(Misbehaviour::UnknownChannel(0)),
+        "asked for, not yet open"
+    );
+}
+
+#[test]
+fn data_after_eof_is_misbehaviour() {
+    let (mut c, now) = table();
+    let id = accepted(&mut c, now);
+    c.recv_eof(&message::encode_channel_only(number::CHANNEL_EOF, id.0))
+        .unwrap();
+    assert_eq!(c.recv_data(&data(id, 1)), Err(Misbehaviour::DataAfterEof));
+}
+
+#[test]
+fn peer_that_asks_faster_than_it_reads_is_cut_off() {
+    let (mut c, now) = table();
+    let mut bad = crate::wire::Writer::message(number::CHANNEL_OPEN);
+    bad.string("direct-tcpip").u32(9).u32(1).u32(1);
+    let outcome = (0..200_000).find_map(|_| c.recv_open(bad.as_slice(), now).err());
+    assert_eq!(outcome, Some(Misbehaviour::AsksFasterThanItReads));
+}
