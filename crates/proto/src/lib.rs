@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod kex;
+pub mod key;
 pub mod wire;
