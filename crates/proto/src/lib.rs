@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod cipher;
+pub mod compression;
 pub mod wire;
