@@ -3,4 +3,5 @@
 
 pub mod cipher;
 pub mod compression;
+pub mod packet;
 pub mod wire;
