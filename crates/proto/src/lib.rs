@@ -1,9 +1,40 @@
-//! SSH as a state machine.
+//! SSH as a state machine: no sockets, no clock, no files, no runtime.
+//!
+//! ```text
+//!              payloads                                     payloads
+//!   Opener ───────────────▶ Connection::handle_packet        ▲
+//!     ▲                       │  transport   (keys)          │ poll_transmit
+//!     │ poll_open_change      │  userauth    (who)           ├──────────────▶ Sealer ──▶ bytes
+//!     └───────────────────────┤  channels    (what)          │
+//!                             ▼                              │ Reserved: channel data is framed and
+//!                          poll_event                        │ sealed by the caller, in place
+//! ```
+//!
+//! The contract of [`connection::Connection`]: one call mutates it at a time; after every call that takes input,
+//! drain `poll_event`, `poll_open_change` (before the next packet is opened) and `poll_transmit`, then ask
+//! `next_timeout`. `now` is an argument, and so is all randomness but the key exchange's own secrets.
 #![forbid(unsafe_code)]
 
 pub mod channels;
+pub mod cipher;
+pub mod compression;
+pub mod connection;
 pub mod error;
+pub mod ident;
 pub mod kex;
 pub mod key;
 pub mod message;
+pub mod packet;
+mod round_trip;
+pub mod transport;
+pub mod userauth;
 pub mod wire;
+
+/// Which end of a connection we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The end that dialled.
+    Client,
+    /// The end that listened.
+    Server,
+}

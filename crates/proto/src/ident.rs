@@ -1,0 +1,125 @@
+//! The identification exchange (RFC 4253 §4.2): the first line of either side.
+
+use crate::Side;
+use crate::error::Misbehaviour;
+
+/// What the software calls itself; a version would help only those who look for old ones.
+const SOFTWARE: &str = concat!("adit_", env!("CARGO_PKG_VERSION"));
+
+/// The longest line, with its line end (RFC 4253 §4.2).
+const MAX_LINE: usize = 255;
+/// Lines that a server may send before its identification; OpenSSH takes as many.
+const MAX_LINES_BEFORE: usize = 1024;
+
+/// Our identification, without the line end.
+pub fn ours() -> String {
+    format!("SSH-2.0-{SOFTWARE}")
+}
+
+/// Whether the peer is adit too.
+pub fn is_adit(ident: &str) -> bool {
+    ident.starts_with("SSH-2.0-adit_")
+}
+
+/// Whether the peer calls itself OpenSSH.
+pub fn is_openssh(ident: &str) -> bool {
+    ident.starts_with("SSH-2.0-OpenSSH")
+}
+
+/// Looks for the peer's identification, line by line.
+#[derive(Debug)]
+pub struct IdentReader {
+    side: Side,
+    lines_before: usize,
+}
+
+/// What a look at the input gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// No whole line yet.
+    Incomplete,
+    /// A line before the identification; take so many bytes off and look again.
+    OtherLine(usize),
+    /// The identification, without its line end, and the bytes it took.
+    Ident(String, usize),
+}
+
+impl IdentReader {
+    /// A reader for one side: only a server may send other lines first.
+    pub fn new(side: Side) -> Self {
+        Self {
+            side,
+            lines_before: 0,
+        }
+    }
+
+    /// Looks at the front of the input.
+    pub fn read(&mut self, input: &[u8]) -> Result<Progress, Misbehaviour> {
+        let Some(end) = input.iter().take(MAX_LINE).position(|&b| b == b'\n') else {
+            if input.len() >= MAX_LINE {
+                return Err(Misbehaviour::Identification("line too long"));
+            }
+            return Ok(Progress::Incomplete);
+        };
+        let line = &input[..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if !line.starts_with(b"SSH-") {
+            return self.other_line(end + 1);
+        }
+        let text = std::str::from_utf8(line)
+            .ok()
+            .filter(|text| text.bytes().all(|b| (0x20..0x7f).contains(&b)))
+            .ok_or(Misbehaviour::Identification("not printable text"))?;
+        if !text.starts_with("SSH-2.0-") && !text.starts_with("SSH-1.99-") {
+            return Err(Misbehaviour::Identification(
+                "protocol major versions differ",
+            ));
+        }
+        Ok(Progress::Ident(text.to_owned(), end + 1))
+    }
+
+    fn other_line(&mut self, len: usize) -> Result<Progress, Misbehaviour> {
+        self.lines_before += 1;
+        if self.side == Side::Server {
+            return Err(Misbehaviour::Identification("it does not begin with SSH-"));
+        }
+        if self.lines_before > MAX_LINES_BEFORE {
+            return Err(Misbehaviour::Identification("too many lines before it"));
+        }
+        Ok(Progress::OtherLine(len))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_passes_over_lines_before_the_identification() {
+        let mut r = IdentReader::new(Side::Client);
+        assert_eq!(
+            r.read(b"welcome\r\nSSH-2.0-x\r\n"),
+            Ok(Progress::OtherLine(9))
+        );
+        assert_eq!(
+            r.read(b"SSH-2.0-x comment\r\nrest"),
+            Ok(Progress::Ident("SSH-2.0-x comment".into(), 19))
+        );
+    }
+
+    #[test]
+    fn server_takes_nothing_before_the_identification() {
+        let mut r = IdentReader::new(Side::Server);
+        assert!(r.read(b"GET / HTTP/1.1\r\n").is_err());
+    }
+
+    #[test]
+    fn old_protocols_and_endless_lines_are_refused() {
+        let mut r = IdentReader::new(Side::Client);
+        assert!(r.read(b"SSH-1.5-old\n").is_err());
+        assert_eq!(r.read(&[b'x'; 254]), Ok(Progress::Incomplete));
+        assert!(r.read(&[b'x'; 255]).is_err());
+        let mut r = IdentReader::new(Side::Client);
+        assert!((0..2000).any(|_| r.read(b"spam\n").is_err()));
+    }
+}

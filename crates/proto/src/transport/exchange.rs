@@ -1,0 +1,388 @@
+//! One key exchange, message by message (RFC 4253 §7, RFC 5656 §4).
+
+use std::time::Instant;
+
+use zeroize::Zeroizing;
+
+use super::algorithms::{self, Compression, DirectionChoice, FirstExchange, Negotiated};
+use super::{OpenChange, Transmit, Transport};
+use crate::Side;
+use crate::cipher::{DirectionKeys, MacName};
+use crate::error::{Error, Misbehaviour};
+use crate::kex::{ClientKex, ExchangeInput, KeyDerivation, SharedSecret};
+use crate::key::PublicKey;
+use crate::message::kex::{self as message, EcdhReply, KexInit};
+use crate::message::number;
+use crate::packet::SequenceReset;
+
+/// How far a key exchange is; each state holds what is valid in it.
+#[derive(Debug)]
+pub(super) enum Exchange {
+    /// None is going on.
+    Idle,
+    /// We sent KEXINIT.
+    InitSent { ours: KexInit, ours_raw: Vec<u8> },
+    /// Client: we sent our public value.
+    AwaitReply(Box<AwaitReply>),
+    /// Client: the server's proof is right; is it the right server?
+    AwaitDecision { keys: Box<Keys> },
+    /// Server: we wait for the client's public value.
+    AwaitInit {
+        negotiated: Negotiated,
+        inits: Inits,
+    },
+    /// We sent NEWKEYS.
+    AwaitNewKeys { inbound: Box<DirectionKeys> },
+}
+
+/// Both KEXINIT payloads, which the exchange hash covers.
+#[derive(Debug)]
+pub(super) struct Inits {
+    client: Vec<u8>,
+    server: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(super) struct AwaitReply {
+    negotiated: Negotiated,
+    inits: Inits,
+    kex: ClientKex,
+    client_init: Vec<u8>,
+}
+
+/// The keys of both directions, from our point of view.
+#[derive(Debug)]
+pub(super) struct Keys {
+    outbound: DirectionKeys,
+    inbound: DirectionKeys,
+    exchange_hash: Vec<u8>,
+}
+
+impl Exchange {
+    /// Between our KEXINIT and our NEWKEYS nothing else may be sent (RFC 4253 §7.1).
+    pub(super) fn holds_messages(&self) -> bool {
+        !matches!(self, Exchange::Idle | Exchange::AwaitNewKeys { .. })
+    }
+
+    /// Between the peer's KEXINIT and its NEWKEYS.
+    pub(super) fn peer_is_exchanging(&self) -> bool {
+        !matches!(self, Exchange::Idle | Exchange::InitSent { .. })
+    }
+}
+
+impl Transport {
+    pub(super) fn send_kexinit(&mut self, cookie: [u8; 16]) {
+        let mut ours = self
+            .config
+            .algorithms
+            .offer(self.side, cookie, self.is_first_exchange());
+        if self.side == Side::Server {
+            // A server offers only what it has a key for.
+            ours.server_host_key_algorithms
+                .retain(|name| self.config.host_key(name).is_some());
+        }
+        let ours_raw = ours.encode();
+        self.send_urgent(ours_raw.clone());
+        self.exchange = Exchange::InitSent { ours, ours_raw };
+    }
+
+    /// One message of the key exchange. `cookie` is for our KEXINIT where the peer begins.
+    pub(crate) fn recv_kex(
+        &mut self,
+        payload: &[u8],
+        cookie: [u8; 16],
+        now: Instant,
+    ) -> Result<(), Error> {
+        let number = payload[0];
+        if number == number::KEXINIT {
+            return self.recv_kexinit(payload, cookie);
+        }
+        if number != number::NEWKEYS && std::mem::take(&mut self.ignore_next_kex_packet) {
+            return Ok(());
+        }
+        match (
+            number,
+            std::mem::replace(&mut self.exchange, Exchange::Idle),
+        ) {
+            (number::KEX_ECDH_INIT, Exchange::AwaitInit { negotiated, inits }) => {
+                self.recv_ecdh_init(payload, negotiated, &inits)
+            }
+            (number::KEX_ECDH_REPLY, Exchange::AwaitReply(state)) => {
+                self.recv_ecdh_reply(payload, *state)
+            }
+            (number::NEWKEYS, Exchange::AwaitNewKeys { inbound }) => {
+                self.recv_newkeys(*inbound, now);
+                Ok(())
+            }
+            _ => Err(Misbehaviour::UnexpectedMessage(number).into()),
+        }
+    }
+
+    fn recv_kexinit(&mut self, payload: &[u8], cookie: [u8; 16]) -> Result<(), Error> {
+        if matches!(self.exchange, Exchange::Idle) {
+            self.send_kexinit(cookie);
+        }
+        let Exchange::InitSent { ours, ours_raw } =
+            std::mem::replace(&mut self.exchange, Exchange::Idle)
+        else {
+            return Err(Misbehaviour::UnexpectedMessage(number::KEXINIT).into());
+        };
+        let theirs = KexInit::parse(payload)?;
+        self.note_announcements(&theirs)?;
+        let negotiated = algorithms::negotiate(&ours, &theirs, self.side)?;
+        self.check_strict(&negotiated)?;
+        self.ignore_next_kex_packet = negotiated.guess_was_wrong;
+        let theirs_raw = payload.to_vec();
+        match self.side {
+            Side::Client => {
+                let (kex, client_init) = ClientKex::start(negotiated.kex).map_err(internal)?;
+                self.send_urgent(message::encode_ecdh_init(&client_init));
+                self.exchange = Exchange::AwaitReply(Box::new(AwaitReply {
+                    negotiated,
+                    inits: Inits {
+                        client: ours_raw,
+                        server: theirs_raw,
+                    },
+                    kex,
+                    client_init,
+                }));
+            }
+            Side::Server => {
+                self.exchange = Exchange::AwaitInit {
+                    negotiated,
+                    inits: Inits {
+                        client: theirs_raw,
+                        server: ours_raw,
+                    },
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// The pseudo-methods count only in the first KEXINIT.
+    fn note_announcements(&mut self, theirs: &KexInit) -> Result<(), Error> {
+        if self.is_first_exchange() == FirstExchange::No {
+            return Ok(());
+        }
+        let announces = |name: &str| theirs.kex_algorithms.iter().any(|n| n == name);
+        self.strict = announces(match self.side {
+            Side::Client => algorithms::STRICT_S,
+            Side::Server => algorithms::STRICT_C,
+        });
+        self.peer_takes_ext_info = announces(algorithms::EXT_INFO_C);
+        if self.strict && self.packets_received > 1 {
+            return Err(Misbehaviour::KeyExchange(
+                "strict key exchange: KEXINIT was not the first packet".into(),
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    fn check_strict(&self, negotiated: &Negotiated) -> Result<(), Error> {
+        let choices = [negotiated.client_to_server, negotiated.server_to_client];
+        if self.strict || !choices.into_iter().any(algorithms::needs_strict_kex) {
+            return Ok(());
+        }
+        Err(Error::PeerIncompatible(format!(
+            "the peer lacks strict key exchange, without which {} is open to CVE-2023-48795; choose aes256-gcm@openssh.com or aes256-ctr with Ciphers",
+            choices[0].cipher.as_str()
+        )))
+    }
+
+    /// Server: our public value, the proof, and NEWKEYS.
+    fn recv_ecdh_init(
+        &mut self,
+        payload: &[u8],
+        negotiated: Negotiated,
+        inits: &Inits,
+    ) -> Result<(), Error> {
+        let client_init = message::parse_ecdh_init(payload)?;
+        let (server_reply, secret) = negotiated.kex.respond(client_init).map_err(bad_kex)?;
+        let config = self.config.clone();
+        let host_key = config
+            .host_key(negotiated.host_key.as_str())
+            .ok_or_else(|| Error::Internal("no host key of the negotiated type".into()))?;
+        let blob = host_key.public_key().blob();
+        let hash = self.exchange_hash(
+            &negotiated,
+            inits,
+            blob,
+            [client_init, &server_reply],
+            &secret,
+        );
+        let signature = host_key
+            .sign(negotiated.host_key, &hash)
+            .map_err(internal)?;
+        self.send_urgent(
+            EcdhReply {
+                host_key: blob,
+                server_reply: &server_reply,
+                signature: &signature,
+            }
+            .encode(),
+        );
+        let keys = self.derive(&negotiated, &secret, hash);
+        self.send_newkeys(keys);
+        Ok(())
+    }
+
+    /// Client: checks the proof, and asks whether this is the right server.
+    fn recv_ecdh_reply(&mut self, payload: &[u8], state: AwaitReply) -> Result<(), Error> {
+        let reply = EcdhReply::parse(payload)?;
+        let secret = state.kex.finish(reply.server_reply).map_err(bad_kex)?;
+        let host_key = PublicKey::parse(reply.host_key).map_err(bad_kex)?;
+        let hash = self.exchange_hash(
+            &state.negotiated,
+            &state.inits,
+            reply.host_key,
+            [&state.client_init, reply.server_reply],
+            &secret,
+        );
+        host_key
+            .verify(state.negotiated.host_key, &hash, reply.signature)
+            .map_err(bad_kex)?;
+        let keys = Box::new(self.derive(&state.negotiated, &secret, hash));
+        match &self.host_key {
+            Some(known) if *known == host_key => self.send_newkeys(*keys),
+            Some(_) => {
+                return Err(Error::HostKeyRefused(
+                    "the server changed its host key during the connection".into(),
+                ));
+            }
+            None => {
+                self.asked_host_key = Some(host_key.clone());
+                self.host_key = Some(host_key);
+                self.exchange = Exchange::AwaitDecision { keys };
+            }
+        }
+        Ok(())
+    }
+
+    /// The user takes the host key: the exchange goes on.
+    pub fn accept_host_key(&mut self) {
+        match std::mem::replace(&mut self.exchange, Exchange::Idle) {
+            Exchange::AwaitDecision { keys } => self.send_newkeys(*keys),
+            other => self.exchange = other,
+        }
+    }
+
+    fn send_newkeys(&mut self, keys: Keys) {
+        self.send_urgent(vec![number::NEWKEYS]);
+        self.out.push_back(Transmit::Keys {
+            keys: keys.outbound,
+            reset: self.sequence_reset(),
+        });
+        let first = self.session_id.is_none();
+        self.session_id.get_or_insert(keys.exchange_hash);
+        if first && self.side == Side::Server && self.peer_takes_ext_info {
+            self.send_ext_info();
+        }
+        if self.authenticated
+            && self
+                .choices()
+                .is_some_and(|(o, _)| o.compression == Compression::Delayed)
+        {
+            self.out.push_back(Transmit::StartCompression);
+        }
+        self.exchange = Exchange::AwaitNewKeys {
+            inbound: Box::new(keys.inbound),
+        };
+        self.release_held();
+    }
+
+    fn recv_newkeys(&mut self, inbound: DirectionKeys, now: Instant) {
+        self.open_changes.push_back(OpenChange::Keys {
+            keys: inbound,
+            reset: self.sequence_reset(),
+        });
+        if self.authenticated
+            && self
+                .choices()
+                .is_some_and(|(_, i)| i.compression == Compression::Delayed)
+        {
+            self.open_changes.push_back(OpenChange::StartDecompression);
+        }
+        self.exchanges += 1;
+        self.keys_since = Some(now);
+    }
+
+    fn sequence_reset(&self) -> SequenceReset {
+        match self.strict {
+            true => SequenceReset::Restart,
+            false => SequenceReset::Continue,
+        }
+    }
+
+    fn exchange_hash(
+        &self,
+        negotiated: &Negotiated,
+        inits: &Inits,
+        host_key_blob: &[u8],
+        public_values: [&[u8]; 2],
+        secret: &SharedSecret,
+    ) -> Vec<u8> {
+        let (client_ident, server_ident) = match self.side {
+            Side::Client => (&self.our_ident, &self.peer_ident),
+            Side::Server => (&self.peer_ident, &self.our_ident),
+        };
+        ExchangeInput {
+            client_ident: client_ident.as_bytes(),
+            server_ident: server_ident.as_bytes(),
+            client_kexinit: &inits.client,
+            server_kexinit: &inits.server,
+            host_key_blob,
+            client_init: public_values[0],
+            server_reply: public_values[1],
+        }
+        .exchange_hash(negotiated.kex, secret)
+    }
+
+    fn derive(&mut self, negotiated: &Negotiated, secret: &SharedSecret, hash: Vec<u8>) -> Keys {
+        self.negotiated = Some(*negotiated);
+        let derivation = KeyDerivation {
+            hash: negotiated.kex.hash(),
+            secret,
+            exchange_hash: &hash,
+            session_id: self.session_id.as_deref().unwrap_or(&hash),
+        };
+        let client_to_server = direction_keys(&derivation, negotiated.client_to_server, *b"ACE");
+        let server_to_client = direction_keys(&derivation, negotiated.server_to_client, *b"BDF");
+        let (outbound, inbound) = match self.side {
+            Side::Client => (client_to_server, server_to_client),
+            Side::Server => (server_to_client, client_to_server),
+        };
+        Keys {
+            outbound,
+            inbound,
+            exchange_hash: hash,
+        }
+    }
+}
+
+fn direction_keys(
+    derivation: &KeyDerivation<'_>,
+    choice: DirectionChoice,
+    letters: [u8; 3],
+) -> DirectionKeys {
+    let mac_key = match choice.mac {
+        Some(mac) => derivation.derive(letters[2], MacName::key_len(mac)),
+        None => Zeroizing::default(),
+    };
+    DirectionKeys {
+        cipher: choice.cipher,
+        mac: choice.mac,
+        iv: derivation.derive(letters[0], choice.cipher.iv_len()),
+        key: derivation.derive(letters[1], choice.cipher.key_len()),
+        mac_key,
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> Error {
+    Error::Internal(error.to_string())
+}
+
+fn bad_kex(error: impl std::fmt::Display) -> Error {
+    Misbehaviour::KeyExchange(error.to_string()).into()
+}

@@ -1,0 +1,355 @@
+//! The transport layer as a state machine (RFC 4253): key exchange, the first and every later one, from either side.
+//!
+//! It works on payloads; the packets around them are sealed and opened by [`crate::packet`]. Everything above it
+//! does not know that keys change: between our KEXINIT and our NEWKEYS its messages wait in `held`.
+//!
+//! ```text
+//!            start / recv KEXINIT             recv reply, verified       accept_host_key
+//!   Idle ──▶ InitSent ──▶ AwaitReply  ──────▶ AwaitDecision ───────────▶ AwaitNewKeys ──▶ Idle
+//!                    └──▶ AwaitInit   ──────────────────────(server)──────▲   recv NEWKEYS
+//! ```
+
+pub mod algorithms;
+mod exchange;
+mod phase;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use crate::Side;
+use crate::cipher::DirectionKeys;
+use crate::error::{Error, Misbehaviour};
+use crate::key::{PublicKey, SigningKey};
+use crate::message::transport::ExtInfo;
+use crate::packet::{SequenceReset, Usage};
+use algorithms::{Algorithms, DirectionChoice, FirstExchange, Negotiated};
+use exchange::Exchange;
+pub(crate) use phase::{Phase, Stage};
+
+/// Packets under one key after which new keys are due whatever the limit says (RFC 4344 §3.1).
+const MAX_PACKETS_PER_KEY: u64 = 1 << 31;
+/// Bytes under one key by default: far below what AES and ChaCha20 bear (RFC 4344 §3.2).
+const DEFAULT_REKEY_BYTES: u64 = 1 << 36;
+/// The same for chacha20-poly1305, as OpenSSH has it.
+const DEFAULT_REKEY_BYTES_CHACHA: u64 = 1 << 30;
+/// Bytes of messages that may wait for the end of a key exchange.
+const MAX_HELD: usize = 4 << 20;
+
+/// When keys are changed (`RekeyLimit`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RekeyLimit {
+    /// After so many bytes in either direction; by default what the cipher bears.
+    pub bytes: Option<u64>,
+    /// After so long; by default never.
+    pub interval: Option<Duration>,
+}
+
+/// What a transport is configured with.
+#[derive(Debug)]
+pub struct TransportConfig {
+    /// What to offer.
+    pub algorithms: Algorithms,
+    /// When to change keys.
+    pub rekey: RekeyLimit,
+    /// The server's host keys; empty in a client.
+    pub host_keys: Vec<SigningKey>,
+}
+
+impl TransportConfig {
+    /// The host key that signs with this algorithm.
+    fn host_key(&self, algorithm: &str) -> Option<&SigningKey> {
+        self.host_keys
+            .iter()
+            .find(|key| key.algorithms().iter().any(|a| a.as_str() == algorithm))
+    }
+}
+
+/// What must go out, in order.
+#[derive(Debug)]
+pub enum Transmit {
+    /// A payload to seal.
+    Packet(Zeroizing<Vec<u8>>),
+    /// Keys for the packets that follow.
+    Keys {
+        /// The keys.
+        keys: DirectionKeys,
+        /// What happens to the sequence number.
+        reset: SequenceReset,
+    },
+    /// Compression begins with the packet that follows.
+    StartCompression,
+}
+
+/// A change of the inbound direction, to be made before the next packet is opened.
+#[derive(Debug)]
+pub enum OpenChange {
+    /// Keys for the packets that follow.
+    Keys {
+        /// The keys.
+        keys: DirectionKeys,
+        /// What happens to the sequence number.
+        reset: SequenceReset,
+    },
+    /// Decompression begins with the packet that follows.
+    StartDecompression,
+}
+
+/// The transport of one connection.
+#[derive(Debug)]
+pub struct Transport {
+    side: Side,
+    config: Arc<TransportConfig>,
+    our_ident: String,
+    peer_ident: String,
+    exchange: Exchange,
+    /// `H` of the first exchange; set once, and the mark that it is over.
+    session_id: Option<Vec<u8>>,
+    strict: bool,
+    /// The peer said that it takes EXT_INFO.
+    peer_takes_ext_info: bool,
+    peer_ext_info: ExtInfo,
+    negotiated: Option<Negotiated>,
+    host_key: Option<PublicKey>,
+    asked_host_key: Option<PublicKey>,
+    authenticated: bool,
+    exchanges: u64,
+    keys_since: Option<Instant>,
+    packets_received: u64,
+    ignore_next_kex_packet: bool,
+    out: VecDeque<Transmit>,
+    held: VecDeque<Zeroizing<Vec<u8>>>,
+    held_bytes: usize,
+    open_changes: VecDeque<OpenChange>,
+}
+
+impl Transport {
+    /// A transport whose identification lines have been exchanged; it sends KEXINIT at once.
+    pub fn new(
+        side: Side,
+        config: Arc<TransportConfig>,
+        our_ident: String,
+        peer_ident: String,
+        cookie: [u8; 16],
+    ) -> Self {
+        let mut transport = Self {
+            side,
+            config,
+            our_ident,
+            peer_ident,
+            exchange: Exchange::Idle,
+            session_id: None,
+            strict: false,
+            peer_takes_ext_info: false,
+            peer_ext_info: ExtInfo::default(),
+            negotiated: None,
+            host_key: None,
+            asked_host_key: None,
+            authenticated: false,
+            exchanges: 0,
+            keys_since: None,
+            packets_received: 0,
+            ignore_next_kex_packet: false,
+            out: VecDeque::new(),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            open_changes: VecDeque::new(),
+        };
+        transport.send_kexinit(cookie);
+        transport
+    }
+
+    /// The peer's identification line.
+    pub fn peer_ident(&self) -> &str {
+        &self.peer_ident
+    }
+
+    /// `H` of the first exchange; none before it is over.
+    pub fn session_id(&self) -> Option<&[u8]> {
+        self.session_id.as_deref()
+    }
+
+    /// What the last exchange agreed on.
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.negotiated.as_ref()
+    }
+
+    /// Whether both sides do strict key exchange.
+    pub fn is_strict(&self) -> bool {
+        self.strict
+    }
+
+    /// What the peer announced in EXT_INFO.
+    pub fn peer_ext_info(&self) -> &ExtInfo {
+        &self.peer_ext_info
+    }
+
+    /// Key exchanges that are complete in both directions.
+    pub fn exchanges(&self) -> u64 {
+        self.exchanges
+    }
+
+    /// Whether messages other than the key exchange's own may be sealed now.
+    pub fn may_send(&self) -> bool {
+        self.session_id.is_some() && !self.exchange.holds_messages()
+    }
+
+    /// Whether the next packet may be handled now: not while the host key waits for its verdict.
+    pub fn wants_input(&self) -> bool {
+        !matches!(self.exchange, Exchange::AwaitDecision { .. })
+    }
+
+    /// What is legal to receive now.
+    pub(crate) fn phase(&self) -> Phase {
+        match (&self.session_id, self.exchange.peer_is_exchanging()) {
+            (None, _) => Phase::FirstExchange {
+                strict: self.strict,
+            },
+            (Some(_), true) => Phase::Exchange,
+            (Some(_), false) => Phase::Settled,
+        }
+    }
+
+    /// Sends a message as soon as keys allow.
+    pub fn send(&mut self, payload: Zeroizing<Vec<u8>>) -> Result<(), Misbehaviour> {
+        if self.may_send() && self.held.is_empty() {
+            self.out.push_back(Transmit::Packet(payload));
+            return Ok(());
+        }
+        self.held_bytes += payload.len();
+        if self.held_bytes > MAX_HELD {
+            return Err(Misbehaviour::AsksFasterThanItReads);
+        }
+        self.held.push_back(payload);
+        Ok(())
+    }
+
+    /// Sends a message of the transport layer itself, which no key exchange holds up.
+    pub fn send_urgent(&mut self, payload: Vec<u8>) {
+        self.out.push_back(Transmit::Packet(payload.into()));
+    }
+
+    /// The next thing that must go out.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.out.pop_front()
+    }
+
+    /// Whether `poll_transmit` has something.
+    pub fn has_transmit(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// The next change of the inbound direction.
+    pub fn poll_open_change(&mut self) -> Option<OpenChange> {
+        self.open_changes.pop_front()
+    }
+
+    /// The server's host key, once, when it waits for a verdict.
+    pub fn poll_host_key(&mut self) -> Option<PublicKey> {
+        self.asked_host_key.take()
+    }
+
+    /// User authentication succeeded: delayed compression begins (OpenSSH PROTOCOL §1.2).
+    ///
+    /// Both ends switch at USERAUTH_SUCCESS, which is therefore the last message before it.
+    pub fn authenticated(&mut self) {
+        self.authenticated = true;
+        if let Some((outbound, inbound)) = self.choices() {
+            if outbound.compression == algorithms::Compression::Delayed {
+                self.out.push_back(Transmit::StartCompression);
+            }
+            if inbound.compression == algorithms::Compression::Delayed {
+                self.open_changes.push_back(OpenChange::StartDecompression);
+            }
+        }
+    }
+
+    /// Whether the volume under the present keys asks for new ones.
+    pub(crate) fn is_rekey_due(&self, sealed: Usage, opened: Usage) -> bool {
+        if !matches!(self.exchange, Exchange::Idle) {
+            return false;
+        }
+        let Some((outbound, inbound)) = self.choices() else {
+            return false;
+        };
+        let due = |usage: Usage, choice: DirectionChoice| {
+            usage.packets >= MAX_PACKETS_PER_KEY || usage.bytes >= self.byte_limit(choice)
+        };
+        due(sealed, outbound) || due(opened, inbound)
+    }
+
+    /// Starts a key exchange, unless one is going on.
+    pub(crate) fn rekey(&mut self, cookie: [u8; 16]) {
+        if matches!(self.exchange, Exchange::Idle) {
+            self.send_kexinit(cookie);
+        }
+    }
+
+    /// When keys are due by time.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let interval = self.config.rekey.interval?;
+        matches!(self.exchange, Exchange::Idle).then_some(self.keys_since? + interval)
+    }
+
+    /// Starts a key exchange where the age of the present keys asks for it.
+    pub fn handle_timeout(&mut self, now: Instant, cookie: [u8; 16]) {
+        if self.next_timeout().is_some_and(|due| due <= now) {
+            self.send_kexinit(cookie);
+        }
+    }
+
+    fn byte_limit(&self, choice: DirectionChoice) -> u64 {
+        let default = match choice.cipher {
+            crate::cipher::CipherName::ChaCha20Poly1305 => DEFAULT_REKEY_BYTES_CHACHA,
+            _ => DEFAULT_REKEY_BYTES,
+        };
+        self.config.rekey.bytes.unwrap_or(default)
+    }
+
+    /// Our outbound and inbound choices.
+    fn choices(&self) -> Option<(DirectionChoice, DirectionChoice)> {
+        let n = self.negotiated.as_ref()?;
+        Some(match self.side {
+            Side::Client => (n.client_to_server, n.server_to_client),
+            Side::Server => (n.server_to_client, n.client_to_server),
+        })
+    }
+
+    fn release_held(&mut self) {
+        self.held_bytes = 0;
+        self.out.extend(self.held.drain(..).map(Transmit::Packet));
+    }
+
+    /// EXT_INFO: kept where it is legal, which the phase gate has decided.
+    pub(crate) fn recv_ext_info(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.peer_ext_info = ExtInfo::parse(payload)?;
+        Ok(())
+    }
+
+    /// Every packet is counted: a strict first exchange begins with KEXINIT.
+    pub(crate) fn count_packet(&mut self) {
+        self.packets_received += 1;
+    }
+
+    fn is_first_exchange(&self) -> FirstExchange {
+        match self.session_id {
+            None => FirstExchange::Yes,
+            Some(_) => FirstExchange::No,
+        }
+    }
+
+    /// A server tells what it takes, right after its first NEWKEYS (RFC 8308 §2.4).
+    fn send_ext_info(&mut self) {
+        let algorithms = crate::key::SignatureAlgorithm::ALL
+            .iter()
+            .map(|a| a.as_str().to_owned())
+            .collect();
+        let info = ExtInfo {
+            server_sig_algs: Some(algorithms),
+            ping: true,
+        };
+        self.out.push_back(Transmit::Packet(info.encode().into()));
+    }
+}

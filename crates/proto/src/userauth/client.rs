@@ -1,0 +1,192 @@
+//! The client's side: one request at a time, each answered before the next.
+
+use zeroize::Zeroizing;
+
+use super::{CONNECTION_SERVICE, USERAUTH_SERVICE};
+use crate::error::{Error, Misbehaviour};
+use crate::message::number;
+use crate::message::transport::{encode_service, parse_service};
+use crate::message::userauth::{
+    self as message, Failure, InfoRequest, Method, PkOk, Request, encode_info_response,
+};
+
+/// What the server answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientAuthEvent {
+    /// The service is there: send the first request.
+    Ready,
+    /// The request failed, or was right and not enough.
+    Failure(Failure),
+    /// The key that was asked about would be accepted: sign with it.
+    KeyAccepted,
+    /// Questions for the user.
+    Prompts(InfoRequest),
+    /// A text to show.
+    Banner(String),
+    /// The user is logged in.
+    Success,
+}
+
+/// What was sent and is not answered yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Waiting {
+    Service,
+    Nothing,
+    Request,
+    KeyQuery { algorithm: String, key: Vec<u8> },
+    KeyboardInteractive,
+}
+
+/// The client's side of user authentication.
+#[derive(Debug)]
+pub struct ClientAuth {
+    user: String,
+    waiting: Waiting,
+}
+
+impl ClientAuth {
+    /// Begins for an account, with the message to send.
+    pub fn new(user: String) -> (Self, Vec<u8>) {
+        let auth = Self {
+            user,
+            waiting: Waiting::Service,
+        };
+        (
+            auth,
+            encode_service(number::SERVICE_REQUEST, USERAUTH_SERVICE),
+        )
+    }
+
+    /// The account.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// A request, as the message to send.
+    pub fn request(&mut self, method: Method<'_>) -> Zeroizing<Vec<u8>> {
+        self.waiting = match &method {
+            Method::PublicKey {
+                algorithm,
+                key,
+                signature: None,
+            } => Waiting::KeyQuery {
+                algorithm: (*algorithm).to_owned(),
+                key: key.to_vec(),
+            },
+            Method::KeyboardInteractive => Waiting::KeyboardInteractive,
+            _ => Waiting::Request,
+        };
+        Request {
+            user: &self.user,
+            service: CONNECTION_SERVICE,
+            method,
+        }
+        .encode()
+    }
+
+    /// What the signature for a key must cover.
+    pub fn data_to_sign(&self, session_id: &[u8], algorithm: &str, key: &[u8]) -> Vec<u8> {
+        message::publickey_signed_data(session_id, &self.user, CONNECTION_SERVICE, algorithm, key)
+    }
+
+    /// The answers to `Prompts`, as the message to send.
+    pub fn answer<S: AsRef<str>>(&mut self, answers: &[S]) -> Zeroizing<Vec<u8>> {
+        encode_info_response(answers)
+    }
+
+    /// One message of the server.
+    pub(crate) fn recv(&mut self, payload: &[u8]) -> Result<ClientAuthEvent, Error> {
+        let number = payload[0];
+        match (number, &self.waiting) {
+            (number::USERAUTH_BANNER, _) => {
+                Ok(ClientAuthEvent::Banner(message::parse_banner(payload)?))
+            }
+            (number::SERVICE_ACCEPT, Waiting::Service) => {
+                if parse_service(payload)? != USERAUTH_SERVICE {
+                    return Err(Misbehaviour::UnexpectedReply.into());
+                }
+                self.waiting = Waiting::Nothing;
+                Ok(ClientAuthEvent::Ready)
+            }
+            (_, Waiting::Service | Waiting::Nothing) => {
+                Err(Misbehaviour::UnexpectedMessage(number).into())
+            }
+            (number::USERAUTH_SUCCESS, _) => Ok(ClientAuthEvent::Success),
+            (number::USERAUTH_FAILURE, _) => {
+                self.waiting = Waiting::Nothing;
+                Ok(ClientAuthEvent::Failure(Failure::parse(payload)?))
+            }
+            (number::USERAUTH_60, Waiting::KeyQuery { algorithm, key }) => {
+                let ok = PkOk::parse(payload)?;
+                if ok.algorithm != algorithm || ok.key != key {
+                    return Err(Misbehaviour::UnexpectedReply.into());
+                }
+                Ok(ClientAuthEvent::KeyAccepted)
+            }
+            (number::USERAUTH_60, Waiting::KeyboardInteractive) => {
+                Ok(ClientAuthEvent::Prompts(InfoRequest::parse(payload)?))
+            }
+            _ => Err(Misbehaviour::UnexpectedMessage(number).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready() -> ClientAuth {
+        let (mut auth, first) = ClientAuth::new("u".into());
+        assert_eq!(
+            first,
+            encode_service(number::SERVICE_REQUEST, "ssh-userauth")
+        );
+        let accept = encode_service(number::SERVICE_ACCEPT, "ssh-userauth");
+        assert_eq!(auth.recv(&accept), Ok(ClientAuthEvent::Ready));
+        auth
+    }
+
+    #[test]
+    fn success_without_a_request_is_misbehaviour() {
+        assert!(ready().recv(&[number::USERAUTH_SUCCESS]).is_err());
+    }
+
+    #[test]
+    fn pk_ok_for_another_key_is_misbehaviour() {
+        let mut auth = ready();
+        auth.request(Method::PublicKey {
+            algorithm: "ssh-ed25519",
+            key: b"mine",
+            signature: None,
+        });
+        let other = PkOk {
+            algorithm: "ssh-ed25519",
+            key: b"other",
+        };
+        assert!(auth.recv(&other.encode()).is_err());
+        let mine = PkOk {
+            algorithm: "ssh-ed25519",
+            key: b"mine",
+        };
+        assert_eq!(auth.recv(&mine.encode()), Ok(ClientAuthEvent::KeyAccepted));
+    }
+
+    #[test]
+    fn prompts_come_only_in_keyboard_interactive() {
+        let mut w = crate::wire::Writer::message(number::USERAUTH_60);
+        w.string("")
+            .string("")
+            .string("")
+            .u32(1)
+            .string("Password: ")
+            .boolean(false);
+        let mut auth = ready();
+        auth.request(Method::Password(b"x"));
+        assert!(auth.recv(w.as_slice()).is_err());
+        auth.request(Method::KeyboardInteractive);
+        assert!(matches!(
+            auth.recv(w.as_slice()),
+            Ok(ClientAuthEvent::Prompts(_))
+        ));
+    }
+}

@@ -1,0 +1,231 @@
+//! The server's side: checks signatures, and asks its owner about everything else.
+
+use super::{CONNECTION_SERVICE, USERAUTH_SERVICE};
+use crate::error::{Error, Misbehaviour};
+use crate::key::{PublicKey, SignatureAlgorithm};
+use crate::message::number;
+use crate::message::transport::{encode_service, parse_service};
+use crate::message::userauth::{Failure, Method, PkOk, Request, publickey_signed_data};
+
+/// Requests of one connection, queries included, before it is cut off whatever its owner counts.
+const MAX_REQUESTS: u32 = 1024;
+
+/// What a client asks, to be answered with `accept`, `confirm_key` or `reject`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthRequest {
+    /// The account.
+    pub user: String,
+    /// How.
+    pub method: AuthMethod,
+}
+
+/// The proof that a client offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// None: it asks which methods there are.
+    None,
+    /// Would this key do?
+    KeyQuery(PublicKey),
+    /// It has signed with this key, and the signature is right.
+    KeySigned(PublicKey),
+    /// It has signed, and the signature is wrong; or the key is not of a kind that we take.
+    KeyUnusable(String),
+    /// A method that this server does not do.
+    Unsupported(String),
+}
+
+/// The server's side of user authentication.
+#[derive(Debug, Default)]
+pub struct ServerAuth {
+    requests: u32,
+    pending: Option<Pending>,
+}
+
+/// The request that waits for its verdict.
+#[derive(Debug)]
+struct Pending {
+    query: Option<(String, Vec<u8>)>,
+}
+
+/// What a message of the client leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ServerAuthStep {
+    /// An answer that needs nobody's decision.
+    Reply(Vec<u8>),
+    /// A request to decide.
+    Decide(AuthRequest),
+}
+
+impl ServerAuth {
+    /// One message of the client.
+    pub(crate) fn recv(
+        &mut self,
+        payload: &[u8],
+        session_id: &[u8],
+    ) -> Result<ServerAuthStep, Error> {
+        match payload[0] {
+            number::SERVICE_REQUEST => {
+                let service = parse_service(payload)?;
+                if service != USERAUTH_SERVICE {
+                    return Err(Misbehaviour::UnexpectedMessage(number::SERVICE_REQUEST).into());
+                }
+                Ok(ServerAuthStep::Reply(encode_service(
+                    number::SERVICE_ACCEPT,
+                    service,
+                )))
+            }
+            number::USERAUTH_REQUEST => self.recv_request(payload, session_id),
+            number => Err(Misbehaviour::UnexpectedMessage(number).into()),
+        }
+    }
+
+    fn recv_request(&mut self, payload: &[u8], session_id: &[u8]) -> Result<ServerAuthStep, Error> {
+        self.requests += 1;
+        if self.requests > MAX_REQUESTS || self.pending.is_some() {
+            return Err(Misbehaviour::AsksFasterThanItReads.into());
+        }
+        let request = Request::parse(payload)?;
+        if request.service != CONNECTION_SERVICE {
+            return Err(Misbehaviour::UnexpectedMessage(number::USERAUTH_REQUEST).into());
+        }
+        let mut pending = Pending { query: None };
+        let method = match request.method {
+            Method::None => AuthMethod::None,
+            Method::PublicKey {
+                algorithm,
+                key,
+                signature,
+            } => {
+                if signature.is_none() {
+                    pending.query = Some((algorithm.to_owned(), key.to_vec()));
+                }
+                judge_key(session_id, request.user, algorithm, key, signature)
+            }
+            Method::Password(_) => AuthMethod::Unsupported("password".into()),
+            Method::KeyboardInteractive => AuthMethod::Unsupported("keyboard-interactive".into()),
+            Method::Other(name) => AuthMethod::Unsupported(name.to_owned()),
+        };
+        self.pending = Some(pending);
+        Ok(ServerAuthStep::Decide(AuthRequest {
+            user: request.user.to_owned(),
+            method,
+        }))
+    }
+
+    /// The request is refused: the message to send.
+    pub(crate) fn reject(&mut self) -> Vec<u8> {
+        self.pending = None;
+        Failure {
+            methods: vec!["publickey".into()],
+            partial_success: false,
+        }
+        .encode()
+    }
+
+    /// The key that was asked about would do: the message to send.
+    pub(crate) fn confirm_key(&mut self) -> Option<Vec<u8>> {
+        let (algorithm, key) = self.pending.take()?.query?;
+        Some(
+            PkOk {
+                algorithm: &algorithm,
+                key: &key,
+            }
+            .encode(),
+        )
+    }
+
+    /// Whether a request waits for its verdict.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+}
+
+fn judge_key(
+    session_id: &[u8],
+    user: &str,
+    algorithm: &str,
+    key: &[u8],
+    signature: Option<&[u8]>,
+) -> AuthMethod {
+    let Some(known) = SignatureAlgorithm::from_name(algorithm) else {
+        return AuthMethod::KeyUnusable(format!(
+            "unsupported algorithm {}",
+            algorithm.escape_debug()
+        ));
+    };
+    let public_key = match PublicKey::parse(key) {
+        Ok(public_key) => public_key,
+        Err(error) => return AuthMethod::KeyUnusable(error.to_string()),
+    };
+    if known.key_type() != public_key.key_type() {
+        return AuthMethod::KeyUnusable("the key is not of the algorithm's type".into());
+    }
+    let Some(signature) = signature else {
+        return AuthMethod::KeyQuery(public_key);
+    };
+    let signed = publickey_signed_data(session_id, user, CONNECTION_SERVICE, algorithm, key);
+    match public_key.verify(known, &signed, signature) {
+        Ok(()) => AuthMethod::KeySigned(public_key),
+        Err(error) => AuthMethod::KeyUnusable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::SigningKey;
+
+    const SESSION: &[u8] = b"session";
+
+    fn request(key: &SigningKey, session: &[u8]) -> Vec<u8> {
+        let blob = key.public_key().blob();
+        let data = publickey_signed_data(session, "u", CONNECTION_SERVICE, "ssh-ed25519", blob);
+        let signature = key.sign(SignatureAlgorithm::Ed25519, &data).unwrap();
+        Request {
+            user: "u",
+            service: CONNECTION_SERVICE,
+            method: Method::PublicKey {
+                algorithm: "ssh-ed25519",
+                key: blob,
+                signature: Some(&signature),
+            },
+        }
+        .encode()
+        .to_vec()
+    }
+
+    fn method(step: ServerAuthStep) -> AuthMethod {
+        match step {
+            ServerAuthStep::Decide(request) => request.method,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn signature_counts_only_for_its_own_session() {
+        let key = SigningKey::generate_ed25519().unwrap();
+        let mut auth = ServerAuth::default();
+        let right = method(auth.recv(&request(&key, SESSION), SESSION).unwrap());
+        assert_eq!(right, AuthMethod::KeySigned(key.public_key().clone()));
+        auth.reject();
+        let replayed = method(auth.recv(&request(&key, b"other"), SESSION).unwrap());
+        assert!(matches!(replayed, AuthMethod::KeyUnusable(_)));
+    }
+
+    #[test]
+    fn second_request_before_the_verdict_is_misbehaviour() {
+        let key = SigningKey::generate_ed25519().unwrap();
+        let mut auth = ServerAuth::default();
+        auth.recv(&request(&key, SESSION), SESSION).unwrap();
+        assert!(auth.recv(&request(&key, SESSION), SESSION).is_err());
+    }
+
+    #[test]
+    fn channel_messages_are_not_for_this_layer() {
+        assert!(
+            ServerAuth::default()
+                .recv(&[number::CHANNEL_OPEN], SESSION)
+                .is_err()
+        );
+    }
+}
