@@ -54,35 +54,49 @@ pub(crate) enum CompressionError {
 const MIN_ROOM: usize = 512;
 
 /// The outbound stream of one direction.
-pub(crate) struct Compressor(Compress);
+pub(crate) struct Compressor {
+    stream: Compress,
+    /// A payload went into the stream and not on the wire: the peer could inflate nothing more.
+    lost: bool,
+}
 
 impl Compressor {
     /// A new stream; level 6 is what OpenSSH uses.
     pub(crate) fn new() -> Compressor {
-        Compressor(Compress::new(Compression::new(6), true))
+        Compressor {
+            stream: Compress::new(Compression::new(6), true),
+            lost: false,
+        }
     }
 
     /// Appends `payload`, compressed and flushed, to `out`: at most `limit` bytes of it.
+    ///
+    /// An error is final.
     pub(crate) fn compress(
         &mut self,
         payload: &[u8],
         out: &mut Vec<u8>,
         limit: usize,
     ) -> Result<(), CompressionError> {
+        if self.lost {
+            return Err(CompressionError::Corrupt);
+        }
+        self.lost = true;
         let start = out.len();
         let mut rest = payload;
         loop {
             out.reserve(rest.len().max(MIN_ROOM));
-            let before = self.0.total_in();
-            self.0
+            let before = self.stream.total_in();
+            self.stream
                 .compress_vec(rest, out, FlushCompress::Partial)
                 .map_err(|_| CompressionError::Corrupt)?;
-            rest = &rest[consumed(before, self.0.total_in(), rest)..];
+            rest = &rest[consumed(before, self.stream.total_in(), rest)..];
             if out.len() - start > limit {
                 return Err(CompressionError::TooLarge);
             }
             // Room left over means that the flush is complete.
             if rest.is_empty() && out.len() < out.capacity() {
+                self.lost = false;
                 return Ok(());
             }
         }
@@ -124,6 +138,8 @@ impl Decompressor {
                     Status::Ok | Status::BufError => Ok(out),
                 };
             }
+            // The library makes progress whenever it has input and room; were it not to, this
+            // loop would not end.
             let idle = (before_in, before_out) == (self.0.total_in(), self.0.total_out());
             if idle || status == Status::StreamEnd {
                 return Err(CompressionError::Corrupt);
@@ -172,6 +188,28 @@ mod tests {
         }
     }
 
+    /// Made with Python's `zlib` (the C library, as in OpenSSH): `compressobj(6)`, and after each
+    /// payload `flush(Z_PARTIAL_FLUSH)`.
+    #[test]
+    fn partial_flushes_of_the_c_library_are_inflated_at_once() {
+        let packets: [(&[u8], &[u8]); 4] = [
+            (
+                b"\x78\x9c\xca\xcf\x4b\x55\x28\x48\x4c\xce\x4e\x2d\x01\x08",
+                b"one packet",
+            ),
+            (
+                b"\xa0\x7c\x38\x4b\x47\x21\x31\x2f\x45\x01\xc4\xcf\xcd\x2f\x82\x09\x02\x04",
+                b"one packet, and one more packet",
+            ),
+            (b"\x10", b""),
+            (b"\x40\x0c\xa3\x80\x68\x00\x10", &[0; 300]),
+        ];
+        let mut decompressor = Decompressor::new();
+        for (packed, payload) in packets {
+            assert_eq!(decompressor.inflate(packed, LIMIT).unwrap(), payload);
+        }
+    }
+
     #[test]
     fn the_stream_remembers_earlier_packets() {
         let mut compressor = Compressor::new();
@@ -205,8 +243,11 @@ mod tests {
 
     #[test]
     fn compressing_stops_at_the_limit() {
-        let result = Compressor::new().compress(&noise(4096), &mut vec![], 1000);
+        let mut compressor = Compressor::new();
+        let result = compressor.compress(&noise(4096), &mut vec![], 1000);
         assert_eq!(result, Err(CompressionError::TooLarge));
+        let result = compressor.compress(b"more", &mut vec![], 1000);
+        assert_eq!(result, Err(CompressionError::Corrupt), "the stream is lost");
     }
 
     #[test]

@@ -94,8 +94,8 @@ impl Sealer {
     /// Appends the packet with that payload to `out`, compressed if compression is on.
     ///
     /// # Errors
-    /// `out` is then as it was. After [`SealError::CompressFailed`] or [`SealError::TooLarge`] of a
-    /// compressed payload the stream is lost, and with it the connection.
+    /// `out` is then as it was. [`SealError::CompressFailed`] is final: the peer could inflate nothing
+    /// that came after.
     pub fn seal_message(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
         let start = out.len();
         let result = self.append(payload, out);
@@ -222,7 +222,7 @@ pub enum SealError {
     },
     /// [`Sealer::seal`] was called while compression is on.
     Compressing,
-    /// The payload could not be compressed.
+    /// The payload could not be compressed, or is noise and grew beyond [`MAX_PAYLOAD_LEN`].
     CompressFailed,
     /// The key has carried 2^32 packets and must be replaced first.
     SequenceExhausted,

@@ -410,23 +410,52 @@ fn compressed_payloads_come_out_packet_by_packet() {
     }
 }
 
-#[test]
-fn noise_of_the_largest_length_still_fits_when_compressed() {
+fn noise(len: usize) -> Vec<u8> {
     let mut state = 1_u64;
-    let noise: Vec<u8> = (0..256 * 1024)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            (state >> 56) as u8
-        })
-        .collect();
+    let step = |_| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 56) as u8
+    };
+    (0..len).map(step).collect()
+}
+
+#[test]
+fn noise_still_fits_when_compressed() {
     let (mut sealer, mut opener) = pair((CipherName::Aes256Gcm, None));
     sealer.start_compression();
     opener.start_decompression();
+    let noise = noise(256 * 1024 + 64);
     let mut packet = vec![];
     sealer.seal_message(&noise, &mut packet).unwrap();
     assert_eq!(open(&mut opener, &mut packet).0, noise);
+}
+
+#[test]
+fn noise_that_does_not_fit_leaves_the_output_as_it_was() {
+    let (mut sealer, _) = pair((CipherName::Aes256Gcm, None));
+    sealer.start_compression();
+    let mut out = b"before".to_vec();
+    for payload in [noise(MAX_PAYLOAD_LEN), b"more".to_vec()] {
+        let result = sealer.seal_message(&payload, &mut out);
+        assert_eq!(result, Err(SealError::CompressFailed));
+        assert_eq!(out, b"before");
+    }
+    assert_eq!(sealer.next_sequence_number(), 0);
+}
+
+#[test]
+fn a_length_read_with_the_old_keys_is_forgotten_with_them() {
+    for suite in suites() {
+        let (mut sealer, mut opener) = pair(suite);
+        let mut long = seal(&mut sealer, &payload(5000));
+        let begun = opener.open(&mut long[..100]);
+        assert!(matches!(begun, Ok(Opened::Incomplete { at_least }) if at_least == long.len()));
+        rekey(&mut sealer, &mut opener, suite, SequenceReset::Restart);
+        let mut short = seal(&mut sealer, &payload(5));
+        assert_eq!(open(&mut opener, &mut short).0, payload(5), "{suite:?}");
+    }
 }
 
 #[test]
