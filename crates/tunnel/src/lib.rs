@@ -1,1 +1,5 @@
 //! SSH tunnels as a library.
+#![forbid(unsafe_code)]
+
+pub mod net;
+pub mod status;

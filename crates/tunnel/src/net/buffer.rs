@@ -1,0 +1,27 @@
+//! Large buffers that come and go: a connection holds one only while it has bytes in it, so that an idle
+//! connection costs none.
+
+use std::sync::Mutex;
+
+/// Bytes of each pooled buffer.
+pub(super) const BUFFER_LEN: usize = 576 << 10;
+
+/// Buffers kept for reuse; more are freed.
+const KEPT: usize = 8;
+
+static POOL: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
+
+/// A buffer from the pool.
+pub(super) fn take() -> Box<[u8]> {
+    let pooled = POOL.lock().map(|mut pool| pool.pop()).unwrap_or(None);
+    pooled.unwrap_or_else(|| vec![0; BUFFER_LEN].into_boxed_slice())
+}
+
+/// Gives a buffer back. Its content may be plaintext of this process only; it never leaves it.
+pub(super) fn give_back(buffer: Box<[u8]>) {
+    if let Ok(mut pool) = POOL.lock()
+        && pool.len() < KEPT
+    {
+        pool.push(buffer);
+    }
+}

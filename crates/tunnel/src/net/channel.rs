@@ -1,0 +1,245 @@
+//! One channel, as a relay holds it: bytes in both directions, credit that follows consumption.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use adit_proto::channels::{ChannelId, PeerClose};
+
+use super::connection::{Ended, Shared};
+use super::stream::Stream;
+use crate::status::ForwardCounters;
+
+/// A channel that is open, or being opened. Dropping it closes the channel.
+#[derive(Debug)]
+pub struct Channel {
+    shared: Arc<Shared>,
+    id: ChannelId,
+    /// Tells this channel from later ones of the same number.
+    token: u64,
+}
+
+/// What one turn of `pump_from` gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pumped {
+    /// So many bytes went from the application into the channel.
+    Bytes(usize),
+    /// The application sends no more.
+    AppEof,
+    /// The channel takes no more.
+    ChannelClosed,
+}
+
+/// What the peer sent next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// Data; tell with `taken` once it is consumed.
+    Data(Vec<u8>),
+    /// The peer sends no more data.
+    Eof,
+    /// The peer closed the channel.
+    Closed(PeerClose),
+}
+
+impl Channel {
+    pub(super) fn new(shared: Arc<Shared>, id: ChannelId, token: u64) -> Self {
+        Self { shared, id, token }
+    }
+
+    pub(super) fn id(&self) -> ChannelId {
+        self.id
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
+    /// From now on the driver writes what arrives straight to `app`, as long as it has room.
+    pub fn attach(&self, app: Arc<Stream>, counters: Arc<ForwardCounters>) {
+        if let Some(io) = self.shared.state().io(self.id) {
+            io.sink = Some((app, counters));
+        }
+    }
+
+    /// Moves what the application has to say into the channel: one read, as many packets as it fills, one write.
+    pub async fn pump_from(&self, app: &Stream) -> io::Result<Pumped> {
+        loop {
+            app.readable().await?;
+            match poll_fn(|cx| self.poll_pump(cx, app)).await {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn poll_pump(&self, cx: &mut Context<'_>, app: &Stream) -> Poll<io::Result<Pumped>> {
+        let mut outbound = self.shared.outbound();
+        let reserved = {
+            let mut state = self.shared.state();
+            if let Some(ended) = &state.ended {
+                return Poll::Ready(Err(io::Error::other(ended.clone())));
+            }
+            // Control messages go first; NEWKEYS among them changes the key that data is sealed with.
+            let opened = state.opened_usage;
+            state.connection.note_usage(outbound.usage(), opened);
+            outbound.seal_control(&mut state.connection)?;
+            if !state.connection.may_send_data() || outbound.pending() > 0 {
+                outbound.wait(cx.waker());
+                drop(state);
+                self.shared.kick();
+                return Poll::Pending;
+            }
+            let turn = outbound.turn();
+            let Some(reserved) = state.connection.channels().reserve(self.id, turn) else {
+                return Poll::Ready(Ok(Pumped::ChannelClosed));
+            };
+            if reserved.bytes == 0 {
+                if let Some(io) = state.io(self.id) {
+                    io.send_waker = Some(cx.waker().clone());
+                }
+                drop(state);
+                outbound.wake_next();
+                return Poll::Pending;
+            }
+            reserved
+        };
+        let read = outbound.seal_from(app, reserved);
+        let sent = *read.as_ref().unwrap_or(&0);
+        let unused = reserved.bytes - u32::try_from(sent).unwrap_or(reserved.bytes);
+        if unused > 0 {
+            self.shared
+                .state()
+                .connection
+                .channels()
+                .refund(self.id, unused);
+        }
+        if let Err(error) = outbound.write(&self.shared.socket) {
+            drop(outbound);
+            self.shared.end(Ended::Broken(error.to_string()));
+            return Poll::Ready(Err(error));
+        }
+        match outbound.pending() {
+            0 => outbound.wake_next(),
+            // The driver waits for room.
+            _ => self.shared.kick(),
+        }
+        Poll::Ready(read.map(|n| match n {
+            0 => Pumped::AppEof,
+            n => Pumped::Bytes(n),
+        }))
+    }
+
+    /// Sends bytes that are in memory already: for protocols that are spoken before a relay begins.
+    pub async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let n = poll_fn(|cx| self.poll_send(cx, bytes)).await?;
+            bytes = &bytes[n..];
+        }
+        Ok(())
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut outbound = self.shared.outbound();
+        let mut state = self.shared.state();
+        if let Some(ended) = &state.ended {
+            return Poll::Ready(Err(io::Error::other(ended.clone())));
+        }
+        outbound.seal_control(&mut state.connection)?;
+        if !state.connection.may_send_data() || outbound.pending() > 0 {
+            outbound.wait(cx.waker());
+            drop(state);
+            self.shared.kick();
+            return Poll::Pending;
+        }
+        let want = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let channels = state.connection.channels();
+        let Some(mut reserved) = channels.reserve(self.id, want) else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        if reserved.bytes > reserved.max_packet {
+            channels.refund(self.id, reserved.bytes - reserved.max_packet);
+            reserved.bytes = reserved.max_packet;
+        }
+        if reserved.bytes == 0 {
+            if let Some(io) = state.io(self.id) {
+                io.send_waker = Some(cx.waker().clone());
+            }
+            drop(state);
+            outbound.wake_next();
+            return Poll::Pending;
+        }
+        drop(state);
+        let sent = outbound.seal_bytes(bytes, reserved)?;
+        self.shared.kick();
+        Poll::Ready(Ok(sent))
+    }
+
+    /// What arrived and did not go straight to the sink.
+    pub async fn receive(&self) -> io::Result<Received> {
+        poll_fn(|cx| self.poll_receive(cx)).await
+    }
+
+    fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
+        let mut state = self.shared.state();
+        let ended = state.ended.clone();
+        let Some(io) = state.io(self.id) else {
+            return Poll::Ready(Ok(Received::Closed(PeerClose::Orderly)));
+        };
+        if let Some(kind) = io.sink_error {
+            return Poll::Ready(Err(kind.into()));
+        }
+        if let Some(data) = io.queue.pop_front() {
+            io.draining = true;
+            return Poll::Ready(Ok(Received::Data(data)));
+        }
+        io.draining = false;
+        match (io.closed, io.eof, ended) {
+            (Some(close), _, _) => Poll::Ready(Ok(Received::Closed(close))),
+            (None, true, None) => {
+                io.eof = false;
+                Poll::Ready(Ok(Received::Eof))
+            }
+            (None, _, Some(ended)) => Poll::Ready(Err(io::Error::other(ended))),
+            (None, false, None) => {
+                io.recv_waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The consumer took `len` bytes of what `receive` gave: the peer may send as many more.
+    pub fn taken(&self, len: usize) {
+        let mut state = self.shared.state();
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        state
+            .connection
+            .channels()
+            .taken(self.id, len, Instant::now());
+        if state.connection.has_transmit() {
+            drop(state);
+            self.shared.kick();
+        }
+    }
+
+    /// Ends our data; the other direction goes on.
+    pub fn send_eof(&self) {
+        self.shared.state().connection.channels().send_eof(self.id);
+        self.shared.kick();
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        if state.io(self.id).is_some_and(|io| io.token == self.token) {
+            state.remove_io(self.id);
+            state.connection.channels().release(self.id);
+        }
+        drop(state);
+        // It may have been its turn to send: the driver passes the turn on.
+        self.shared.kick();
+    }
+}

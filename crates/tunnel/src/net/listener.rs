@@ -1,0 +1,284 @@
+//! Listening sockets of forwards: TCP on one or several addresses under one port, or a unix socket.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::stream::Stream;
+
+/// OpenSSH's backlog is 128; bursts of short connections want more.
+const BACKLOG: i32 = 1024;
+
+/// One listening socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A unix socket, which is unlinked when the listener is dropped.
+    Unix(UnixListener, SocketFile),
+}
+
+impl Listener {
+    /// Accepts the next connection, with the peer's address where it has one.
+    pub async fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((stream.into(), Some(peer)))
+            }
+            Listener::Unix(listener, _) => Ok((listener.accept().await?.0.into(), None)),
+        }
+    }
+}
+
+/// Binds every address under one port; port 0 becomes the same free port for all. Gives the port.
+///
+/// The error is that of the first address that failed; the others are then not bound either.
+pub fn bind_tcp(addresses: &[IpAddr], port: u16) -> Result<(Vec<Listener>, u16), BindError> {
+    // A free port of one family may be taken in the other: try again with another one.
+    const ATTEMPTS: usize = 16;
+    let mut result = bind_all(addresses, port);
+    for _ in 1..ATTEMPTS {
+        match &result {
+            Err(error) if port == 0 && error.kind() == io::ErrorKind::AddrInUse => {
+                result = bind_all(addresses, port);
+            }
+            _ => break,
+        }
+    }
+    result
+}
+
+/// An address that could not be bound.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address.
+    pub address: String,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl BindError {
+    /// The kind of the error below.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+}
+
+impl std::fmt::Display for BindError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "cannot listen on {}: {}",
+            self.address,
+            describe(&self.source)
+        )
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// The error's sentence without the number that the standard library adds.
+pub fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    text.to_owned()
+}
+
+fn bind_all(addresses: &[IpAddr], port: u16) -> Result<(Vec<Listener>, u16), BindError> {
+    let mut listeners = Vec::new();
+    let mut chosen = port;
+    let mut missing_family = None;
+    for &address in addresses {
+        let address = SocketAddr::new(address, chosen);
+        let failed = |source| BindError {
+            address: address.to_string(),
+            source,
+        };
+        match bind_one(address) {
+            Ok(listener) => {
+                chosen = listener.local_addr().map_err(failed)?.port();
+                listeners.push(Listener::Tcp(listener));
+            }
+            // A machine without IPv6 still has the other address.
+            Err(error) if lacks_family(&error) && addresses.len() > 1 => {
+                missing_family = Some(failed(error))
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    match (listeners.is_empty(), missing_family) {
+        (true, Some(error)) => Err(error),
+        _ => Ok((listeners, chosen)),
+    }
+}
+
+fn lacks_family(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(code) if code == nix::errno::Errno::EAFNOSUPPORT as i32
+            || code == nix::errno::Errno::EADDRNOTAVAIL as i32
+    )
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Both loopback addresses.
+pub const LOOPBACK: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+];
+/// Both wildcard addresses.
+pub const WILDCARD: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+];
+
+/// What to do about a socket file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StaleSocket {
+    /// Take it away only if nobody listens on it: what a crashed predecessor left behind.
+    UnlinkIfDead,
+    /// Take it away (`StreamLocalBindUnlink yes`).
+    Unlink,
+}
+
+/// Binds a unix socket with the permissions that `mask` leaves (`StreamLocalBindMask`).
+pub fn bind_unix(path: &Path, mask: u32, stale: StaleSocket) -> Result<Listener, BindError> {
+    let failed = |source| BindError {
+        address: path.display().to_string(),
+        source,
+    };
+    remove_stale(path, stale).map_err(failed)?;
+    let listener = {
+        // The socket must never exist with wider permissions, so the mask is set before it is made.
+        let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
+        let listener = UnixListener::bind(path);
+        nix::sys::stat::umask(before);
+        listener.map_err(failed)?
+    };
+    let file = SocketFile::new(path).map_err(failed)?;
+    Ok(Listener::Unix(listener, file))
+}
+
+fn remove_stale(path: &Path, stale: StaleSocket) -> io::Result<()> {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    let is_socket = metadata.file_type().is_socket();
+    let is_dead = is_socket
+        && std::os::unix::net::UnixStream::connect(path)
+            .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+    match stale {
+        StaleSocket::Unlink => std::fs::remove_file(path),
+        StaleSocket::UnlinkIfDead if is_dead => std::fs::remove_file(path),
+        StaleSocket::UnlinkIfDead => Ok(()),
+    }
+}
+
+/// A socket file of ours: unlinked on drop, if it is still the one that we made.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> io::Result<Self> {
+        let metadata = std::fs::symlink_metadata(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            inode: (metadata.dev(), metadata.ino()),
+        })
+    }
+
+    /// The permission bits of the file.
+    pub fn mode(&self) -> io::Result<u32> {
+        Ok(std::fs::symlink_metadata(&self.path)?.permissions().mode() & 0o777)
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours =
+            std::fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.inode);
+        if ours {
+            // Nothing to be done if it fails: the process is leaving it behind.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn port_zero_becomes_one_port_for_both_families() {
+        let (listeners, port) = bind_tcp(&LOOPBACK, 0).unwrap();
+        assert_ne!(port, 0);
+        for listener in &listeners {
+            let Listener::Tcp(listener) = listener else {
+                panic!()
+            };
+            assert_eq!(listener.local_addr().unwrap().port(), port);
+        }
+    }
+
+    #[tokio::test]
+    async fn busy_port_is_named() {
+        let (_held, port) = bind_tcp(&LOOPBACK[..1], 0).unwrap();
+        let error = bind_tcp(&LOOPBACK[..1], port).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("cannot listen on 127.0.0.1:{port}: Address already in use")
+        );
+    }
+
+    #[tokio::test]
+    async fn unix_socket_is_private_and_gone_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = bind_unix(&path, 0o177, StaleSocket::UnlinkIfDead).unwrap();
+        let Listener::Unix(_, file) = &listener else {
+            panic!()
+        };
+        assert_eq!(file.mode().unwrap(), 0o600);
+        assert!(
+            bind_unix(&path, 0o177, StaleSocket::UnlinkIfDead).is_err(),
+            "it is alive"
+        );
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn dead_socket_is_replaced_and_a_file_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        drop(bind_unix(&path, 0o177, StaleSocket::UnlinkIfDead).unwrap());
+        std::fs::write(&path, "precious").unwrap();
+        assert!(bind_unix(&path, 0o177, StaleSocket::UnlinkIfDead).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+}

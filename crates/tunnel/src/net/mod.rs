@@ -1,0 +1,24 @@
+//! The tokio side of the SSH core: sockets, tasks and locks around `adit_proto::connection`.
+//!
+//! ```text
+//!   app socket ──readable──▶ Channel::pump_from ─┐                       ┌─▶ Outbound ──write──▶ SSH socket
+//!                             (relay task)       ├── lock: State, then ──┘
+//!   app socket ◀──write────── driver ◀── open ───┘   never the other way round
+//!                             (one task a connection, reads the SSH socket)
+//! ```
+//!
+//! Two locks: `Outbound` (seal and write) is taken before `State` (the channel table), never after it. Opening happens
+//! outside both, sealing outside `State`. Nobody holds a lock across an await.
+
+mod buffer;
+pub mod channel;
+pub mod connection;
+pub mod driver;
+pub mod handshake;
+pub mod listener;
+mod outbound;
+pub mod stream;
+
+pub use channel::{Channel, Pumped};
+pub use connection::{Ended, Handle, Incoming};
+pub use stream::{Stream, TcpKeepAlive};

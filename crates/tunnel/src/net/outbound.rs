@@ -1,0 +1,270 @@
+//! The outbound direction of one connection: packets sealed side by side in one buffer, written many at a time.
+//!
+//! Whoever has something to send locks this, seals into the buffer and writes: there is no writer task and no queue
+//! to it. Data is let in only while nothing waits for the socket, so the buffer holds one burst at most; those who
+//! come too early wait in line and are woken one at a time.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSliceMut};
+use std::task::Waker;
+
+use adit_proto::channels::Reserved;
+use adit_proto::connection::Connection;
+use adit_proto::message::connection::{DATA_HEADER_LEN, write_data_header};
+use adit_proto::packet::{HEADER_LEN, SealError, Sealer};
+use adit_proto::transport::Transmit;
+use aws_lc_rs::rand;
+
+use super::buffer::{self, BUFFER_LEN};
+use super::stream::Stream;
+
+/// Data bytes that one turn may take; with others in line, `TURN_SHARED`.
+pub(super) const TURN: u32 = 256 << 10;
+pub(super) const TURN_SHARED: u32 = 64 << 10;
+/// The most packets of one turn, for peers that take only small ones.
+const MAX_PACKETS: usize = 64;
+/// Room in the buffer that data leaves to control messages.
+const CONTROL_ROOM: usize = 128 << 10;
+/// Bytes in front of the data in a sealed packet.
+const DATA_OFFSET: usize = HEADER_LEN + DATA_HEADER_LEN;
+
+/// The sealed bytes that the socket has not taken yet, and the key they are sealed with.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    sealer: Sealer,
+    buffer: Option<Box<[u8]>>,
+    start: usize,
+    end: usize,
+    line: VecDeque<Waker>,
+    scratch: Vec<u8>,
+}
+
+impl Outbound {
+    pub(super) fn new() -> Self {
+        Self {
+            sealer: Sealer::new(),
+            buffer: None,
+            start: 0,
+            end: 0,
+            line: VecDeque::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Bytes that wait for the socket.
+    pub(super) fn pending(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub(super) fn usage(&self) -> adit_proto::packet::Usage {
+        self.sealer.usage()
+    }
+
+    /// Data bytes that one turn may take now.
+    pub(super) fn turn(&self) -> u32 {
+        match self.line.is_empty() {
+            true => TURN,
+            false => TURN_SHARED,
+        }
+    }
+
+    /// Gets in line for the moment that the socket has taken everything.
+    pub(super) fn wait(&mut self, waker: &Waker) {
+        if !self.line.iter().any(|w| w.will_wake(waker)) {
+            self.line.push_back(waker.clone());
+        }
+    }
+
+    /// Wakes the first in line, if it may send now.
+    pub(super) fn wake_next(&mut self) {
+        if self.pending() == 0
+            && let Some(waker) = self.line.pop_front()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Wakes everybody: the connection is over.
+    pub(super) fn wake_all(&mut self) {
+        self.line.drain(..).for_each(Waker::wake);
+    }
+
+    /// Seals what the connection has to say, as far as there is room.
+    pub(super) fn seal_control(&mut self, connection: &mut Connection) -> io::Result<()> {
+        while self.pending() < BUFFER_LEN - CONTROL_ROOM
+            && let Some(transmit) = connection.poll_transmit()
+        {
+            match transmit {
+                Transmit::Packet(payload) => self.seal_message(&payload)?,
+                Transmit::Keys { keys, reset } => {
+                    let mut padding = [0; 256];
+                    rand::fill(&mut padding).map_err(|_| io::Error::other("no random bytes"))?;
+                    self.sealer
+                        .install(keys, padding, reset)
+                        .map_err(io::Error::other)?;
+                }
+                Transmit::StartCompression => self.sealer.start_compression(),
+            }
+        }
+        Ok(())
+    }
+
+    fn seal_message(&mut self, payload: &[u8]) -> io::Result<()> {
+        self.scratch.clear();
+        self.sealer
+            .seal_message(payload, &mut self.scratch)
+            .map_err(sealing)?;
+        self.append_scratch();
+        Ok(())
+    }
+
+    fn append_scratch(&mut self) {
+        let len = self.scratch.len();
+        let at = self.make_room(len);
+        let buffer = self.buffer.get_or_insert_with(buffer::take);
+        buffer[at..at + len].copy_from_slice(&self.scratch);
+        self.end = at + len;
+    }
+
+    /// Room for `len` more bytes at the end, which the bounds above promise; gives where it begins.
+    fn make_room(&mut self, len: usize) -> usize {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.end + len > BUFFER_LEN {
+            if let Some(buffer) = &mut self.buffer {
+                buffer.copy_within(self.start..self.end, 0);
+            }
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        self.end
+    }
+
+    /// Reads from the application straight into packets, and seals them where they lie.
+    ///
+    /// Gives the data bytes read; 0 is the application's EOF.
+    pub(super) fn seal_from(&mut self, app: &Stream, reserved: Reserved) -> io::Result<usize> {
+        if self.sealer.is_compressing() {
+            return self.seal_compressed_from(app, reserved);
+        }
+        let packet_data = reserved.max_packet as usize;
+        let stride = self.sealer.sealed_len(DATA_HEADER_LEN + packet_data);
+        let at = self.make_room(TURN as usize + CONTROL_ROOM);
+        let buffer = self.buffer.get_or_insert_with(buffer::take);
+        let region = &mut buffer[at..];
+        let wanted = reserved.bytes as usize;
+        let result = read_into_packets(app, region, stride, packet_data, wanted);
+        if let Ok(read) = result {
+            let mut done = 0;
+            for packet in region.chunks_mut(stride) {
+                if done == read {
+                    break;
+                }
+                let len = packet_data.min(read - done);
+                let sealed = seal_data(&mut self.sealer, packet, reserved, len).map_err(sealing)?;
+                self.end += sealed;
+                done += len;
+            }
+        }
+        self.release_if_empty();
+        result
+    }
+
+    /// With compression there is nothing to gain in place: the packet's length is known only afterwards.
+    fn seal_compressed_from(&mut self, app: &Stream, reserved: Reserved) -> io::Result<usize> {
+        let mut payload =
+            vec![0; DATA_HEADER_LEN + reserved.max_packet.min(reserved.bytes) as usize];
+        let read = app.try_read(&mut payload[DATA_HEADER_LEN..])?;
+        payload.truncate(DATA_HEADER_LEN + read);
+        if read > 0 {
+            write_header(&mut payload, reserved, read);
+            self.seal_message(&payload)?;
+        }
+        Ok(read)
+    }
+
+    /// Seals bytes that are in memory already: at most one packet of them. Gives how many it took.
+    pub(super) fn seal_bytes(&mut self, bytes: &[u8], reserved: Reserved) -> io::Result<usize> {
+        let len = bytes
+            .len()
+            .min(reserved.bytes as usize)
+            .min(reserved.max_packet as usize);
+        let mut payload = vec![0; DATA_HEADER_LEN + len];
+        payload[DATA_HEADER_LEN..].copy_from_slice(&bytes[..len]);
+        write_header(&mut payload, reserved, len);
+        self.seal_message(&payload)?;
+        Ok(len)
+    }
+
+    /// Writes what the socket takes.
+    pub(super) fn write(&mut self, socket: &Stream) -> io::Result<()> {
+        while self.start < self.end {
+            let Some(buffer) = &self.buffer else { break };
+            match socket.try_write(&buffer[self.start..self.end]) {
+                Ok(n) => self.start += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.release_if_empty();
+        Ok(())
+    }
+
+    fn release_if_empty(&mut self) {
+        if self.pending() == 0 {
+            (self.start, self.end) = (0, 0);
+            if let Some(buffer) = self.buffer.take() {
+                buffer::give_back(buffer);
+            }
+        }
+    }
+}
+
+/// One read that fills the data parts of consecutive packets of `stride` bytes.
+fn read_into_packets(
+    app: &Stream,
+    region: &mut [u8],
+    stride: usize,
+    packet_data: usize,
+    wanted: usize,
+) -> io::Result<usize> {
+    let mut slices: [IoSliceMut<'_>; MAX_PACKETS] =
+        std::array::from_fn(|_| IoSliceMut::new(&mut []));
+    let mut left = wanted;
+    let mut used = 0;
+    for (slice, packet) in slices.iter_mut().zip(region.chunks_mut(stride)) {
+        let len = left.min(packet_data);
+        if len == 0 || packet.len() < stride {
+            break;
+        }
+        *slice = IoSliceMut::new(&mut packet[DATA_OFFSET..DATA_OFFSET + len]);
+        left -= len;
+        used += 1;
+    }
+    app.try_read_vectored(&mut slices[..used])
+}
+
+/// Seals the data that lies at its place in `packet`; gives the length of the sealed packet.
+fn seal_data(
+    sealer: &mut Sealer,
+    packet: &mut [u8],
+    reserved: Reserved,
+    len: usize,
+) -> Result<usize, SealError> {
+    let payload_len = DATA_HEADER_LEN + len;
+    write_header(&mut packet[HEADER_LEN..], reserved, len);
+    let sealed = sealer.sealed_len(payload_len);
+    sealer.seal(&mut packet[..sealed], payload_len)?;
+    Ok(sealed)
+}
+
+fn write_header(payload: &mut [u8], reserved: Reserved, len: usize) {
+    if let Some(header) = payload.first_chunk_mut::<DATA_HEADER_LEN>() {
+        let len = u32::try_from(len).expect("a packet is shorter than 4 GiB");
+        write_data_header(header, reserved.recipient_channel, len);
+    }
+}
+
+fn sealing(error: SealError) -> io::Error {
+    io::Error::other(error)
+}

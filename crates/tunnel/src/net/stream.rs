@@ -1,0 +1,153 @@
+//! A byte stream, TCP or unix: what SSH runs over, and what is forwarded.
+//!
+//! Everything works on `&self` and never blocks, so that the driver may write to the very socket whose relay
+//! task reads from it.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::{TcpStream, UnixStream};
+
+/// Unsent bytes that the kernel holds for the SSH connection: enough to keep the wire busy, little enough that a
+/// small packet does not queue behind a long backlog.
+const NOTSENT_LOWAT: u32 = 512 << 10;
+
+/// A connected stream.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A unix socket.
+    Unix(UnixStream),
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Stream::Tcp(stream)
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        Stream::Unix(stream)
+    }
+}
+
+impl Stream {
+    /// Options of a forwarded stream: small writes leave at once, as OpenSSH has it at both ends.
+    pub fn prepare_forwarded(&self) {
+        if let Stream::Tcp(stream) = self {
+            // A socket that refuses the option still carries data.
+            let _ = stream.set_nodelay(true);
+        }
+    }
+
+    /// Options of the stream that SSH runs over.
+    pub fn prepare_ssh(&self, keep_alive: TcpKeepAlive) {
+        if let Stream::Tcp(stream) = self {
+            let socket = SockRef::from(stream);
+            // Each is an improvement only: a kernel that refuses one still carries SSH.
+            let _ = socket.set_tcp_nodelay(true);
+            let _ = socket.set_keepalive(keep_alive == TcpKeepAlive::On);
+            let _ = socket.set_tcp_notsent_lowat(NOTSENT_LOWAT);
+        }
+    }
+
+    /// The address of the other end; a unix socket has none.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Stream::Tcp(stream) => stream.peer_addr().ok(),
+            Stream::Unix(_) => None,
+        }
+    }
+
+    /// Waits until there is something to read.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.readable().await,
+            Stream::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    /// Waits until there is room to write.
+    pub async fn writable(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.writable().await,
+            Stream::Unix(stream) => stream.writable().await,
+        }
+    }
+
+    /// Reads what is there; 0 is the end.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_read(buffer),
+            Stream::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    /// Reads what is there into several places; 0 is the end.
+    pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_read_vectored(buffers),
+            Stream::Unix(stream) => stream.try_read_vectored(buffers),
+        }
+    }
+
+    /// Writes what there is room for.
+    pub fn try_write(&self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_write(buffer),
+            Stream::Unix(stream) => stream.try_write(buffer),
+        }
+    }
+
+    /// Writes what there is room for, from several places.
+    pub fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_write_vectored(buffers),
+            Stream::Unix(stream) => stream.try_write_vectored(buffers),
+        }
+    }
+
+    /// Writes everything.
+    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.try_write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => bytes = &bytes[n..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends our direction: the other end reads EOF.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        self.socket().shutdown(std::net::Shutdown::Write)
+    }
+
+    /// Makes the close to come a reset instead of an orderly end.
+    pub fn reset_on_close(&self) {
+        // A unix socket knows no reset; its close is what the other end gets.
+        let _ = self.socket().set_linger(Some(Duration::ZERO));
+    }
+
+    fn socket(&self) -> SockRef<'_> {
+        match self {
+            Stream::Tcp(stream) => SockRef::from(stream),
+            Stream::Unix(stream) => SockRef::from(stream),
+        }
+    }
+}
+
+/// `TCPKeepAlive`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TcpKeepAlive {
+    /// The kernel probes a silent peer.
+    On,
+    /// It does not.
+    Off,
+}
