@@ -224,8 +224,8 @@ impl Writer {
         let at = self.bytes.len();
         self.u32(0);
         fill(self);
-        let len = u32::try_from(self.bytes.len() - at - 4)
-            .expect("an SSH string is shorter than 4 GiB");
+        let len =
+            u32::try_from(self.bytes.len() - at - 4).expect("an SSH string is shorter than 4 GiB");
         self.bytes[at..at + 4].copy_from_slice(&len.to_be_bytes());
         self
     }

@@ -1,1 +1,4 @@
 //! SSH tunnels as a library.
+
+mod pattern;
+pub mod policy;
