@@ -1,4 +1,6 @@
 //! SSH tunnels as a library.
 
+pub mod authorized_keys;
 mod pattern;
 pub mod policy;
+pub mod public_key;
