@@ -1,0 +1,387 @@
+//! The options in front of a key: `name`, `name="value"`, separated by commas.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::KeyOptions;
+use super::expiry::Expiry;
+use crate::pattern::{ListMatch, Network, match_list, matches};
+use crate::policy::{Forwarding, HostPortRule, PortRule, RuleList};
+
+/// So many `permitopen=`, `permitlisten=` and `environment=` may stand on one line.
+const MAX_REPEATS: usize = 4096;
+
+/// Why the options of a line make it unusable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadOptions {
+    /// Not text, or a quote or a comma is out of place.
+    Syntax,
+    /// An option that adit does not know; guessing what it restricts is not safe.
+    Unknown(String),
+    /// A value that is missing, unquoted or malformed.
+    BadValue {
+        /// The option.
+        option: &'static str,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// An option that may stand only once.
+    Repeated(&'static str),
+    /// An option that adit knows and cannot honour.
+    Unsupported(Unsupported),
+}
+
+/// Options that adit knows and cannot honour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsupported {
+    /// `cert-authority` and `principals=`: certificates.
+    Certificates,
+    /// `tunnel=`: tun devices.
+    Tunnel,
+    /// `verify-required`: security keys that verify their user.
+    VerifyRequired,
+}
+
+/// A parsed line of options.
+pub(super) struct Line {
+    pub(super) options: KeyOptions,
+    pub(super) expiry: Vec<Expiry>,
+    pub(super) from: Option<FromList>,
+}
+
+/// The list of a `from=`.
+pub(super) struct FromList(String);
+
+impl FromList {
+    /// Refuses lists with an empty element or an impossible network, as OpenSSH does.
+    fn parse(list: String) -> Option<Self> {
+        let sound = list.split(',').all(|element| {
+            let element = element.strip_prefix('!').unwrap_or(element);
+            !element.is_empty() && !matches!(Network::parse(element), Some(Err(_)))
+        });
+        sound.then_some(Self(list))
+    }
+
+    /// Whether the peer may use the key; an unknown peer may not.
+    pub(super) fn matches(&self, peer: Option<IpAddr>) -> bool {
+        let Some(peer) = peer.map(|ip| ip.to_canonical()) else {
+            return false;
+        };
+        let text = peer.to_string();
+        let answer = match_list(&self.0, |element| match Network::parse(element) {
+            Some(Ok(network)) => network.contains(peer),
+            Some(Err(_)) => false,
+            None => matches(&element.to_lowercase(), &text),
+        });
+        answer == ListMatch::Yes
+    }
+}
+
+/// How long the options at the start of `line` are: up to the first blank outside quotes.
+///
+/// `None` if a quote stays open or nothing follows.
+pub(super) fn length(line: &[u8]) -> Option<usize> {
+    let mut quoted = false;
+    let mut at = 0;
+    loop {
+        match line.get(at..)? {
+            [b'\\', b'"', ..] => at += 1,
+            [b'"', ..] => quoted = !quoted,
+            [b' ' | b'\t', ..] if !quoted => return Some(at),
+            [] => return None,
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+/// Parses options; empty text has none.
+pub(super) fn parse(options: &[u8]) -> Result<Line, BadOptions> {
+    let mut rest = std::str::from_utf8(options).map_err(|_| BadOptions::Syntax)?;
+    let mut parser = Parser::new();
+    if rest.is_empty() {
+        return Ok(parser.finish());
+    }
+    loop {
+        let (option, after) = next_option(rest)?;
+        parser.apply(option)?;
+        rest = match after.strip_prefix(',') {
+            Some(next) => next,
+            None if after.is_empty() => return Ok(parser.finish()),
+            None => return Err(BadOptions::Syntax),
+        };
+    }
+}
+
+/// One option, its value without quotes.
+struct Written {
+    name: String,
+    value: Value,
+}
+
+/// What follows an option's name.
+enum Value {
+    Absent,
+    Unquoted,
+    Quoted(String),
+}
+
+fn next_option(text: &str) -> Result<(Written, &str), BadOptions> {
+    let end = text.find(['=', ',']).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let name = name.to_ascii_lowercase();
+    let Some(rest) = rest.strip_prefix('=') else {
+        let value = Value::Absent;
+        return Ok((Written { name, value }, rest));
+    };
+    let Some(quoted) = rest.strip_prefix('"') else {
+        let end = rest.find(',').unwrap_or(rest.len());
+        let value = Value::Unquoted;
+        return Ok((Written { name, value }, &rest[end..]));
+    };
+    let (value, rest) = dequote(quoted).ok_or(BadOptions::Syntax)?;
+    let value = Value::Quoted(value);
+    Ok((Written { name, value }, rest))
+}
+
+/// Reads up to the closing quote; `\"` is a quote, every other backslash is itself.
+fn dequote(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut rest = text;
+    loop {
+        let special = rest.find(['"', '\\'])?;
+        value.push_str(&rest[..special]);
+        rest = &rest[special..];
+        if let Some(after) = rest.strip_prefix("\\\"") {
+            value.push('"');
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix('\\') {
+            value.push('\\');
+            rest = after;
+        } else {
+            return Some((value, &rest[1..]));
+        }
+    }
+}
+
+/// Collects what the options say.
+struct Parser {
+    line: Line,
+    permit_open: Vec<HostPortRule>,
+    permit_listen: Vec<HostPortRule>,
+}
+
+impl Parser {
+    fn new() -> Self {
+        let options = KeyOptions::none();
+        let (expiry, from) = (Vec::new(), None);
+        Self {
+            line: Line {
+                options,
+                expiry,
+                from,
+            },
+            permit_open: Vec::new(),
+            permit_listen: Vec::new(),
+        }
+    }
+
+    fn apply(&mut self, written: Written) -> Result<(), BadOptions> {
+        match written.value {
+            Value::Absent => self.apply_flag(written.name),
+            Value::Unquoted => Err(match valued(&written.name) {
+                Some(option) => BadOptions::BadValue {
+                    option,
+                    why: "must be in quotes",
+                },
+                None => BadOptions::Unknown(written.name),
+            }),
+            Value::Quoted(value) => match valued(&written.name) {
+                Some(option) => self.apply_value(option, value),
+                None => Err(BadOptions::Unknown(written.name)),
+            },
+        }
+    }
+
+    fn apply_flag(&mut self, name: String) -> Result<(), BadOptions> {
+        let forwarding = &mut self.line.options.rules.port_forwarding;
+        match name.as_str() {
+            "restrict" | "no-port-forwarding" => *forwarding = Forwarding::Disabled,
+            "port-forwarding" => *forwarding = Forwarding::Allowed,
+            // Nothing that these switch exists in adit: no sessions, agents, displays or touch.
+            "pty"
+            | "no-pty"
+            | "agent-forwarding"
+            | "no-agent-forwarding"
+            | "x11-forwarding"
+            | "no-x11-forwarding"
+            | "user-rc"
+            | "no-user-rc"
+            | "touch-required"
+            | "no-touch-required"
+            | "no-verify-required" => {}
+            "cert-authority" => return Err(BadOptions::Unsupported(Unsupported::Certificates)),
+            "verify-required" => return Err(BadOptions::Unsupported(Unsupported::VerifyRequired)),
+            "" => return Err(BadOptions::Syntax),
+            _ => {
+                return Err(match valued(&name) {
+                    Some(option) => BadOptions::BadValue {
+                        option,
+                        why: "needs a value",
+                    },
+                    None => BadOptions::Unknown(name),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_value(&mut self, option: &'static str, value: String) -> Result<(), BadOptions> {
+        let bad = |why| BadOptions::BadValue { option, why };
+        match option {
+            "from" => {
+                let from = FromList::parse(value).ok_or(bad("not a list of addresses and patterns"))?;
+                once(option, &mut self.line.from, from)
+            }
+            "command" => once(option, &mut self.line.options.command, value),
+            "expiry-time" => {
+                let expiry = Expiry::parse(&value).ok_or(bad("not a time"))?;
+                push(option, &mut self.line.expiry, expiry)
+            }
+            "environment" => {
+                let variable = parse_variable(&value).ok_or(bad("not NAME=value"))?;
+                self.add_variable(variable)
+            }
+            "permitopen" => {
+                let rule = parse_host_port(&value).map_err(bad)?;
+                push(option, &mut self.permit_open, rule)
+            }
+            "permitlisten" => {
+                let rule = parse_listen(&value).map_err(bad)?;
+                push(option, &mut self.permit_listen, rule)
+            }
+            "principals" => Err(BadOptions::Unsupported(Unsupported::Certificates)),
+            _ => Err(BadOptions::Unsupported(Unsupported::Tunnel)),
+        }
+    }
+
+    fn finish(mut self) -> Line {
+        let rules = &mut self.line.options.rules;
+        if !self.permit_open.is_empty() {
+            rules.permit_open = RuleList::Only(self.permit_open);
+        }
+        if !self.permit_listen.is_empty() {
+            rules.permit_listen = RuleList::Only(self.permit_listen);
+        }
+        self.line
+    }
+
+    fn add_variable(&mut self, variable: (String, String)) -> Result<(), BadOptions> {
+        let environment = &mut self.line.options.environment;
+        match environment.iter().any(|(name, _)| *name == variable.0) {
+            true => Ok(()),
+            false => push("environment", environment, variable),
+        }
+    }
+}
+
+/// The options that take a value.
+fn valued(name: &str) -> Option<&'static str> {
+    const NAMES: [&str; 8] = [
+        "from",
+        "command",
+        "expiry-time",
+        "environment",
+        "permitopen",
+        "permitlisten",
+        "principals",
+        "tunnel",
+    ];
+    NAMES.into_iter().find(|known| *known == name)
+}
+
+fn once<T>(option: &'static str, slot: &mut Option<T>, value: T) -> Result<(), BadOptions> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(BadOptions::Repeated(option)),
+    }
+}
+
+fn push<T>(option: &'static str, list: &mut Vec<T>, value: T) -> Result<(), BadOptions> {
+    if list.len() >= MAX_REPEATS {
+        let why = "stands too often on one line";
+        return Err(BadOptions::BadValue { option, why });
+    }
+    list.push(value);
+    Ok(())
+}
+
+fn parse_variable(text: &str) -> Option<(String, String)> {
+    let (name, value) = text.split_once('=')?;
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let sound = !name.is_empty() && name.bytes().all(legal) && !value.contains('\0');
+    sound.then(|| (name.to_owned(), value.to_owned()))
+}
+
+/// `permitlisten=`: a bare port stands for every host.
+fn parse_listen(text: &str) -> Result<HostPortRule, &'static str> {
+    match text.contains(':') {
+        true => parse_host_port(text),
+        false => parse_host_port(&format!("*:{text}")),
+    }
+}
+
+/// `host:port` or `[host]:port`; both may be `*`. Service names are not looked up.
+fn parse_host_port(text: &str) -> Result<HostPortRule, &'static str> {
+    const NO_PORT: &str = "needs host:port";
+    /// The longest host name that the system's resolver takes (`NI_MAXHOST`).
+    const MAX_HOST: usize = 1024;
+    let (host, port) = match text.strip_prefix('[') {
+        Some(bracketed) => {
+            let (host, rest) = bracketed.split_once(']').ok_or("lacks a closing bracket")?;
+            (host, rest.strip_prefix(':').ok_or(NO_PORT)?)
+        }
+        None => text.split_once(':').ok_or(NO_PORT)?,
+    };
+    if host.is_empty() || host.len() >= MAX_HOST {
+        return Err("has no usable host");
+    }
+    let port = match port {
+        "*" => PortRule::Any,
+        digits if !digits.bytes().all(|b| b.is_ascii_digit()) => {
+            return Err("needs a port in digits, or *; IPv6 addresses stand in brackets");
+        }
+        digits => match digits.parse() {
+            Ok(0) | Err(_) => return Err("has an impossible port"),
+            Ok(port) => PortRule::Exactly(port),
+        },
+    };
+    let host = host.to_owned();
+    Ok(HostPortRule { host, port })
+}
+
+impl fmt::Display for BadOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BadOptions::Syntax => write!(f, "malformed options"),
+            BadOptions::Unknown(name) => write!(f, "unknown option {}", name.escape_debug()),
+            BadOptions::BadValue { option, why } => write!(f, "bad option {option}=: it {why}"),
+            BadOptions::Repeated(option) => write!(f, "option {option}= stands more than once"),
+            BadOptions::Unsupported(what) => what.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unsupported::Certificates => {
+                "options cert-authority and principals= are not supported: no certificates yet"
+            }
+            Unsupported::Tunnel => "option tunnel= is not supported: no tun devices",
+            Unsupported::VerifyRequired => {
+                "option verify-required is not supported: no security keys yet"
+            }
+        })
+    }
+}

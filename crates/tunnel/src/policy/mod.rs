@@ -1,0 +1,521 @@
+//! What one authenticated connection may do: pure, deny by default, asked at the moment of the act.
+//!
+//! Three nouns: an [`Ask`] is what the peer wants now, a [`Grant`] is what its login allows, a
+//! [`Denied`] names the rule that refused. Nothing here reads a file, a clock or a socket.
+//!
+//! An act passes only if *all* of these agree, as in OpenSSH: `DisableForwarding`, the key's
+//! `port-forwarding` flag, `AllowTcpForwarding` or `AllowStreamLocalForwarding` for the direction,
+//! the server's list (`PermitOpen`, `PermitListen`) and the key's list (`permitopen=`, `permitlisten=`).
+//!
+//! | ask | direction | lists |
+//! |---|---|---|
+//! | [`Ask::Listen`] | remote | `PermitListen`, `permitlisten=`: patterns, upper and lower case alike |
+//! | [`Ask::ListenUnix`] | remote | none |
+//! | [`Ask::Connect`], [`Ask::Dial`] | local | `PermitOpen`, `permitopen=`: equal strings, or `*` |
+//! | [`Ask::ConnectUnix`] | local | refused by every open list that lacks `*:*` |
+
+mod bind;
+mod dial;
+mod rules;
+
+use std::fmt;
+use std::net::SocketAddr;
+
+pub use bind::{BindHost, BindOutcome, RemoteBind, local_bind, remote_bind};
+pub use rules::{AllowForwarding, GatewayPorts, HostPortRule, PortRule, RuleList};
+
+/// What a peer wants to do, at the moment of doing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask<'a> {
+    /// Listen on a TCP port: `tcpip-forward` (RFC 4254 §7.1).
+    Listen {
+        /// The address to bind as the client sent it: `localhost`, the empty string, an address, a name.
+        host: &'a str,
+        /// The port; 0 lets the server choose.
+        port: u16,
+    },
+    /// Listen on a unix socket: `streamlocal-forward@openssh.com`.
+    ListenUnix {
+        /// The path as the client sent it.
+        path: &'a str,
+    },
+    /// Connect to a TCP port: `direct-tcpip` (RFC 4254 §7.2), before the name is resolved.
+    Connect {
+        /// The host as the client sent it.
+        host: &'a str,
+        /// The port.
+        port: u16,
+    },
+    /// Connect to one of the addresses that a name resolved to.
+    ///
+    /// Includes all that [`Ask::Connect`] checks; see `dial.rs` for what an address may be.
+    Dial {
+        /// The host as the client sent it.
+        host: &'a str,
+        /// The address about to be connected to, with the port asked for.
+        addr: SocketAddr,
+    },
+    /// Connect to a unix socket: `direct-streamlocal@openssh.com`.
+    ConnectUnix {
+        /// The path as the client sent it.
+        path: &'a str,
+    },
+}
+
+/// Whether forwarding is possible at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarding {
+    /// Other rules decide.
+    Allowed,
+    /// Nothing may be forwarded, whatever other rules say.
+    Disabled,
+}
+
+/// The account that the connection acts for: who may bind privileged ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Account {
+    /// The superuser: every port.
+    Root,
+    /// Everybody else.
+    Ordinary {
+        /// The lowest port that needs no privilege (`net.ipv4.ip_unprivileged_port_start`).
+        first_unprivileged_port: u16,
+    },
+}
+
+impl Account {
+    /// An ordinary account on a system with the customary limit, 1024.
+    pub const ORDINARY: Account = Account::Ordinary {
+        first_unprivileged_port: 1024,
+    };
+}
+
+/// What `sshd_config` says about forwarding, after its Match blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerRules {
+    /// `AllowTcpForwarding`.
+    pub allow_tcp: AllowForwarding,
+    /// `AllowStreamLocalForwarding`.
+    pub allow_stream_local: AllowForwarding,
+    /// `DisableForwarding`.
+    pub disable_forwarding: Forwarding,
+    /// `PermitOpen`.
+    pub permit_open: RuleList,
+    /// `PermitListen`.
+    pub permit_listen: RuleList,
+    /// `GatewayPorts`.
+    pub gateway_ports: GatewayPorts,
+}
+
+impl ServerRules {
+    /// The rules of an `sshd_config` that says nothing about forwarding.
+    pub fn openssh_defaults() -> Self {
+        Self {
+            allow_tcp: AllowForwarding::Yes,
+            allow_stream_local: AllowForwarding::Yes,
+            disable_forwarding: Forwarding::Allowed,
+            permit_open: RuleList::Any,
+            permit_listen: RuleList::Any,
+            gateway_ports: GatewayPorts::No,
+        }
+    }
+}
+
+/// What the line of `authorized_keys` that let the user in says about forwarding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRules {
+    /// `port-forwarding`, `no-port-forwarding`, `restrict`: TCP and unix sockets alike.
+    pub port_forwarding: Forwarding,
+    /// All `permitopen=` of the line.
+    pub permit_open: RuleList,
+    /// All `permitlisten=` of the line.
+    pub permit_listen: RuleList,
+}
+
+impl KeyRules {
+    /// The rules of a key without options, or of a login without a key.
+    pub fn unrestricted() -> Self {
+        Self {
+            port_forwarding: Forwarding::Allowed,
+            permit_open: RuleList::Any,
+            permit_listen: RuleList::Any,
+        }
+    }
+}
+
+/// What one authenticated connection may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    server: ServerRules,
+    key: KeyRules,
+    account: Account,
+}
+
+/// Who wrote a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListOwner {
+    /// The administrator, in `sshd_config`.
+    Server,
+    /// The user, in `authorized_keys`.
+    Key,
+}
+
+/// The rule that refused; `Display` is one line for the log and for the peer.
+///
+/// Hosts and paths come from the peer: they are shown with control characters escaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denied {
+    /// `DisableForwarding yes`.
+    ForwardingDisabled,
+    /// The key's `no-port-forwarding` or `restrict`.
+    KeyForbidsForwarding,
+    /// `AllowTcpForwarding` excludes this direction.
+    TcpNotAllowed(Direction),
+    /// `AllowStreamLocalForwarding` excludes this direction.
+    StreamLocalNotAllowed(Direction),
+    /// No entry of an open list matches.
+    OpenNotListed {
+        /// Whose list.
+        list: ListOwner,
+        /// The host asked for.
+        host: String,
+        /// The port asked for.
+        port: u16,
+    },
+    /// An open list is in force, and lists cannot name unix sockets.
+    UnixNotListed {
+        /// Whose list.
+        list: ListOwner,
+        /// The path asked for.
+        path: String,
+    },
+    /// No entry of a listen list matches.
+    ListenNotListed {
+        /// Whose list.
+        list: ListOwner,
+        /// The address to bind asked for.
+        host: String,
+        /// The port asked for.
+        port: u16,
+    },
+    /// Only root may listen there.
+    PrivilegedPort {
+        /// The port asked for.
+        port: u16,
+        /// The lowest port this account may use.
+        first_unprivileged_port: u16,
+    },
+    /// The client asked for an address and another one was about to be dialled.
+    OtherAddress {
+        /// The address asked for.
+        host: String,
+        /// The address that was to be dialled.
+        addr: SocketAddr,
+    },
+    /// A permitted name resolved to an address that the list does not permit by itself.
+    ResolvedToReserved {
+        /// Whose list.
+        list: ListOwner,
+        /// The name asked for.
+        host: String,
+        /// The address it resolved to.
+        addr: SocketAddr,
+        /// What that address is.
+        kind: &'static str,
+    },
+}
+
+/// The direction of a forward, as `AllowTcpForwarding` counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The client listens, the server connects (`-L`, `-D`, `-W`).
+    Local,
+    /// The server listens, the client connects (`-R`).
+    Remote,
+}
+
+impl Grant {
+    /// The grant of a login: the server's rules, the key's rules, the account.
+    pub fn new(server: ServerRules, key: KeyRules, account: Account) -> Self {
+        Self {
+            server,
+            key,
+            account,
+        }
+    }
+
+    /// The server's `GatewayPorts`, for [`remote_bind`].
+    pub fn gateway_ports(&self) -> GatewayPorts {
+        self.server.gateway_ports
+    }
+
+    /// Whether `ask` may be done now.
+    ///
+    /// # Errors
+    /// The first rule that refuses.
+    pub fn permit(&self, ask: &Ask<'_>) -> Result<(), Denied> {
+        self.permit_any_forwarding()?;
+        match *ask {
+            Ask::Listen { host, port } => {
+                self.permit_tcp(Direction::Remote)?;
+                self.permit_listen_lists(host, port)?;
+                self.permit_port(port)
+            }
+            Ask::ListenUnix { .. } => self.permit_stream_local(Direction::Remote),
+            Ask::Connect { host, port } => {
+                self.permit_tcp(Direction::Local)?;
+                self.permit_open_lists(host, port)
+            }
+            Ask::Dial { host, addr } => {
+                self.permit_tcp(Direction::Local)?;
+                self.permit_open_lists(host, addr.port())?;
+                self.open_lists()
+                    .try_for_each(|(owner, list)| dial::permit(owner, list, host, addr))
+            }
+            Ask::ConnectUnix { path } => {
+                self.permit_stream_local(Direction::Local)?;
+                self.permit_unix_beside_lists(path)
+            }
+        }
+    }
+
+    fn permit_any_forwarding(&self) -> Result<(), Denied> {
+        if self.server.disable_forwarding == Forwarding::Disabled {
+            return Err(Denied::ForwardingDisabled);
+        }
+        if self.key.port_forwarding == Forwarding::Disabled {
+            return Err(Denied::KeyForbidsForwarding);
+        }
+        Ok(())
+    }
+
+    fn permit_tcp(&self, direction: Direction) -> Result<(), Denied> {
+        match allows(self.server.allow_tcp, direction) {
+            true => Ok(()),
+            false => Err(Denied::TcpNotAllowed(direction)),
+        }
+    }
+
+    fn permit_stream_local(&self, direction: Direction) -> Result<(), Denied> {
+        match allows(self.server.allow_stream_local, direction) {
+            true => Ok(()),
+            false => Err(Denied::StreamLocalNotAllowed(direction)),
+        }
+    }
+
+    fn open_lists(&self) -> impl Iterator<Item = (ListOwner, &RuleList)> {
+        [
+            (ListOwner::Server, &self.server.permit_open),
+            (ListOwner::Key, &self.key.permit_open),
+        ]
+        .into_iter()
+    }
+
+    fn permit_open_lists(&self, host: &str, port: u16) -> Result<(), Denied> {
+        match self.open_lists().find(|(_, l)| !l.permits_open(host, port)) {
+            None => Ok(()),
+            Some((list, _)) => Err(Denied::OpenNotListed {
+                list,
+                host: host.to_owned(),
+                port,
+            }),
+        }
+    }
+
+    fn permit_unix_beside_lists(&self, path: &str) -> Result<(), Denied> {
+        match self.open_lists().find(|(_, l)| !l.permits_everything()) {
+            None => Ok(()),
+            Some((list, _)) => Err(Denied::UnixNotListed {
+                list,
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    fn permit_listen_lists(&self, host: &str, port: u16) -> Result<(), Denied> {
+        let lists = [
+            (ListOwner::Server, &self.server.permit_listen),
+            (ListOwner::Key, &self.key.permit_listen),
+        ];
+        match lists.iter().find(|(_, l)| !l.permits_listen(host, port)) {
+            None => Ok(()),
+            Some(&(list, _)) => Err(Denied::ListenNotListed {
+                list,
+                host: host.to_owned(),
+                port,
+            }),
+        }
+    }
+
+    /// Port 0 is no privilege: the system chooses an ordinary port.
+    fn permit_port(&self, port: u16) -> Result<(), Denied> {
+        match self.account {
+            Account::Ordinary {
+                first_unprivileged_port,
+            } if port != 0 && port < first_unprivileged_port => Err(Denied::PrivilegedPort {
+                port,
+                first_unprivileged_port,
+            }),
+            Account::Root | Account::Ordinary { .. } => Ok(()),
+        }
+    }
+}
+
+fn allows(rule: AllowForwarding, direction: Direction) -> bool {
+    match rule {
+        AllowForwarding::Yes => true,
+        AllowForwarding::No => false,
+        AllowForwarding::Local => direction == Direction::Local,
+        AllowForwarding::Remote => direction == Direction::Remote,
+    }
+}
+
+impl RuleList {
+    /// Whether some rule matches under `host_matches(rule's host)` and the port.
+    fn permits(&self, port: u16, host_matches: impl Fn(&str) -> bool) -> bool {
+        match self {
+            RuleList::Any => true,
+            RuleList::None => false,
+            RuleList::Only(rules) => rules.iter().any(|rule| {
+                let port_matches = match rule.port {
+                    PortRule::Any => true,
+                    PortRule::Exactly(only) => only == port,
+                };
+                port_matches && host_matches(&rule.host)
+            }),
+        }
+    }
+
+    /// `PermitOpen` compares strings: `localhost` is not `127.0.0.1`, nor is it `LOCALHOST`.
+    fn permits_open(&self, host: &str, port: u16) -> bool {
+        self.permits(port, |rule| rule == "*" || rule == host)
+    }
+
+    /// `PermitListen` hosts are patterns.
+    fn permits_listen(&self, host: &str, port: u16) -> bool {
+        let host = host.to_lowercase();
+        self.permits(port, |rule| {
+            crate::pattern::matches(&rule.to_lowercase(), &host)
+        })
+    }
+
+    /// Whether the list restricts nothing: `any`, or an entry `*:*`.
+    fn permits_everything(&self) -> bool {
+        match self {
+            RuleList::Any => true,
+            RuleList::None => false,
+            RuleList::Only(rules) => rules
+                .iter()
+                .any(|rule| rule.host == "*" && rule.port == PortRule::Any),
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Direction::Local => "local",
+            Direction::Remote => "remote",
+        })
+    }
+}
+
+impl ListOwner {
+    fn open(self) -> &'static str {
+        match self {
+            ListOwner::Server => "the server's PermitOpen",
+            ListOwner::Key => "the key's permitopen",
+        }
+    }
+
+    fn listen(self) -> &'static str {
+        match self {
+            ListOwner::Server => "the server's PermitListen",
+            ListOwner::Key => "the key's permitlisten",
+        }
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Denied::ForwardingDisabled => write!(f, "DisableForwarding is set on the server"),
+            Denied::KeyForbidsForwarding => {
+                write!(f, "the key's options do not allow port forwarding")
+            }
+            Denied::TcpNotAllowed(direction) => {
+                write!(f, "AllowTcpForwarding excludes {direction} forwarding")
+            }
+            Denied::StreamLocalNotAllowed(direction) => write!(
+                f,
+                "AllowStreamLocalForwarding excludes {direction} forwarding"
+            ),
+            Denied::OpenNotListed { list, host, port } => write!(
+                f,
+                "{} does not list {}",
+                list.open(),
+                HostPort { host, port: *port }
+            ),
+            Denied::UnixNotListed { list, path } => write!(
+                f,
+                "{} is set, so that unix sockets like {} are refused",
+                list.open(),
+                path.escape_debug()
+            ),
+            Denied::ListenNotListed { list, host, port } => write!(
+                f,
+                "{} does not list {}",
+                list.listen(),
+                HostPort { host, port: *port }
+            ),
+            Denied::PrivilegedPort {
+                port,
+                first_unprivileged_port,
+            } => write!(
+                f,
+                "only root may listen on port {port}, below {first_unprivileged_port}"
+            ),
+            Denied::OtherAddress { host, addr } => {
+                write!(
+                    f,
+                    "asked for {}, not for {}",
+                    host.escape_debug(),
+                    addr.ip()
+                )
+            }
+            Denied::ResolvedToReserved {
+                list,
+                host,
+                addr,
+                kind,
+            } => write!(
+                f,
+                "{} resolved to {}, {kind}, which {} does not list by itself",
+                host.escape_debug(),
+                addr.ip(),
+                list.open()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Denied {}
+
+/// `host:port` with brackets where they are needed.
+struct HostPort<'a> {
+    host: &'a str,
+    port: u16,
+}
+
+impl fmt::Display for HostPort<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.host.escape_debug();
+        match self.host.contains(':') {
+            true => write!(f, "[{host}]:{}", self.port),
+            false => write!(f, "{host}:{}", self.port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
