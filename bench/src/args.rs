@@ -133,25 +133,37 @@ impl Typed {
     fn contestants(&self) -> Result<Vec<Contestant>> {
         let own = std::env::current_exe().attempt(|| "find this program".to_owned())?;
         let dir = own.parent().unwrap_or(Path::new("."));
-        let ours = match &self.ours {
-            Some(pair) => ssh_pair(pair)?,
-            None => Kind::Ssh {
+        let beside = Contestant {
+            name: "adit".to_owned(),
+            kind: Kind::Ssh {
                 client: dir.join("adit"),
                 server: dir.join("aditd"),
             },
         };
-        let theirs = ssh_pair(
+        let stock = Contestant {
+            name: "OpenSSH".to_owned(),
+            kind: ssh_pair("/usr/bin/ssh:/usr/sbin/sshd")?,
+        };
+        // A report must not call adit what is something else, so a chosen pair goes by its path.
+        let chosen = |role: &str, pair: &str| {
+            let kind = ssh_pair(pair)?;
+            let client = pair.split_once(':').map_or(pair, |(client, _)| client);
+            let name = format!("{role}: {client}");
+            Ok::<_, Failure>(Contestant { name, kind })
+        };
+        let mut contestants = vec![
+            self.ours
+                .as_deref()
+                .map_or(Ok(beside), |pair| chosen("ours", pair))?,
             self.theirs
                 .as_deref()
-                .unwrap_or("/usr/bin/ssh:/usr/sbin/sshd"),
-        )?;
-        let named = |name: &str, kind| Contestant {
-            name: name.to_owned(),
-            kind,
-        };
-        let mut contestants = vec![named("adit", ours), named("OpenSSH", theirs)];
+                .map_or(Ok(stock), |pair| chosen("theirs", pair))?,
+        ];
         if !self.no_floor {
-            contestants.push(named("two relays", Kind::Relays));
+            contestants.push(Contestant {
+                name: "two relays".to_owned(),
+                kind: Kind::Relays,
+            });
         }
         Ok(contestants)
     }
@@ -200,6 +212,7 @@ mod tests {
     fn contestants_can_be_chosen() {
         let run = run(&["all", "--ours", "/a:/b", "--no-floor"]);
         assert_eq!(run.contestants.len(), 2);
+        assert_eq!(run.contestants[0].name, "ours: /a");
         let Kind::Ssh { client, server } = &run.contestants[0].kind else {
             panic!("ours is a pair of programs");
         };
