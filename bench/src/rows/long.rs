@@ -1,0 +1,51 @@
+//! One stream over a long link: 100 ms there and back, 1 Gbit/s, made by our own relay.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Case, Floor, Reading, Stage};
+use crate::contestant::{Contestant, Setup};
+use crate::failure::Result;
+use crate::link::LinkKind;
+use crate::load::{Flow, Target, Way};
+
+const LINK: LinkKind = LinkKind {
+    round_trip: Duration::from_millis(100),
+    rate: 125e6,
+};
+
+pub(super) fn cases() -> Vec<Case> {
+    let case = |name, way| {
+        Case::new("long", name, Floor::Meaningless, move |stage, who| {
+            measure(stage, who, way)
+        })
+    };
+    vec![
+        case("100 ms, 1 Gbit/s, up", Way::Send),
+        case("100 ms, 1 Gbit/s, down", Way::Receive),
+    ]
+}
+
+/// The whole run, with the ramp-up in it, and its second half, without.
+fn measure(stage: &Stage, who: &Contestant, way: Way) -> Result<Vec<Reading>> {
+    let target = Target::start()?;
+    let setup = Setup {
+        link: Some(LINK),
+        ..Setup::LOCAL
+    };
+    let tunnel = stage.workshop.tunnel(who, setup, &target)?;
+    let start = Instant::now();
+    let flow = Flow::start(tunnel.entry, &target, way)?;
+    thread::sleep(stage.plan.long_time / 2);
+    let (half_bytes, half_time) = (flow.bytes(), start.elapsed());
+    thread::sleep(stage.plan.long_time.saturating_sub(start.elapsed()));
+    let (bytes, time) = (flow.bytes(), start.elapsed());
+    let rate = |bytes: u64, time: Duration| bytes as f64 / 1e6 / time.as_secs_f64();
+    Ok(vec![
+        Reading::more("MB/s, whole run", rate(bytes, time)),
+        Reading::more(
+            "MB/s, second half",
+            rate(bytes - half_bytes, time - half_time),
+        ),
+    ])
+}
