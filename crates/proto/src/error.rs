@@ -65,6 +65,8 @@ impl fmt::Display for Misbehaviour {
     }
 }
 
+impl std::error::Error for Misbehaviour {}
+
 /// Why a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {

@@ -1,3 +1,13 @@
-//! Forwarding: what carries an application's connection to a channel and a channel to an application.
+//! Forwarding: a listener at one end, a dialer at the other, a relay between.
+//!
+//! | the user says | `ingress` runs in | `egress` runs in |
+//! |---|---|---|
+//! | `-L`, `-D` | the client | the server |
+//! | `-R`, `-R port` | the server | the client |
 
+pub mod dial;
+pub mod egress;
+pub mod ingress;
+pub mod registry;
+pub mod relay;
 pub mod socks;

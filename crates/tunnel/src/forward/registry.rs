@@ -1,0 +1,79 @@
+//! The remote forwards of one connection: what the client asked for, and what listens for it at the server.
+
+use std::sync::Arc;
+
+use crate::config::spec::Endpoint;
+use crate::status::ForwardCounters;
+
+/// The most remote forwards of one connection.
+pub const MAX_REMOTE_FORWARDS: usize = 1024;
+
+/// Where a remote forward listens, in the words of its request: the peer compares strings.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RemoteAddress {
+    /// `tcpip-forward`.
+    Tcp {
+        /// The address to bind, as it stood in the request.
+        address: String,
+        /// The port that is bound.
+        port: u16,
+    },
+    /// `streamlocal-forward@openssh.com`.
+    Unix(String),
+}
+
+/// Where the client takes the connections of a remote forward.
+#[derive(Debug, Clone)]
+pub enum RemoteTarget {
+    /// To one place.
+    Fixed(Endpoint),
+    /// Where the application says, in SOCKS.
+    Dynamic,
+}
+
+/// One remote forward of a client.
+#[derive(Debug, Clone)]
+pub struct RemoteForward {
+    /// How messages name it.
+    pub label: String,
+    /// Where to.
+    pub target: RemoteTarget,
+    /// What it has carried.
+    pub counters: Arc<ForwardCounters>,
+}
+
+/// The remote forwards of one connection, by where they listen.
+#[derive(Debug)]
+pub struct Registry<T> {
+    entries: Vec<(RemoteAddress, T)>,
+}
+
+impl<T> Default for Registry<T> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+        }
+    }
+}
+
+impl<T> Registry<T> {
+    /// Adds one; gives it back where there are too many.
+    pub fn insert(&mut self, address: RemoteAddress, entry: T) -> Result<(), T> {
+        if self.entries.len() >= MAX_REMOTE_FORWARDS {
+            return Err(entry);
+        }
+        self.entries.push((address, entry));
+        Ok(())
+    }
+
+    /// The one that listens there.
+    pub fn get(&self, address: &RemoteAddress) -> Option<&T> {
+        self.entries.iter().find(|(a, _)| a == address).map(|(_, entry)| entry)
+    }
+
+    /// Takes out the one that listens there.
+    pub fn remove(&mut self, address: &RemoteAddress) -> Option<T> {
+        let index = self.entries.iter().position(|(a, _)| a == address)?;
+        Some(self.entries.swap_remove(index).1)
+    }
+}

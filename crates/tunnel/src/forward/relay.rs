@@ -1,0 +1,114 @@
+//! One forwarded connection, once both ends are there: bytes both ways until both have said all they had to say.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+
+use adit_proto::channels::PeerClose;
+
+use crate::net::channel::Received;
+use crate::net::{Channel, Pumped, Stream};
+use crate::status::ForwardCounters;
+
+/// How a forwarded connection ended.
+#[derive(Debug)]
+pub enum End {
+    /// Both directions said EOF, or the peer closed in good order.
+    Orderly,
+    /// The peer, or the application, broke off; passed on as a reset.
+    Reset(Option<io::Error>),
+}
+
+/// Carries bytes between `app` and `channel`; both are closed at the end.
+///
+/// EOF of one direction leaves the other open (RFC 4254 §5.3). A reset of one end becomes a reset of the other.
+pub async fn relay(channel: Channel, app: Stream, counters: &Arc<ForwardCounters>) -> End {
+    app.prepare_forwarded();
+    let app = Arc::new(app);
+    channel.attach(app.clone(), counters.clone());
+    let end = run(&channel, &app, counters).await;
+    if let End::Reset(_) = end {
+        app.reset_on_close();
+    }
+    end
+}
+
+async fn run(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> End {
+    let mut outbound = pin!(outbound(channel, app, counters));
+    let mut inbound = pin!(inbound(channel, app, counters));
+    tokio::select! {
+        sent = &mut outbound => match sent {
+            // Our EOF is out; the peer may still have much to say.
+            Ok(Pumped::AppEof) => match inbound.await {
+                Ok(end) => end.unwrap_or(End::Orderly),
+                Err(error) => End::Reset(Some(error)),
+            },
+            Ok(_) => End::Orderly,
+            Err(error) => End::Reset(Some(error)),
+        },
+        received = &mut inbound => match received {
+            Ok(Some(end)) => end,
+            Ok(None) => tokio::select! {
+                sent = outbound => match sent {
+                    Ok(_) => End::Orderly,
+                    Err(error) => End::Reset(Some(error)),
+                },
+                end = closed(channel) => end,
+            },
+            Err(error) => End::Reset(Some(error)),
+        },
+    }
+}
+
+/// From the application into the channel, until its EOF.
+async fn outbound(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> io::Result<Pumped> {
+    loop {
+        match channel.pump_from(app).await? {
+            Pumped::Bytes(n) => counters.sent.add(n as u64),
+            Pumped::AppEof => {
+                channel.send_eof();
+                return Ok(Pumped::AppEof);
+            }
+            Pumped::ChannelClosed => return Ok(Pumped::ChannelClosed),
+        }
+        // One turn each: a busy application must not keep the others of this thread waiting.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What the driver could not write at once, until the peer's EOF (`None`) or CLOSE.
+async fn inbound(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> io::Result<Option<End>> {
+    loop {
+        match channel.receive().await? {
+            Received::Data(bytes) => {
+                app.write_all(&bytes).await?;
+                counters.received.add(bytes.len() as u64);
+                channel.taken(bytes.len());
+            }
+            Received::Eof => {
+                // An application that has gone already needs no EOF.
+                let _ = app.shutdown_write();
+                return Ok(None);
+            }
+            Received::Closed(close) => return Ok(Some(end_of(close))),
+        }
+    }
+}
+
+/// Waits for the peer's CLOSE behind its EOF.
+async fn closed(channel: &Channel) -> End {
+    loop {
+        match channel.receive().await {
+            Ok(Received::Closed(close)) => return end_of(close),
+            Ok(_) => {}
+            Err(error) => return End::Reset(Some(error)),
+        }
+    }
+}
+
+fn end_of(close: PeerClose) -> End {
+    match close {
+        PeerClose::Orderly => End::Orderly,
+        PeerClose::Reset => End::Reset(None),
+    }
+}
