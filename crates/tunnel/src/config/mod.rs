@@ -17,6 +17,7 @@ pub mod pattern;
 mod rules_syntax;
 pub mod source;
 pub mod spec;
+pub mod ssh_config;
 pub mod values;
 mod walk;
 
