@@ -18,6 +18,7 @@ mod rules_syntax;
 pub mod source;
 pub mod spec;
 pub mod ssh_config;
+pub mod sshd_config;
 pub mod values;
 mod walk;
 
