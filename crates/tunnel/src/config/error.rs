@@ -1,0 +1,297 @@
+//! What can be wrong with a configuration, and how it is told: every message names file and line.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::algorithms::AlgorithmError;
+use super::expand::ExpandError;
+use super::spec::SpecError;
+
+/// The most bad lines that are kept for printing; the rest are only counted.
+const MAX_KEPT: usize = 100;
+
+/// The place of a line: a file and the number of the line, from 1.
+///
+/// An option of the command line stands in the file `command-line`, line 0, as OpenSSH has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file as it was opened.
+    pub file: PathBuf,
+    /// The line, from 1; 0 on the command line.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: line {}", self.file.display(), self.line)
+    }
+}
+
+/// Something that was passed over and that the user should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Where it stands.
+    pub place: Place,
+    /// What was passed over.
+    pub text: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.text)
+    }
+}
+
+/// What is wrong with one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineError {
+    /// No program of this family knows the keyword.
+    UnknownKeyword(String),
+    /// A keyword without its argument.
+    MissingArgument(String),
+    /// More arguments than the keyword takes.
+    ExtraArguments {
+        /// The keyword.
+        keyword: String,
+        /// The first argument too many.
+        first: String,
+    },
+    /// An argument that is not what the keyword takes.
+    BadValue {
+        /// The keyword.
+        keyword: String,
+        /// The argument as written.
+        value: String,
+        /// What would have been right.
+        expected: &'static str,
+    },
+    /// A forwarding specification that cannot be read.
+    Forward(SpecError),
+    /// A list of algorithms that cannot be used.
+    Algorithms(AlgorithmError),
+    /// A token, variable or home directory that cannot be filled in.
+    Expand(ExpandError),
+    /// A keyword that restricts, which this version cannot enforce.
+    Restricts(String),
+    /// A keyword that this version cannot do, where going on without it would be wrong.
+    NotSupported {
+        /// The keyword.
+        keyword: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// A `Match` line that cannot be read or not be honoured.
+    Match(String),
+    /// A keyword that may stand in a file only.
+    NotOnCommandLine(String),
+    /// A quotation mark without its partner.
+    Quotes,
+    /// A line longer than 64 KiB.
+    TooLong,
+    /// A line that is not UTF-8 text, or holds a NUL byte.
+    NotText,
+    /// More entries of this keyword than are kept.
+    TooMany(String),
+    /// An `Include` pattern that cannot be used.
+    BadInclude {
+        /// The pattern as written.
+        pattern: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownKeyword(word) => write!(f, "Bad configuration option: {word}"),
+            Self::MissingArgument(word) => write!(f, "no argument after keyword \"{word}\""),
+            Self::ExtraArguments { keyword, first } => {
+                write!(
+                    f,
+                    "keyword {keyword} extra arguments at end of line: \"{first}\""
+                )
+            }
+            Self::BadValue {
+                keyword,
+                value,
+                expected,
+            } => {
+                write!(
+                    f,
+                    "bad value \"{value}\" for {keyword}: expected {expected}"
+                )
+            }
+            Self::Forward(error) => write!(f, "{error}"),
+            Self::Algorithms(error) => write!(f, "{error}"),
+            Self::Expand(error) => write!(f, "{error}"),
+            Self::Restricts(word) => write!(
+                f,
+                "{word} is not supported yet, and ignoring it would allow more than the file says"
+            ),
+            Self::NotSupported { keyword, hint } => {
+                write!(f, "{keyword} is not supported yet: {hint}")
+            }
+            Self::Match(reason) => write!(f, "Bad Match condition: {reason}"),
+            Self::NotOnCommandLine(word) => {
+                write!(f, "{word} directive not supported as a command-line option")
+            }
+            Self::Quotes => f.write_str("invalid quotes"),
+            Self::TooLong => f.write_str("line is too long"),
+            Self::NotText => f.write_str("line is not UTF-8 text"),
+            Self::TooMany(word) => write!(f, "too many entries of {word}"),
+            Self::BadInclude { pattern, reason } => {
+                write!(f, "bad include path {pattern}: {reason}")
+            }
+        }
+    }
+}
+
+impl From<SpecError> for LineError {
+    fn from(error: SpecError) -> Self {
+        Self::Forward(error)
+    }
+}
+
+impl From<AlgorithmError> for LineError {
+    fn from(error: AlgorithmError) -> Self {
+        Self::Algorithms(error)
+    }
+}
+
+impl From<ExpandError> for LineError {
+    fn from(error: ExpandError) -> Self {
+        Self::Expand(error)
+    }
+}
+
+/// One bad line and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLine {
+    /// Where it stands.
+    pub place: Place,
+    /// What is wrong with it.
+    pub error: LineError,
+}
+
+impl fmt::Display for BadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.error)
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigError {
+    /// Lines that are wrong; all were looked at.
+    BadLines {
+        /// The file that reading began with.
+        file: PathBuf,
+        /// The first hundred of them, in the order of reading.
+        lines: Vec<BadLine>,
+        /// How many there are.
+        count: usize,
+    },
+    /// The file belongs to another user, or group or others may write to it.
+    BadOwner(PathBuf),
+    /// The file exists, or has to, and cannot be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// `Include` within `Include`, more than sixteen deep.
+    TooDeep(Place),
+    /// `Include` lines that bring in more files, or more bytes, than a configuration can need.
+    TooMuch(PathBuf),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadLines { file, lines, count } => {
+                for line in lines {
+                    writeln!(f, "{line}")?;
+                }
+                write!(
+                    f,
+                    "{}: terminating, {count} bad configuration options",
+                    file.display()
+                )
+            }
+            Self::BadOwner(path) => write!(f, "Bad owner or permissions on {}", path.display()),
+            Self::Unreadable { path, reason } => {
+                write!(
+                    f,
+                    "cannot read configuration file {}: {reason}",
+                    path.display()
+                )
+            }
+            Self::TooDeep(place) => {
+                write!(f, "{place}: too many recursive configuration includes")
+            }
+            Self::TooMuch(path) => {
+                write!(
+                    f,
+                    "cannot read configuration file {}: too much is included",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// What the reading of one configuration has found so far. Bounded: what exceeds it is counted.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    warnings: Vec<Warning>,
+    bad: Vec<BadLine>,
+    count: usize,
+}
+
+impl Findings {
+    /// Notes something that was passed over. Past a hundred, warnings are dropped: nobody reads more.
+    pub(crate) fn warn(&mut self, place: &Place, text: String) {
+        if self.warnings.len() < MAX_KEPT {
+            self.warnings.push(Warning {
+                place: place.clone(),
+                text,
+            });
+        }
+    }
+
+    /// Notes what became of a line: nothing, a warning, or that it is wrong.
+    pub(crate) fn note(&mut self, place: &Place, outcome: Result<Option<String>, LineError>) {
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(text)) => self.warn(place, text),
+            Err(error) => self.bad(place, error),
+        }
+    }
+
+    /// Notes a line that is wrong.
+    pub(crate) fn bad(&mut self, place: &Place, error: LineError) {
+        self.count += 1;
+        if self.bad.len() < MAX_KEPT {
+            self.bad.push(BadLine {
+                place: place.clone(),
+                error,
+            });
+        }
+    }
+
+    /// The warnings, unless a line was wrong.
+    pub(crate) fn finish(self, file: &Path) -> Result<Vec<Warning>, ConfigError> {
+        if self.count == 0 {
+            return Ok(self.warnings);
+        }
+        Err(ConfigError::BadLines {
+            file: file.to_path_buf(),
+            lines: self.bad,
+            count: self.count,
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! What a keyword is: one line of a table says its name and what happens to it.
+//!
+//! A new keyword is one line in the table and one field in the options.
+
+use super::error::LineError;
+use super::expand::Lookups;
+use super::lines::{Arguments, Line};
+
+/// Reads a keyword's arguments into the options.
+pub(crate) type Apply<O> = fn(&mut O, &mut Arguments, &Lookups<'_>) -> Result<(), LineError>;
+
+/// A keyword that steers the reading itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Block {
+    Host,
+    Match,
+    Include,
+}
+
+/// Reads everything after a keyword, which may be a shell command with quotes of its own.
+pub(crate) type ApplyRaw<O> = fn(&mut O, &str) -> Result<(), LineError>;
+
+/// What happens to a keyword.
+pub(crate) enum Class<O: 'static> {
+    /// It steers the reading.
+    Block(Block),
+    /// It sets an option.
+    Option(Apply<O>),
+    /// It sets an option from the whole rest of the line; in an inactive block it is not looked at.
+    Raw(ApplyRaw<O>),
+    /// It says nothing about tunnels; passed over in silence.
+    Moot,
+    /// It is real and not supported; passed over with a warning, except for harmless values.
+    Unsupported(&'static [&'static str]),
+    /// It restricts and is not supported; an error, except for values that restrict nothing.
+    Restricts(&'static [&'static str]),
+    /// OpenSSH no longer has it either; passed over with a warning.
+    Deprecated,
+}
+
+/// One line of the table.
+pub(crate) struct Keyword<O: 'static> {
+    pub(crate) name: &'static str,
+    pub(crate) class: Class<O>,
+}
+
+pub(crate) const fn block<O>(name: &'static str, block: Block) -> Keyword<O> {
+    Keyword {
+        name,
+        class: Class::Block(block),
+    }
+}
+
+pub(crate) const fn option<O>(name: &'static str, apply: Apply<O>) -> Keyword<O> {
+    Keyword {
+        name,
+        class: Class::Option(apply),
+    }
+}
+
+pub(crate) const fn raw<O>(name: &'static str, apply: ApplyRaw<O>) -> Keyword<O> {
+    Keyword {
+        name,
+        class: Class::Raw(apply),
+    }
+}
+
+pub(crate) const fn moot<O>(name: &'static str) -> Keyword<O> {
+    Keyword {
+        name,
+        class: Class::Moot,
+    }
+}
+
+pub(crate) const fn unsupported<O>(
+    name: &'static str,
+    harmless: &'static [&'static str],
+) -> Keyword<O> {
+    Keyword {
+        name,
+        class: Class::Unsupported(harmless),
+    }
+}
+
+pub(crate) const fn restricts<O>(
+    name: &'static str,
+    harmless: &'static [&'static str],
+) -> Keyword<O> {
+    Keyword {
+        name,
+        class: Class::Restricts(harmless),
+    }
+}
+
+pub(crate) const fn deprecated<O>(name: &'static str) -> Keyword<O> {
+    Keyword {
+        name,
+        class: Class::Deprecated,
+    }
+}
+
+/// Finds a keyword; upper case does not matter.
+pub(crate) fn find<O>(table: &'static [Keyword<O>], word: &str) -> Option<&'static Keyword<O>> {
+    table
+        .iter()
+        .find(|keyword| keyword.name.eq_ignore_ascii_case(word))
+}
+
+/// Sets an option. The first value wins; the result is for the table's sake, and never an error.
+pub(crate) fn first<T>(slot: &mut Option<T>, value: T) -> Result<(), LineError> {
+    slot.get_or_insert(value);
+    Ok(())
+}
+
+/// Adds to a list that accumulates, once each, up to a bound.
+pub(crate) fn accumulate<T: PartialEq>(
+    list: &mut Vec<T>,
+    value: T,
+    arguments: &Arguments,
+    most: usize,
+) -> Result<(), LineError> {
+    if list.contains(&value) {
+        return Ok(());
+    }
+    if list.len() >= most {
+        return Err(LineError::TooMany(arguments.keyword().to_owned()));
+    }
+    list.push(value);
+    Ok(())
+}
+
+/// Does a line count, or is it read only for its mistakes?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activity {
+    /// It counts.
+    Active,
+    /// It stands in a block that does not match.
+    Inactive,
+}
+
+impl<O: Default> Class<O> {
+    /// Applies a keyword that is no block; what comes back is a warning.
+    ///
+    /// In an inactive block, values are checked and thrown away.
+    pub(crate) fn apply(
+        &self,
+        line: &Line<'_>,
+        options: &mut O,
+        activity: Activity,
+        lookups: &Lookups<'_>,
+    ) -> Result<Option<String>, LineError> {
+        let active = activity == Activity::Active;
+        let harmless = |values: &[&str]| {
+            let word = line.arguments().ok().and_then(Arguments::only);
+            word.is_some_and(|word| values.iter().any(|value| value.eq_ignore_ascii_case(&word)))
+        };
+        let told = |what: &str| {
+            Ok(Some(format!(
+                "{} is {what} and is passed over",
+                line.keyword
+            )))
+        };
+        match self {
+            Self::Option(apply) => {
+                let mut scratch = O::default();
+                let options = if active { options } else { &mut scratch };
+                let mut arguments = line.arguments()?;
+                apply(options, &mut arguments, lookups)?;
+                arguments.finish().map(|()| None)
+            }
+            Self::Raw(apply) if active => apply(options, line.rest).map(|()| None),
+            Self::Unsupported(values) if active && !harmless(values) => told("not supported"),
+            Self::Deprecated if active => told("deprecated"),
+            Self::Restricts(values) if active && !harmless(values) => {
+                Err(LineError::Restricts(line.keyword.to_owned()))
+            }
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Patterns with `*` and `?`, and lists of them with `!`.
+//!
+//! Matching never backs up further than the last `*`, so its cost is at most the length of the
+//! pattern times the length of the text, whoever wrote them.
+
+/// The longest pattern, in bytes.
+pub const MAX_PATTERN: usize = 1024;
+
+/// A pattern: `*` stands for any run of bytes, `?` for any one byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// Takes a pattern as written.
+    ///
+    /// # Errors
+    /// It is longer than [`MAX_PATTERN`] bytes.
+    pub fn new(text: impl Into<String>) -> Result<Self, &'static str> {
+        let text = text.into();
+        if text.len() > MAX_PATTERN {
+            return Err("a pattern of at most 1024 bytes");
+        }
+        Ok(Self(text))
+    }
+
+    /// The pattern as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Does the whole text match?
+    pub fn matches(&self, text: &str) -> bool {
+        wildcard(self.0.as_bytes(), text.as_bytes())
+    }
+}
+
+/// Does a word hold a wildcard?
+pub(crate) fn has_wildcard(word: &str) -> bool {
+    word.contains(['*', '?'])
+}
+
+/// Does the whole text match the pattern?
+pub(crate) fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    // Where to resume when a comparison fails: after the last star, one byte further in the text.
+    let mut resume: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                resume = Some((p + 1, t));
+                p += 1;
+            }
+            Some(&c) if c == b'?' || c == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match resume {
+                Some((after_star, from)) => {
+                    p = after_star;
+                    t = from + 1;
+                    resume = Some((after_star, t));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&c| c == b'*')
+}
+
+/// Does upper case matter?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Case {
+    /// `A` is not `a`: user names.
+    Sensitive,
+    /// `A` is `a`: host names.
+    Insensitive,
+}
+
+/// What a pattern list says about a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// A pattern matches, and no pattern with `!` does.
+    Matches,
+    /// A pattern with `!` matches.
+    Negated,
+    /// No pattern matches.
+    NoMatch,
+}
+
+/// A list of patterns, each of which may have a `!` in front.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatternList {
+    entries: Vec<(Sense, Pattern)>,
+    case: Case,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sense {
+    For,
+    Against,
+}
+
+impl PatternList {
+    /// Reads a list separated by commas: `*.example.org,!db.example.org`.
+    ///
+    /// # Errors
+    /// A pattern is too long.
+    pub fn parse(text: &str, case: Case) -> Result<Self, &'static str> {
+        Self::from_words(text.split(','), case)
+    }
+
+    /// Takes a list of words, each one pattern, as after `Host`.
+    ///
+    /// # Errors
+    /// A pattern is too long.
+    pub fn from_words<'a>(
+        words: impl IntoIterator<Item = &'a str>,
+        case: Case,
+    ) -> Result<Self, &'static str> {
+        let entry = |word: &str| {
+            let (sense, text) = match word.strip_prefix('!') {
+                Some(text) => (Sense::Against, text),
+                None => (Sense::For, word),
+            };
+            let text = match case {
+                Case::Sensitive => text.to_owned(),
+                Case::Insensitive => text.to_ascii_lowercase(),
+            };
+            Pattern::new(text).map(|pattern| (sense, pattern))
+        };
+        let entries = words.into_iter().map(entry).collect::<Result<_, _>>()?;
+        Ok(Self { entries, case })
+    }
+
+    /// What the list says about a text. A pattern with `!` beats every other, wherever it stands.
+    pub fn verdict(&self, text: &str) -> Verdict {
+        let lowered = match self.case {
+            Case::Sensitive => None,
+            Case::Insensitive => Some(text.to_ascii_lowercase()),
+        };
+        let text = lowered.as_deref().unwrap_or(text);
+        let mut verdict = Verdict::NoMatch;
+        for (sense, pattern) in &self.entries {
+            if pattern.matches(text) {
+                match sense {
+                    Sense::Against => return Verdict::Negated,
+                    Sense::For => verdict = Verdict::Matches,
+                }
+            }
+        }
+        verdict
+    }
+
+    /// Does a pattern match and none with `!`?
+    pub fn matches(&self, text: &str) -> bool {
+        self.verdict(text) == Verdict::Matches
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_match_the_whole_text() {
+        let table = [
+            ("", "", true),
+            ("", "a", false),
+            ("*", "", true),
+            ("*", "abc", true),
+            ("?", "", false),
+            ("?", "a", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("a*", "a", true),
+            ("*a", "ba", true),
+            ("*a", "ab", false),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxcyyb", false),
+            ("**a**", "xay", true),
+            ("*.example.org", "db.example.org", true),
+            ("*.example.org", "example.org", false),
+            ("*abab", "ababab", true),
+            ("a", "A", false),
+        ];
+        for (pattern, text, expected) in table {
+            let pattern_value = Pattern::new(pattern).unwrap();
+            assert_eq!(pattern_value.matches(text), expected, "{pattern} on {text}");
+        }
+    }
+
+    #[test]
+    fn lists_honour_negation_wherever_it_stands() {
+        let table = [
+            ("a,b", "b", Verdict::Matches),
+            ("a,b", "c", Verdict::NoMatch),
+            ("*,!b", "b", Verdict::Negated),
+            ("!b,*", "b", Verdict::Negated),
+            ("!b,*", "c", Verdict::Matches),
+            ("!b", "c", Verdict::NoMatch),
+            ("", "c", Verdict::NoMatch),
+        ];
+        for (list, text, expected) in table {
+            let list_value = PatternList::parse(list, Case::Sensitive).unwrap();
+            assert_eq!(list_value.verdict(text), expected, "{list} on {text}");
+        }
+    }
+
+    #[test]
+    fn host_lists_ignore_case_on_both_sides() {
+        let list = PatternList::parse("*.Example.ORG", Case::Insensitive).unwrap();
+        assert!(list.matches("DB.example.org"));
+        let list = PatternList::parse("*.Example.ORG", Case::Sensitive).unwrap();
+        assert!(!list.matches("DB.example.org"));
+    }
+
+    #[test]
+    fn a_hostile_pattern_costs_no_more_than_its_length_times_the_text() {
+        // A matcher that recurses at each star needs about 2^500 steps here: this test would not end.
+        let pattern = Pattern::new(format!("{}b", "a*".repeat(500))).unwrap();
+        assert!(!pattern.matches(&"a".repeat(20_000)));
+        let pattern = Pattern::new(format!("{}b", "*".repeat(1000))).unwrap();
+        assert!(!pattern.matches(&"a".repeat(20_000)));
+    }
+
+    #[test]
+    fn a_pattern_has_a_bound() {
+        assert!(Pattern::new("a".repeat(MAX_PATTERN)).is_ok());
+        assert!(Pattern::new("a".repeat(MAX_PATTERN + 1)).is_err());
+    }
+}

@@ -1,0 +1,207 @@
+//! Where configuration files come from: the disk, or memory for tests and fuzzing.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+
+use super::error::ConfigError;
+use super::pattern::wildcard;
+
+/// The largest configuration file, in bytes.
+pub const MAX_FILE: usize = 1024 * 1024;
+
+/// Who may own and write a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Anybody.
+    Anyone,
+    /// Only the user or root, and nobody else may write: the user's own file and what it includes.
+    OwnerOnly,
+}
+
+/// Where configuration files come from.
+#[derive(Debug, Clone)]
+pub enum FileSource {
+    /// The file system.
+    Disk,
+    /// Files that exist only here, by absolute path.
+    Memory(BTreeMap<PathBuf, Vec<u8>>),
+}
+
+impl FileSource {
+    /// Files in memory.
+    pub fn memory<P: Into<PathBuf>, B: Into<Vec<u8>>>(
+        files: impl IntoIterator<Item = (P, B)>,
+    ) -> Self {
+        Self::Memory(
+            files
+                .into_iter()
+                .map(|(path, bytes)| (path.into(), bytes.into()))
+                .collect(),
+        )
+    }
+
+    /// Reads a file; `None` if there is none.
+    pub(crate) fn read(&self, path: &Path, trust: Trust) -> Result<Option<Vec<u8>>, ConfigError> {
+        let read = match self {
+            Self::Memory(files) => Ok(files.get(path).cloned()),
+            Self::Disk => read_disk(path, trust),
+        };
+        let unreadable = |reason: String| ConfigError::Unreadable {
+            path: path.to_path_buf(),
+            reason,
+        };
+        match read {
+            Ok(Some(bytes)) if bytes.len() > MAX_FILE => Err(unreadable("it is too large".into())),
+            Ok(bytes) => Ok(bytes),
+            Err(Refusal::Owner) => Err(ConfigError::BadOwner(path.to_path_buf())),
+            Err(Refusal::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(Refusal::Io(error)) => Err(unreadable(error.to_string())),
+        }
+    }
+
+    /// The files that a pattern of shell wildcards matches, in lexical order.
+    pub(crate) fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>, String> {
+        match self {
+            Self::Memory(files) => Ok(files
+                .keys()
+                .filter(|path| path_matches(pattern, path))
+                .cloned()
+                .collect()),
+            Self::Disk => matching_on_disk(pattern),
+        }
+    }
+}
+
+enum Refusal {
+    Owner,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn read_disk(path: &Path, trust: Trust) -> Result<Option<Vec<u8>>, Refusal> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    // Asked of the open file, not of the path: the path could lead elsewhere a moment later.
+    if trust == Trust::OwnerOnly && !owner_only(&metadata) {
+        return Err(Refusal::Owner);
+    }
+    // A directory that a pattern caught, such as `conf.d/*`: nothing in it, as OpenSSH has it.
+    if metadata.is_dir() {
+        return Ok(Some(Vec::new()));
+    }
+    let mut bytes = Vec::new();
+    // The size is not asked for: `-F <(…)` is a pipe.
+    file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+fn owner_only(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let owner = metadata.uid();
+    let trusted = owner == 0 || owner == nix::unistd::getuid().as_raw();
+    trusted && metadata.mode() & 0o022 == 0
+}
+
+fn matching_on_disk(pattern: &Path) -> Result<Vec<PathBuf>, String> {
+    let Some(text) = pattern.to_str() else {
+        return Err("it is not UTF-8 text".into());
+    };
+    let options = glob::MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    let found = glob::glob_with(text, options).map_err(|error| error.msg.to_owned())?;
+    // A directory that cannot be listed is passed over, as glob(3) does without GLOB_ERR.
+    let mut paths: Vec<PathBuf> = found.filter_map(Result::ok).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// Does a path match, component by component? Only `*` and `?` are wildcards in memory.
+fn path_matches(pattern: &Path, path: &Path) -> bool {
+    let mut path = path.components();
+    let all = pattern.components().all(|part| match (part, path.next()) {
+        (Component::Normal(part), Some(Component::Normal(name))) => {
+            wildcard(part.as_encoded_bytes(), name.as_encoded_bytes())
+        }
+        (part, name) => Some(part) == name,
+    });
+    all && path.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn memory_matches_component_by_component_in_order() {
+        let source = FileSource::memory([
+            ("/c/b.conf", ""),
+            ("/c/a.conf", ""),
+            ("/c/d/x.conf", ""),
+            ("/c/a", ""),
+        ]);
+        let found = source.matching(Path::new("/c/*.conf")).unwrap();
+        assert_eq!(found, [Path::new("/c/a.conf"), Path::new("/c/b.conf")]);
+        assert_eq!(
+            source.matching(Path::new("/c/*/x*")).unwrap(),
+            [Path::new("/c/d/x.conf")]
+        );
+    }
+
+    #[test]
+    fn disk_patterns_leave_out_hidden_files_and_come_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b.conf", "a.conf", ".c.conf", "d.txt"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let found = FileSource::Disk
+            .matching(&dir.path().join("*.conf"))
+            .unwrap();
+        assert_eq!(
+            found,
+            [dir.path().join("a.conf"), dir.path().join("b.conf")]
+        );
+        assert!(FileSource::Disk.matching(Path::new("/a/***")).is_err());
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_is_refused_where_it_matters() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        fs::write(&path, "User a").unwrap();
+        for (mode, trusted) in [(0o600, true), (0o644, true), (0o664, false), (0o602, false)] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let strict = FileSource::Disk.read(&path, Trust::OwnerOnly);
+            assert_eq!(strict.is_ok(), trusted, "{mode:o}");
+            assert!(FileSource::Disk.read(&path, Trust::Anyone).is_ok());
+        }
+        let error = FileSource::Disk.read(&path, Trust::OwnerOnly).unwrap_err();
+        let expected = format!("Bad owner or permissions on {}", path.display());
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn missing_and_oversized_files_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        assert_eq!(FileSource::Disk.read(&path, Trust::Anyone), Ok(None));
+        fs::write(&path, vec![b'#'; MAX_FILE + 1]).unwrap();
+        let error = FileSource::Disk.read(&path, Trust::Anyone).unwrap_err();
+        assert!(error.to_string().contains("too large"), "{error}");
+        assert_eq!(
+            FileSource::Disk.read(dir.path(), Trust::Anyone),
+            Ok(Some(Vec::new()))
+        );
+    }
+}

@@ -1,0 +1,466 @@
+//! Forwarding specifications: the grammar of `-L`, `-R`, `-D` and `-W`.
+//!
+//! ```text
+//! [bind:]port:host:port   [bind:]port:/path   /path:host:port   /path:/path     -L, -R
+//! [bind:]port             /path                                                 -D, -R (no /path)
+//! ```
+//!
+//! A field in `[…]` is taken literally, `\x` takes one character literally, and a field that holds a
+//! `/` is the path of a unix socket.
+
+mod fields;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::expand::{ExpandError, Lookups, expand_variables};
+use fields::{Field, split_fields, write_field};
+
+/// The longest host name that a specification may hold, in bytes (`NI_MAXHOST` less its NUL).
+pub const MAX_HOST: usize = 1024;
+
+/// The longest path of a unix socket, in bytes (`sun_path` less its NUL).
+pub const MAX_SOCKET_PATH: usize = 107;
+
+/// Where to dial.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// A host and a port.
+    Tcp {
+        /// A name or an address, brackets removed, not resolved.
+        host: String,
+        /// The port, never 0.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// The address that a listener was asked to bind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BindAddress {
+    /// None given: loopback, or every address under `GatewayPorts`.
+    Default,
+    /// Empty or `*`: every address.
+    Any,
+    /// This name or address, brackets removed.
+    Host(String),
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ListenSpec {
+    /// A TCP port.
+    Tcp {
+        /// The address.
+        bind: BindAddress,
+        /// The port; 0, "the server chooses", only for remote forwards.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// One forward, as the user configured it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Forward {
+    /// `-L`: listen here, dial there.
+    Local {
+        /// Where the client listens.
+        listen: ListenSpec,
+        /// What the server dials.
+        target: Endpoint,
+    },
+    /// `-R` with a target: listen there, dial here.
+    Remote {
+        /// Where the server listens.
+        listen: ListenSpec,
+        /// What the client dials.
+        target: Endpoint,
+    },
+    /// `-D`: SOCKS here, dial there.
+    Dynamic {
+        /// Where the client listens.
+        listen: ListenSpec,
+    },
+    /// `-R` without a target: listen there, SOCKS and dial here.
+    RemoteDynamic {
+        /// Where the server listens; always TCP.
+        listen: ListenSpec,
+    },
+}
+
+/// The kind of specification that could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpecKind {
+    /// `-L`.
+    Local,
+    /// `-R`.
+    Remote,
+    /// `-D`.
+    Dynamic,
+    /// `-W`.
+    Stdio,
+}
+
+impl fmt::Display for SpecKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+            Self::Dynamic => "dynamic",
+            Self::Stdio => "stdio",
+        })
+    }
+}
+
+/// What is wrong with a specification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SpecProblem {
+    /// Nothing there.
+    Empty,
+    /// More than four fields.
+    TooManyFields,
+    /// `[` without `]`, or `]` in the middle of a field.
+    Brackets,
+    /// A `\` with nothing after it.
+    Backslash,
+    /// The fields do not add up to a listener and a target.
+    Shape,
+    /// Neither a number from 1 to 65535 nor the name of a service.
+    Port(String),
+    /// Port 0 where it has no meaning.
+    PortZero,
+    /// A host name that is empty.
+    EmptyHost,
+    /// A host name of more than [`MAX_HOST`] bytes.
+    HostTooLong,
+    /// A path of more than [`MAX_SOCKET_PATH`] bytes.
+    PathTooLong,
+    /// A path where a host belongs.
+    PathAsHost(String),
+    /// `-R /path` without a target.
+    SocksOnPath,
+    /// A variable that cannot be filled in.
+    Expand(ExpandError),
+}
+
+impl fmt::Display for SpecProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("it is empty"),
+            Self::TooManyFields => f.write_str("more than four fields"),
+            Self::Brackets => f.write_str("a bracketed field must end in ']' and then ':'"),
+            Self::Backslash => f.write_str("nothing follows the backslash"),
+            Self::Shape => f.write_str("the fields are not a listener and a target"),
+            Self::Port(word) => write!(f, "'{word}' is not a port or a service"),
+            Self::PortZero => f.write_str("port 0 is not possible here"),
+            Self::EmptyHost => f.write_str("the host is empty"),
+            Self::HostTooLong => write!(f, "the host is longer than {MAX_HOST} bytes"),
+            Self::PathTooLong => {
+                write!(f, "the socket path is longer than {MAX_SOCKET_PATH} bytes")
+            }
+            Self::PathAsHost(word) => write!(f, "'{word}' is a path, not a host"),
+            Self::SocksOnPath => f.write_str("remote SOCKS needs a TCP port to listen on"),
+            Self::Expand(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// A specification that cannot be read. Its text begins as OpenSSH's, which scripts look for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecError {
+    /// The kind of specification.
+    pub kind: SpecKind,
+    /// The specification as written.
+    pub text: String,
+    /// What is wrong.
+    pub problem: SpecProblem,
+}
+
+impl SpecError {
+    /// How to write it right.
+    pub fn hint(&self) -> &'static str {
+        match (&self.problem, self.kind) {
+            (SpecProblem::TooManyFields, _) => "put an IPv6 address in brackets: [::1]:8080",
+            (SpecProblem::SocksOnPath, _) => "name a target too: -R /path:host:port",
+            (SpecProblem::PortZero, SpecKind::Local | SpecKind::Dynamic) => {
+                "only -R can leave the choice of the port to the system"
+            }
+            (_, SpecKind::Local) => "write [bind_address:]port:host:hostport, such as 8080:db:5432",
+            (_, SpecKind::Remote) => {
+                "write [bind_address:]port:host:hostport, or [bind_address:]port for SOCKS"
+            }
+            (_, SpecKind::Dynamic) => "write [bind_address:]port, such as 1080",
+            (_, SpecKind::Stdio) => "write host:port, such as db:5432",
+        }
+    }
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kind,
+            text,
+            problem,
+        } = self;
+        write!(f, "Bad {kind} forwarding specification '{text}': {problem}")
+    }
+}
+
+impl std::error::Error for SpecError {}
+
+impl Forward {
+    /// Reads what follows `-L`.
+    ///
+    /// # Errors
+    /// It is no local forward; the error says why.
+    pub fn parse_local(text: &str, lookups: &Lookups<'_>) -> Result<Self, SpecError> {
+        parse(SpecKind::Local, text, lookups, |fields| {
+            let (listen, target) = listener_and_target(fields, lookups)?;
+            refuse_port_zero(&listen)?;
+            Ok(Self::Local { listen, target })
+        })
+    }
+
+    /// Reads what follows `-R`: a forward with a target, or a remote SOCKS listener without one.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn parse_remote(text: &str, lookups: &Lookups<'_>) -> Result<Self, SpecError> {
+        parse(SpecKind::Remote, text, lookups, |fields| {
+            let has_path = fields.iter().any(|field| field.is_path);
+            if fields.len() > 2 || (fields.len() == 2 && has_path) {
+                let (listen, target) = listener_and_target(fields, lookups)?;
+                return Ok(Self::Remote { listen, target });
+            }
+            match listener(fields, lookups)? {
+                ListenSpec::Unix(_) => Err(SpecProblem::SocksOnPath),
+                listen @ ListenSpec::Tcp { .. } => Ok(Self::RemoteDynamic { listen }),
+            }
+        })
+    }
+
+    /// Reads what follows `-D`.
+    ///
+    /// # Errors
+    /// It is no listener.
+    pub fn parse_dynamic(text: &str, lookups: &Lookups<'_>) -> Result<Self, SpecError> {
+        parse(SpecKind::Dynamic, text, lookups, |fields| {
+            let listen = listener(fields, lookups)?;
+            refuse_port_zero(&listen)?;
+            Ok(Self::Dynamic { listen })
+        })
+    }
+
+    /// Where this forward listens.
+    pub fn listen(&self) -> &ListenSpec {
+        match self {
+            Self::Local { listen, .. }
+            | Self::Remote { listen, .. }
+            | Self::Dynamic { listen }
+            | Self::RemoteDynamic { listen } => listen,
+        }
+    }
+
+    /// The same forward with `fill` applied to the paths of unix sockets.
+    pub(crate) fn map_paths<E>(
+        &self,
+        fill: impl Fn(&Path) -> Result<PathBuf, E>,
+    ) -> Result<Self, E> {
+        let on_listen = |listen: &ListenSpec| match listen {
+            ListenSpec::Unix(path) => fill(path).map(ListenSpec::Unix),
+            tcp => Ok(tcp.clone()),
+        };
+        let on_target = |target: &Endpoint| match target {
+            Endpoint::Unix(path) => fill(path).map(Endpoint::Unix),
+            tcp => Ok(tcp.clone()),
+        };
+        Ok(match self {
+            Self::Local { listen, target } => Self::Local {
+                listen: on_listen(listen)?,
+                target: on_target(target)?,
+            },
+            Self::Remote { listen, target } => Self::Remote {
+                listen: on_listen(listen)?,
+                target: on_target(target)?,
+            },
+            Self::Dynamic { listen } => Self::Dynamic {
+                listen: on_listen(listen)?,
+            },
+            Self::RemoteDynamic { listen } => Self::RemoteDynamic {
+                listen: on_listen(listen)?,
+            },
+        })
+    }
+}
+
+impl Endpoint {
+    /// Reads what follows `-W`: `host:port`, `[v6]:port` or `/path`.
+    ///
+    /// # Errors
+    /// It is no address.
+    pub fn parse_stdio(text: &str, lookups: &Lookups<'_>) -> Result<Self, SpecError> {
+        parse(SpecKind::Stdio, text, lookups, |fields| match fields {
+            [path] if path.is_path => unix_path(path).map(Endpoint::Unix),
+            [host, port] => tcp_endpoint(host, port, lookups),
+            [] | [_] => Err(SpecProblem::Shape),
+            _ => Err(SpecProblem::TooManyFields),
+        })
+    }
+}
+
+/// The frame that all four kinds share: fill in variables, split, and say what was being read.
+fn parse<T>(
+    kind: SpecKind,
+    text: &str,
+    lookups: &Lookups<'_>,
+    build: impl FnOnce(&[Field]) -> Result<T, SpecProblem>,
+) -> Result<T, SpecError> {
+    expand_variables(text, lookups)
+        .map_err(SpecProblem::Expand)
+        .and_then(|expanded| build(&split_fields(expanded.trim_ascii_start())?))
+        .map_err(|problem| SpecError {
+            kind,
+            text: text.to_owned(),
+            problem,
+        })
+}
+
+/// A listener and a target: two fields, one of which is a path, or three or four.
+fn listener_and_target(
+    fields: &[Field],
+    lookups: &Lookups<'_>,
+) -> Result<(ListenSpec, Endpoint), SpecProblem> {
+    let Some((last, before)) = fields.split_last() else {
+        return Err(SpecProblem::Empty);
+    };
+    if fields.len() < 4 && last.is_path {
+        if before.is_empty() {
+            return Err(SpecProblem::Shape);
+        }
+        return Ok((listener(before, lookups)?, Endpoint::Unix(unix_path(last)?)));
+    }
+    match before.split_last() {
+        Some((host, listen)) if !listen.is_empty() => Ok((
+            listener(listen, lookups)?,
+            tcp_endpoint(host, last, lookups)?,
+        )),
+        _ => Err(SpecProblem::Shape),
+    }
+}
+
+/// A listener alone: `port`, `path` or `bind:port`.
+fn listener(fields: &[Field], lookups: &Lookups<'_>) -> Result<ListenSpec, SpecProblem> {
+    let (bind, port) = match fields {
+        [path] if path.is_path => return unix_path(path).map(ListenSpec::Unix),
+        [port] => (BindAddress::Default, port),
+        [bind, port] => (bind_address(bind)?, port),
+        _ => return Err(SpecProblem::Shape),
+    };
+    Ok(ListenSpec::Tcp {
+        bind,
+        port: port_number(port, lookups)?,
+    })
+}
+
+fn bind_address(field: &Field) -> Result<BindAddress, SpecProblem> {
+    match field.text.as_str() {
+        "" | "*" => Ok(BindAddress::Any),
+        _ => host_name(field).map(BindAddress::Host),
+    }
+}
+
+fn tcp_endpoint(
+    host: &Field,
+    port: &Field,
+    lookups: &Lookups<'_>,
+) -> Result<Endpoint, SpecProblem> {
+    let host = host_name(host)?;
+    if host.is_empty() {
+        return Err(SpecProblem::EmptyHost);
+    }
+    match port_number(port, lookups)? {
+        0 => Err(SpecProblem::PortZero),
+        port => Ok(Endpoint::Tcp { host, port }),
+    }
+}
+
+fn host_name(field: &Field) -> Result<String, SpecProblem> {
+    match &field.text {
+        path if field.is_path => Err(SpecProblem::PathAsHost(path.clone())),
+        host if host.len() > MAX_HOST => Err(SpecProblem::HostTooLong),
+        host => Ok(host.clone()),
+    }
+}
+
+fn unix_path(field: &Field) -> Result<PathBuf, SpecProblem> {
+    if field.text.len() > MAX_SOCKET_PATH {
+        return Err(SpecProblem::PathTooLong);
+    }
+    Ok(PathBuf::from(&field.text))
+}
+
+fn port_number(field: &Field, lookups: &Lookups<'_>) -> Result<u16, SpecProblem> {
+    let word = &field.text;
+    word.parse()
+        .ok()
+        .or_else(|| (lookups.service)(word))
+        .ok_or_else(|| SpecProblem::Port(word.clone()))
+}
+
+fn refuse_port_zero(listen: &ListenSpec) -> Result<(), SpecProblem> {
+    match listen {
+        ListenSpec::Tcp { port: 0, .. } => Err(SpecProblem::PortZero),
+        _ => Ok(()),
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } => {
+                write_field(f, host)?;
+                write!(f, ":{port}")
+            }
+            Self::Unix(path) => write_field(f, &path.to_string_lossy()),
+        }
+    }
+}
+
+impl fmt::Display for ListenSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp {
+                bind: BindAddress::Default,
+                port,
+            } => write!(f, "{port}"),
+            Self::Tcp {
+                bind: BindAddress::Any,
+                port,
+            } => write!(f, "*:{port}"),
+            Self::Tcp {
+                bind: BindAddress::Host(host),
+                port,
+            } => {
+                write_field(f, host)?;
+                write!(f, ":{port}")
+            }
+            Self::Unix(path) => write_field(f, &path.to_string_lossy()),
+        }
+    }
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local { listen, target } => write!(f, "-L {listen}:{target}"),
+            Self::Remote { listen, target } => write!(f, "-R {listen}:{target}"),
+            Self::Dynamic { listen } => write!(f, "-D {listen}"),
+            Self::RemoteDynamic { listen } => write!(f, "-R {listen}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! The client's configuration: `~/.ssh/config`, `/etc/ssh/ssh_config`, and `-o`.
+//!
+//! The first value of an option wins. So the command line is put into [`ClientOptions`] first, the
+//! user's file read second, the system's third; at the end, [`ClientOptions::expanded`] fills in tokens.
+
+mod keywords;
+mod matching;
+mod options;
+mod parse;
+
+use std::path::{Path, PathBuf};
+
+pub use options::{
+    ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication, RequestTty, SessionType,
+    StrictHostKeyChecking,
+};
+
+use super::expand::Lookups;
+use super::source::FileSource;
+
+/// What reading a client's configuration depends on, apart from the files.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The host as the user typed it.
+    pub host: &'a str,
+    /// The user who runs the client.
+    pub local_user: &'a str,
+    /// That user's number.
+    pub local_uid: u32,
+    /// The full name of this machine.
+    pub local_host: &'a str,
+    /// That user's home directory.
+    pub home: &'a Path,
+    /// Where files come from.
+    pub files: &'a FileSource,
+    /// Variables, services and other users' homes.
+    pub lookups: Lookups<'a>,
+}
+
+/// Which files are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigFiles {
+    /// `~/.ssh/config`, then `/etc/ssh/ssh_config`; either may be missing.
+    Standard,
+    /// This file alone, which must exist: `-F file`.
+    Only(PathBuf),
+    /// None: `-F none`.
+    Nothing,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,338 @@
+//! The client's options, typed. A field that is `None` was set nowhere.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::algorithms::AlgorithmList;
+use crate::config::destination::Destination;
+use crate::config::expand::{ExpandError, expand_tokens, expand_variables, join_home, split_home};
+use crate::config::pattern::PatternList;
+use crate::config::spec::Forward;
+use crate::config::values::{AddressFamily, LogLevel, RekeyLimit};
+use crate::policy::rules::RuleList;
+
+use super::Context;
+
+/// What to do about a host key that is not known (`StrictHostKeyChecking`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StrictHostKeyChecking {
+    /// Refuse unknown and changed keys.
+    Yes,
+    /// Accept unknown keys; with a changed key, go on without forwarding.
+    No,
+    /// Ask about unknown keys, refuse changed ones.
+    Ask,
+    /// Accept unknown keys, refuse changed ones.
+    AcceptNew,
+}
+
+/// Whether keys are used to log in (`PubkeyAuthentication`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PubkeyAuthentication {
+    /// They are not.
+    No,
+    /// They are.
+    Yes,
+    /// They are, without the host-bound extension.
+    Unbound,
+    /// They are, with the host-bound extension.
+    HostBound,
+}
+
+/// Which agent holds keys (`IdentityAgent`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentityAgent {
+    /// None.
+    Disabled,
+    /// The one whose socket this environment variable names.
+    Variable(String),
+    /// The one at this socket.
+    Socket(PathBuf),
+}
+
+/// The hosts on the way (`ProxyJump`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProxyJump {
+    /// None: connect directly.
+    Direct,
+    /// Through these, the first one first.
+    Through(Vec<Destination>),
+}
+
+/// What the connection is for (`SessionType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionType {
+    /// Forwarding only, as `-N`.
+    Nothing,
+    /// A subsystem, as `-s`.
+    Subsystem,
+    /// A shell or a command.
+    Default,
+}
+
+/// Whether a terminal is asked for (`RequestTTY`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestTty {
+    /// Never.
+    No,
+    /// If standard input is a terminal.
+    Yes,
+    /// Always.
+    Force,
+    /// For a shell, if standard input is a terminal.
+    Auto,
+}
+
+/// The client's options. The first value wins; lists that accumulate are `Vec`s.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ClientOptions {
+    /// `HostName`; default: the host as typed.
+    pub host_name: Option<String>,
+    /// `User`; default: the local user.
+    pub user: Option<String>,
+    /// `Port`; default 22.
+    pub port: Option<u16>,
+    /// `AddressFamily`; default any.
+    pub address_family: Option<AddressFamily>,
+    /// `BindAddress`: the source address of the SSH connection.
+    pub bind_address: Option<String>,
+    /// `ConnectTimeout`; default and zero: the system's.
+    pub connect_timeout: Option<Duration>,
+    /// `TCPKeepAlive`; default yes.
+    pub tcp_keep_alive: Option<bool>,
+    /// `ProxyJump`, also set by `ProxyCommand none`; default direct.
+    pub proxy_jump: Option<ProxyJump>,
+
+    /// `IdentityFile`, in order, each once. `none` stands in it as the path `none`.
+    pub identity_files: Vec<PathBuf>,
+    /// `IdentitiesOnly`; default no.
+    pub identities_only: Option<bool>,
+    /// `IdentityAgent`; default the variable `SSH_AUTH_SOCK`.
+    pub identity_agent: Option<IdentityAgent>,
+    /// `PreferredAuthentications`: names of methods as written.
+    pub preferred_authentications: Option<Vec<String>>,
+    /// `PubkeyAuthentication`; default yes.
+    pub pubkey_authentication: Option<PubkeyAuthentication>,
+    /// `PasswordAuthentication`; default yes.
+    pub password_authentication: Option<bool>,
+    /// `KbdInteractiveAuthentication`; default yes.
+    pub kbd_interactive_authentication: Option<bool>,
+    /// `NumberOfPasswordPrompts`; default 3.
+    pub number_of_password_prompts: Option<u32>,
+    /// `BatchMode`: never ask; default no.
+    pub batch_mode: Option<bool>,
+
+    /// `UserKnownHostsFile`; empty: `none`; default `~/.ssh/known_hosts` and `~/.ssh/known_hosts2`.
+    pub user_known_hosts_files: Option<Vec<PathBuf>>,
+    /// `GlobalKnownHostsFile`; empty: `none`; default `/etc/ssh/ssh_known_hosts` and `…2`.
+    pub global_known_hosts_files: Option<Vec<PathBuf>>,
+    /// `StrictHostKeyChecking`; default ask.
+    pub strict_host_key_checking: Option<StrictHostKeyChecking>,
+    /// `HashKnownHosts`; default no.
+    pub hash_known_hosts: Option<bool>,
+    /// `HostKeyAlias`: the name to look up instead of the host's.
+    pub host_key_alias: Option<String>,
+    /// `NoHostAuthenticationForLocalhost`; default no.
+    pub no_host_authentication_for_localhost: Option<bool>,
+
+    /// `LocalForward`, `RemoteForward`, `DynamicForward`, in order, each once.
+    pub forwards: Vec<Forward>,
+    /// `ClearAllForwardings`; default no. See [`ClientOptions::effective_forwards`].
+    pub clear_all_forwardings: Option<bool>,
+    /// `GatewayPorts`; default no.
+    pub gateway_ports: Option<bool>,
+    /// `ExitOnForwardFailure`; default no.
+    pub exit_on_forward_failure: Option<bool>,
+    /// `PermitRemoteOpen`: where remote SOCKS may lead; default any.
+    pub permit_remote_open: Option<RuleList>,
+    /// `StreamLocalBindMask`; default 0177.
+    pub stream_local_bind_mask: Option<u32>,
+    /// `StreamLocalBindUnlink`; default no.
+    pub stream_local_bind_unlink: Option<bool>,
+
+    /// `ServerAliveInterval`; default and zero: never.
+    pub server_alive_interval: Option<Duration>,
+    /// `ServerAliveCountMax`; default 3.
+    pub server_alive_count_max: Option<u32>,
+    /// `Compression`; default no.
+    pub compression: Option<bool>,
+    /// `RekeyLimit`.
+    pub rekey_limit: Option<RekeyLimit>,
+    /// `Ciphers`.
+    pub ciphers: Option<AlgorithmList>,
+    /// `MACs`.
+    pub macs: Option<AlgorithmList>,
+    /// `KexAlgorithms`.
+    pub kex_algorithms: Option<AlgorithmList>,
+    /// `HostKeyAlgorithms`.
+    pub host_key_algorithms: Option<AlgorithmList>,
+    /// `PubkeyAcceptedAlgorithms`.
+    pub pubkey_accepted_algorithms: Option<AlgorithmList>,
+
+    /// `LogLevel`; default INFO.
+    pub log_level: Option<LogLevel>,
+    /// `ForkAfterAuthentication`; default no.
+    pub fork_after_authentication: Option<bool>,
+    /// `StdinNull`; default no.
+    pub stdin_null: Option<bool>,
+    /// `SessionType`; default a shell or a command.
+    pub session_type: Option<SessionType>,
+    /// `RequestTTY`; default auto.
+    pub request_tty: Option<RequestTty>,
+    /// `IgnoreUnknown`: keywords that may be unknown.
+    pub ignore_unknown: Option<PatternList>,
+}
+
+impl ClientOptions {
+    /// The forwards that are made: none under `ClearAllForwardings`.
+    pub fn effective_forwards(&self) -> &[Forward] {
+        match self.clear_all_forwardings {
+            Some(true) => &[],
+            _ => &self.forwards,
+        }
+    }
+
+    /// Adds a forward of the command line, unless the very same is there already.
+    pub fn add_forward(&mut self, forward: Forward) {
+        if !self.forwards.contains(&forward) {
+            self.forwards.push(forward);
+        }
+    }
+
+    /// Fills in tokens, variables and `~`. To be done once, when all sources have been read.
+    ///
+    /// # Errors
+    /// A token that is not known, a variable that is not set, or no such user.
+    pub fn expanded(self, context: &Context<'_>) -> Result<Self, ExpandError> {
+        let host_name = self.expanded_host_name(context)?;
+        let tokens = Tokens {
+            options: &self,
+            context,
+            host_name: &host_name,
+        };
+        let paths = |list: &[PathBuf]| -> Result<Vec<PathBuf>, ExpandError> {
+            list.iter().map(|path| tokens.fill_path(path)).collect()
+        };
+        let identity_files = paths(&self.identity_files)?;
+        let user_known_hosts_files = self
+            .user_known_hosts_files
+            .as_deref()
+            .map(paths)
+            .transpose()?;
+        let identity_agent = match &self.identity_agent {
+            Some(IdentityAgent::Socket(path)) => {
+                Some(IdentityAgent::Socket(tokens.fill_path(path)?))
+            }
+            other => other.clone(),
+        };
+        let fill = |path: &Path| tokens.fill_socket(path);
+        let forwards = self
+            .forwards
+            .iter()
+            .map(|f| f.map_paths(fill))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            host_name: Some(host_name),
+            identity_files,
+            user_known_hosts_files,
+            identity_agent,
+            forwards,
+            ..self
+        })
+    }
+
+    /// The host to connect to: `HostName` with its `%h`, or the host as typed.
+    pub(super) fn expanded_host_name(&self, context: &Context<'_>) -> Result<String, ExpandError> {
+        match &self.host_name {
+            None => Ok(context.host.to_owned()),
+            Some(name) => expand_tokens(name, |token| {
+                (token == 'h').then(|| context.host.to_owned())
+            }),
+        }
+    }
+}
+
+/// What `%` tokens stand for in paths.
+struct Tokens<'a> {
+    options: &'a ClientOptions,
+    context: &'a Context<'a>,
+    host_name: &'a str,
+}
+
+impl Tokens<'_> {
+    fn value(&self, token: char) -> Option<String> {
+        let Self {
+            options,
+            context,
+            host_name,
+        } = self;
+        let local_host = context.local_host;
+        Some(match token {
+            'h' => (*host_name).to_owned(),
+            'n' => context.host.to_owned(),
+            'k' => options
+                .host_key_alias
+                .as_deref()
+                .unwrap_or(context.host)
+                .to_owned(),
+            'p' => options.port.unwrap_or(22).to_string(),
+            'r' => options
+                .user
+                .as_deref()
+                .unwrap_or(context.local_user)
+                .to_owned(),
+            'u' => context.local_user.to_owned(),
+            'i' => context.local_uid.to_string(),
+            'd' => context.home.to_string_lossy().into_owned(),
+            'l' => local_host.to_owned(),
+            'L' => local_host
+                .split('.')
+                .next()
+                .unwrap_or(local_host)
+                .to_owned(),
+            _ => return None,
+        })
+    }
+
+    /// A path of a file. The home directory is not looked at for tokens, only what was written.
+    fn fill_path(&self, path: &Path) -> Result<PathBuf, ExpandError> {
+        let Some(text) = path.to_str() else {
+            // Not from a configuration file, which is UTF-8: an argument, to be taken as it is.
+            return Ok(path.to_path_buf());
+        };
+        let Context { home, lookups, .. } = self.context;
+        let (home, written) = split_home(text, home, lookups)?;
+        Ok(join_home(home, &self.fill(written)?))
+    }
+
+    /// A path of a socket to forward: no `~`, and its variables are filled in already.
+    fn fill_socket(&self, path: &Path) -> Result<PathBuf, ExpandError> {
+        match path.to_str() {
+            Some(text) => expand_tokens(text, |token| self.value(token)).map(PathBuf::from),
+            None => Ok(path.to_path_buf()),
+        }
+    }
+
+    /// Tokens and variables in one pass over what was written, not over each other's values.
+    fn fill(&self, text: &str) -> Result<String, ExpandError> {
+        let mut out = String::new();
+        let mut rest = text;
+        loop {
+            let (before, variable, after) = match rest.split_once("${") {
+                None => (rest, None, ""),
+                Some((before, tail)) => {
+                    let (name, after) = tail
+                        .split_once('}')
+                        .ok_or_else(|| ExpandError::OpenVariable(text.to_owned()))?;
+                    (before, Some(format!("${{{name}}}")), after)
+                }
+            };
+            out.push_str(&expand_tokens(before, |token| self.value(token))?);
+            match variable {
+                None => return Ok(out),
+                Some(name) => out.push_str(&expand_variables(&name, &self.context.lookups)?),
+            }
+            rest = after;
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The server's configuration: `/etc/ssh/sshd_config` and `-o`.
+//!
+//! The first value of a keyword wins. What restricts and cannot be enforced is an error, never
+//! passed over: the server must not allow more than the file says.
+
+mod keywords;
+mod options;
+mod parse;
+mod users;
+
+pub use options::{ListenAddress, MaxStartups, PermitRootLogin, PidFile, ServerOptions};
+pub use users::UserPattern;
+
+#[cfg(test)]
+mod tests;

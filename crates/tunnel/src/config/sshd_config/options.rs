@@ -1,0 +1,197 @@
+//! The server's options, typed. A field that is `None` was set nowhere.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::algorithms::AlgorithmList;
+use crate::config::expand::{ExpandError, expand_tokens};
+use crate::config::values::{AddressFamily, LogLevel, RekeyLimit};
+use crate::policy::rules::{AllowForwarding, GatewayPorts, RuleList};
+
+use super::users::UserPattern;
+
+/// The port when none is set.
+const DEFAULT_PORT: u16 = 22;
+
+/// An address to listen on (`ListenAddress`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// A name or an address, brackets removed.
+    pub host: String,
+    /// The port; `None`: each `Port`.
+    pub port: Option<u16>,
+}
+
+/// How many connections may be unauthenticated (`MaxStartups start:rate:full`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxStartups {
+    /// From so many on, connections are dropped at random.
+    pub start: u32,
+    /// The chance at `start`, in percent, from 1 to 100; it rises to 100 at `full`.
+    pub rate: u32,
+    /// From so many on, all are dropped.
+    pub full: u32,
+}
+
+/// Whether root may log in (`PermitRootLogin`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PermitRootLogin {
+    /// As every user.
+    Yes,
+    /// Not with a password.
+    ProhibitPassword,
+    /// Not at all.
+    No,
+}
+
+/// Where the server writes its process number (`PidFile`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PidFile {
+    /// Nowhere.
+    Nowhere,
+    /// In this file.
+    At(PathBuf),
+}
+
+/// The server's options. The first value wins; lists that accumulate are `Vec`s.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServerOptions {
+    /// `Port`, each once; default 22.
+    pub ports: Vec<u16>,
+    /// `ListenAddress`; default every address. See [`ServerOptions::listen_on`].
+    pub listen_addresses: Vec<ListenAddress>,
+    /// `AddressFamily`; default any.
+    pub address_family: Option<AddressFamily>,
+    /// `TCPKeepAlive`; default yes.
+    pub tcp_keep_alive: Option<bool>,
+    /// `PidFile`; default `/run/sshd.pid` for sshd.
+    pub pid_file: Option<PidFile>,
+    /// `LogLevel`; default INFO.
+    pub log_level: Option<LogLevel>,
+    /// `MaxStartups`; default 10:30:100.
+    pub max_startups: Option<MaxStartups>,
+
+    /// `HostKey`, in order, each once.
+    pub host_keys: Vec<PathBuf>,
+    /// `AuthorizedKeysFile`; empty: `none`; default `.ssh/authorized_keys .ssh/authorized_keys2`.
+    pub authorized_keys_files: Option<Vec<String>>,
+    /// `StrictModes`; default yes.
+    pub strict_modes: Option<bool>,
+    /// `LoginGraceTime`; zero: no limit; default 120 s.
+    pub login_grace_time: Option<Duration>,
+    /// `MaxAuthTries`; default 6.
+    pub max_auth_tries: Option<u32>,
+    /// `PubkeyAuthentication`; default yes.
+    pub pubkey_authentication: Option<bool>,
+    /// `AllowUsers`; empty: everybody. See [`ServerOptions::admits`].
+    pub allow_users: Vec<UserPattern>,
+    /// `DenyUsers`.
+    pub deny_users: Vec<UserPattern>,
+    /// `PermitRootLogin`; default prohibit-password.
+    pub permit_root_login: Option<PermitRootLogin>,
+
+    /// `AllowTcpForwarding`; default yes.
+    pub allow_tcp_forwarding: Option<AllowForwarding>,
+    /// `AllowStreamLocalForwarding`; default yes.
+    pub allow_stream_local_forwarding: Option<AllowForwarding>,
+    /// `DisableForwarding`: overrides all that allows; default no.
+    pub disable_forwarding: Option<bool>,
+    /// `GatewayPorts`; default no.
+    pub gateway_ports: Option<GatewayPorts>,
+    /// `PermitOpen`; default any.
+    pub permit_open: Option<RuleList>,
+    /// `PermitListen`; default any.
+    pub permit_listen: Option<RuleList>,
+    /// `StreamLocalBindMask`; default 0177.
+    pub stream_local_bind_mask: Option<u32>,
+    /// `StreamLocalBindUnlink`; default no.
+    pub stream_local_bind_unlink: Option<bool>,
+
+    /// `ClientAliveInterval`; default and zero: never.
+    pub client_alive_interval: Option<Duration>,
+    /// `ClientAliveCountMax`; zero: never disconnect; default 3.
+    pub client_alive_count_max: Option<u32>,
+    /// `Compression`: `yes` and `delayed` are the same; default yes.
+    pub compression: Option<bool>,
+    /// `RekeyLimit`.
+    pub rekey_limit: Option<RekeyLimit>,
+    /// `Ciphers`.
+    pub ciphers: Option<AlgorithmList>,
+    /// `MACs`.
+    pub macs: Option<AlgorithmList>,
+    /// `KexAlgorithms`.
+    pub kex_algorithms: Option<AlgorithmList>,
+    /// `HostKeyAlgorithms`.
+    pub host_key_algorithms: Option<AlgorithmList>,
+    /// `PubkeyAcceptedAlgorithms`.
+    pub pubkey_accepted_algorithms: Option<AlgorithmList>,
+}
+
+impl ServerOptions {
+    /// What to listen on: a host, or `None` for every address, and a port.
+    ///
+    /// A `ListenAddress` without a port stands for one per `Port`, wherever the lines stand.
+    pub fn listen_on(&self) -> Vec<(Option<&str>, u16)> {
+        let default = [DEFAULT_PORT];
+        let ports = if self.ports.is_empty() {
+            &default[..]
+        } else {
+            &self.ports[..]
+        };
+        if self.listen_addresses.is_empty() {
+            return ports.iter().map(|&port| (None, port)).collect();
+        }
+        let on = |address: &ListenAddress| -> Vec<u16> {
+            address
+                .port
+                .map_or_else(|| ports.to_vec(), |port| vec![port])
+        };
+        self.listen_addresses
+            .iter()
+            .flat_map(|address| {
+                on(address)
+                    .into_iter()
+                    .map(|port| (Some(address.host.as_str()), port))
+            })
+            .collect()
+    }
+
+    /// Do `DenyUsers` and `AllowUsers` let this user in from this address? `None`: address unknown.
+    pub fn admits(&self, user: &str, address: Option<IpAddr>) -> bool {
+        let listed = |patterns: &[UserPattern]| {
+            patterns
+                .iter()
+                .any(|pattern| pattern.matches(user, address))
+        };
+        !listed(&self.deny_users) && (self.allow_users.is_empty() || listed(&self.allow_users))
+    }
+
+    /// The files that hold a user's keys. A relative path starts from the user's home directory.
+    ///
+    /// # Errors
+    /// A token other than `%%`, `%h`, `%u` and `%U`.
+    pub fn authorized_keys_paths(
+        &self,
+        user: &str,
+        uid: u32,
+        home: &Path,
+    ) -> Result<Vec<PathBuf>, ExpandError> {
+        let default = [
+            ".ssh/authorized_keys".to_owned(),
+            ".ssh/authorized_keys2".to_owned(),
+        ];
+        let written = self.authorized_keys_files.as_deref().unwrap_or(&default);
+        let value = |token| match token {
+            'h' => Some(home.to_string_lossy().into_owned()),
+            'u' => Some(user.to_owned()),
+            'U' => Some(uid.to_string()),
+            _ => None,
+        };
+        // Joining an absolute path replaces the home directory.
+        written
+            .iter()
+            .map(|path| Ok(home.join(expand_tokens(path, value)?)))
+            .collect()
+    }
+}

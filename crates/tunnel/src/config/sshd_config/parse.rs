@@ -1,0 +1,140 @@
+//! Reading the server's file and options.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::error::{ConfigError, LineError, Place, Warning};
+use crate::config::expand::Lookups;
+use crate::config::keyword::{Activity, Block, Class, find};
+use crate::config::lines::Line;
+use crate::config::source::{FileSource, Trust};
+use crate::config::walk::{IncludeBase, MAX_DEPTH, Walk, numbered};
+
+use super::ServerOptions;
+use super::keywords::KEYWORDS;
+
+/// Where relative `Include` patterns start from.
+const SYSTEM_DIRECTORY: &str = "/etc/ssh";
+
+impl ServerOptions {
+    /// Reads one `-o` option: `Keyword=value` or `"Keyword value"`.
+    ///
+    /// # Errors
+    /// The option is not known, its value is wrong, or it may stand in a file only.
+    pub fn apply_line(
+        &mut self,
+        text: &str,
+        lookups: &Lookups<'_>,
+    ) -> Result<Vec<Warning>, ConfigError> {
+        let place = Place {
+            file: PathBuf::from("command-line"),
+            line: 0,
+        };
+        let source = FileSource::Memory(Default::default());
+        let mut walk = Walk::new(&source);
+        let outcome = match Line::parse(text.as_bytes()) {
+            Err(error) => Err(error),
+            Ok(None) => Err(LineError::MissingArgument("-o".to_owned())),
+            Ok(Some(line)) => match find(KEYWORDS, line.keyword).map(|found| &found.class) {
+                Some(Class::Block(_)) => Err(LineError::NotOnCommandLine(line.keyword.to_owned())),
+                Some(class) => class.apply(&line, self, Activity::Active, lookups),
+                None => Err(LineError::UnknownKeyword(line.keyword.to_owned())),
+            },
+        };
+        walk.findings.note(&place, outcome);
+        walk.findings.finish(&place.file)
+    }
+
+    /// Reads a file, which must exist. What is set already stays.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or lines that are wrong: all of them, with their places.
+    pub fn load(
+        &mut self,
+        path: &Path,
+        files: &FileSource,
+        lookups: &Lookups<'_>,
+    ) -> Result<Vec<Warning>, ConfigError> {
+        let mut reader = Reader {
+            options: self,
+            lookups,
+            walk: Walk::new(files),
+        };
+        let Some(bytes) = reader.walk.read(path, Trust::Anyone)? else {
+            let reason = "No such file or directory".to_owned();
+            return Err(ConfigError::Unreadable {
+                path: path.to_path_buf(),
+                reason,
+            });
+        };
+        reader.lines(path, &bytes, 0)?;
+        reader.walk.findings.finish(path)
+    }
+}
+
+/// One file and what it includes.
+struct Reader<'a> {
+    options: &'a mut ServerOptions,
+    lookups: &'a Lookups<'a>,
+    walk: Walk<'a>,
+}
+
+impl Reader<'_> {
+    fn lines(&mut self, path: &Path, bytes: &[u8], depth: usize) -> Result<(), ConfigError> {
+        for (place, raw) in numbered(path, bytes) {
+            match Line::parse(raw) {
+                Ok(None) => {}
+                Ok(Some(line)) => self.line(&line, &place, depth)?,
+                Err(error) => self.walk.findings.bad(&place, error),
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &Line<'_>, place: &Place, depth: usize) -> Result<(), ConfigError> {
+        let outcome = match find(KEYWORDS, line.keyword).map(|found| &found.class) {
+            Some(Class::Block(Block::Include)) => return self.include(line, place, depth),
+            Some(Class::Block(_)) => only_match_all(line).map(|()| None),
+            Some(class) => class.apply(line, self.options, Activity::Active, self.lookups),
+            None => Err(LineError::UnknownKeyword(line.keyword.to_owned())),
+        };
+        self.walk.findings.note(place, outcome);
+        Ok(())
+    }
+
+    fn include(&mut self, line: &Line<'_>, place: &Place, depth: usize) -> Result<(), ConfigError> {
+        let patterns = match line.arguments().and_then(|mut arguments| arguments.all()) {
+            Ok(patterns) => patterns,
+            Err(error) => {
+                self.walk.findings.bad(place, error);
+                return Ok(());
+            }
+        };
+        let base = IncludeBase {
+            directory: Path::new(SYSTEM_DIRECTORY),
+            home: None,
+        };
+        let paths = self.walk.included(&patterns, base, self.lookups, place);
+        if depth >= MAX_DEPTH && !paths.is_empty() {
+            return Err(ConfigError::TooDeep(place.clone()));
+        }
+        for path in paths {
+            if let Some(bytes) = self.walk.read(&path, Trust::Anyone)? {
+                self.lines(&path, &bytes, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `Match all` changes nothing. Any other block could take away what the lines before it allow, so it
+/// must not be passed over.
+fn only_match_all(line: &Line<'_>) -> Result<(), LineError> {
+    let mut arguments = line.arguments()?;
+    match arguments.word()?.eq_ignore_ascii_case("all") {
+        true => arguments.finish(),
+        false => Err(LineError::Match(
+            "Match is not supported yet, and ignoring it could allow more than the file says"
+                .into(),
+        )),
+    }
+}
