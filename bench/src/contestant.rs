@@ -248,7 +248,7 @@ impl Workshop {
                 let server = self.server(server, setup.cipher)?;
                 self.ssh_tunnel(client, server, setup, target)
             }
-            Kind::Relays => self.relay_tunnel(target),
+            Kind::Relays => self.relay_tunnel(setup, target),
         };
         let mut attempt = 1;
         loop {
@@ -293,27 +293,34 @@ impl Workshop {
         })
     }
 
-    fn relay_tunnel(&self, target: &Target) -> Result<Tunnel> {
-        let own = std::env::current_exe().attempt(|| "find this program".to_owned())?;
-        let mut clients = Vec::new();
-        let mut next = target.port();
-        for _ in 0..2 {
-            let port = free_port()?;
-            let mut command = Command::new(&own);
-            command.args(["relay", &port.to_string(), &next.to_string()]);
-            clients.push(Running::start(command, &self.fresh("relay.log"))?);
-            next = port;
-        }
-        let entry = SocketAddr::from((Ipv4Addr::LOCALHOST, next));
+    /// The relay beside the target, then the link if there is one, then the relay at the entry.
+    fn relay_tunnel(&self, setup: Setup, target: &Target) -> Result<Tunnel> {
+        let (far, far_address) = self.relay(target.port())?;
+        let link = setup
+            .link
+            .map(|kind| Link::start(far_address, kind))
+            .transpose()?;
+        let door = link.as_ref().map_or(far_address, Link::address).port();
+        let (near, entry) = self.relay(door)?;
+        let mut clients = vec![far, near];
         for relay in &mut clients {
             wait_until_ready(relay, || echo_connection(entry))?;
         }
         Ok(Tunnel {
             entry,
             clients,
-            link: None,
+            link,
             server: None,
         })
+    }
+
+    fn relay(&self, target: u16) -> Result<(Running, SocketAddr)> {
+        let own = std::env::current_exe().attempt(|| "find this program".to_owned())?;
+        let port = free_port()?;
+        let mut command = Command::new(own);
+        command.args(["relay", &port.to_string(), &target.to_string()]);
+        let relay = Running::start(command, &self.fresh("relay.log"))?;
+        Ok((relay, SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
     }
 }
 
