@@ -1,1 +1,3 @@
 //! SSH tunnels as a library.
+
+pub mod known_hosts;
