@@ -1,3 +1,4 @@
 //! SSH tunnels as a library.
 
+pub mod identity;
 pub mod known_hosts;
