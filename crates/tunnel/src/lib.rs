@@ -2,9 +2,12 @@
 #![forbid(unsafe_code)]
 
 pub mod authorized_keys;
+pub mod config;
 pub mod forward;
+pub mod identity;
+pub mod known_hosts;
 pub mod net;
 mod pattern;
-mod public_key;
 pub mod policy;
+mod public_key;
 pub mod status;

@@ -240,7 +240,8 @@ impl Parser {
         let bad = |why| BadOptions::BadValue { option, why };
         match option {
             "from" => {
-                let from = FromList::parse(value).ok_or(bad("not a list of addresses and patterns"))?;
+                let from =
+                    FromList::parse(value).ok_or(bad("not a list of addresses and patterns"))?;
                 once(option, &mut self.line.from, from)
             }
             "command" => once(option, &mut self.line.options.command, value),

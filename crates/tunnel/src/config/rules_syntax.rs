@@ -1,6 +1,6 @@
 //! How forwarding rules are written: `PermitOpen host:port`, `PermitListen [host:]port`.
 
-use crate::policy::rules::{HostPortRule, PortRule, RuleList};
+use crate::policy::{HostPortRule, PortRule, RuleList};
 
 use super::error::LineError;
 use super::lines::Arguments;

@@ -42,12 +42,18 @@ impl std::error::Error for DialError {}
 /// The resolver's own words, without what the standard library puts before them.
 pub fn resolve_reason(error: &io::Error) -> String {
     let text = error.to_string();
-    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+    let text = text
+        .strip_prefix("failed to lookup address information: ")
+        .unwrap_or(&text);
     text.to_owned()
 }
 
 /// The addresses of a host, of one family where that is asked for.
-pub async fn resolve(host: &str, port: u16, family: AddressFamily) -> Result<Vec<SocketAddr>, DialError> {
+pub async fn resolve(
+    host: &str,
+    port: u16,
+    family: AddressFamily,
+) -> Result<Vec<SocketAddr>, DialError> {
     let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
         Err(_) => tokio::net::lookup_host((host, port))
@@ -64,7 +70,9 @@ pub async fn resolve(host: &str, port: u16, family: AddressFamily) -> Result<Vec
         })
         .collect();
     if wanted.is_empty() {
-        return Err(DialError::Resolve(io::Error::other("no address of the wanted family")));
+        return Err(DialError::Resolve(io::Error::other(
+            "no address of the wanted family",
+        )));
     }
     Ok(wanted)
 }
@@ -93,6 +101,8 @@ pub async fn dial_tcp(
 
 /// Connects to a unix socket.
 pub async fn dial_unix(path: &Path) -> Result<Stream, DialError> {
-    let stream = UnixStream::connect(path).await.map_err(DialError::Connect)?;
+    let stream = UnixStream::connect(path)
+        .await
+        .map_err(DialError::Connect)?;
     Ok(stream.into())
 }

@@ -31,7 +31,11 @@ pub struct Egress {
 
 impl Egress {
     /// Dials, and relays once the peer has its channel. `permit` is asked about each address before it is dialled.
-    pub async fn carry(self, asked: ChannelAsked, permit: impl Fn(SocketAddr) -> Result<(), String>) {
+    pub async fn carry(
+        self,
+        asked: ChannelAsked,
+        permit: impl Fn(SocketAddr) -> Result<(), String>,
+    ) {
         let dialled = match &self.target {
             Endpoint::Tcp { host, port } => dial_tcp(host, *port, self.family, permit).await,
             Endpoint::Unix(path) => dial_unix(Path::new(path)).await,

@@ -88,7 +88,10 @@ impl Ingress {
         let from = Origin(origin);
         let opened = match &self.route {
             Route::Socks => self.open_by_socks(&app, from).await,
-            route => self.open(route.channel_type(from), &route.target(), from).await.ok(),
+            route => self
+                .open(route.channel_type(from), &route.target(), from)
+                .await
+                .ok(),
         };
         let Some(channel) = opened else {
             self.counters.failed.add(1);
@@ -102,13 +105,22 @@ impl Ingress {
         match end {
             End::Orderly => debug!("{}: connection from {from} ended", self.label),
             End::Reset(Some(error)) => {
-                debug!("{}: connection from {from} reset: {}", self.label, describe(&error));
+                debug!(
+                    "{}: connection from {from} reset: {}",
+                    self.label,
+                    describe(&error)
+                );
             }
             End::Reset(None) => debug!("{}: connection from {from} reset by the peer", self.label),
         }
     }
 
-    async fn open(&self, channel_type: ChannelType, target: &str, from: Origin) -> Result<Channel, OpenError> {
+    async fn open(
+        &self,
+        channel_type: ChannelType,
+        target: &str,
+        from: Origin,
+    ) -> Result<Channel, OpenError> {
         let opened = self.handle.open(channel_type).await;
         if let Err(error) = &opened {
             let label = &self.label;
@@ -134,11 +146,21 @@ impl Ingress {
                 return None;
             }
             Err(_) => {
-                warn!("{}: connection from {from}: SOCKS handshake timed out", self.label);
+                warn!(
+                    "{}: connection from {from}: SOCKS handshake timed out",
+                    self.label
+                );
                 return None;
             }
         };
-        let (Request { version, host, port }, early) = request;
+        let (
+            Request {
+                version,
+                host,
+                port,
+            },
+            early,
+        ) = request;
         let host = match host {
             Host::Address(address) => address.to_string(),
             Host::Name(name) => name,
@@ -147,7 +169,9 @@ impl Ingress {
         let channel_type = ChannelType::DirectTcpip(from.addresses(host, port));
         match self.open(channel_type, &target, from).await {
             Ok(channel) => {
-                app.write_all(&version.reply(Outcome::Succeeded)).await.ok()?;
+                app.write_all(&version.reply(Outcome::Succeeded))
+                    .await
+                    .ok()?;
                 channel.send(&early).await.ok()?;
                 Some(channel)
             }
@@ -228,7 +252,9 @@ impl Route {
         match self {
             Route::DirectTcpip { host, port } => format!("{host}:{port}"),
             Route::DirectStreamLocal { path } => path.clone(),
-            Route::ForwardedTcpip { .. } | Route::ForwardedStreamLocal { .. } => "the client's target".into(),
+            Route::ForwardedTcpip { .. } | Route::ForwardedStreamLocal { .. } => {
+                "the client's target".into()
+            }
             Route::Socks => String::new(),
         }
     }
@@ -243,7 +269,9 @@ impl Origin {
         TcpAddresses {
             host,
             port,
-            originator_address: self.0.map_or("127.0.0.1".into(), |a| a.ip().to_canonical().to_string()),
+            originator_address: self
+                .0
+                .map_or("127.0.0.1".into(), |a| a.ip().to_canonical().to_string()),
             originator_port: self.0.map_or(0, |a| a.port()),
         }
     }

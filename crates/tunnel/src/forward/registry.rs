@@ -68,7 +68,10 @@ impl<T> Registry<T> {
 
     /// The one that listens there.
     pub fn get(&self, address: &RemoteAddress) -> Option<&T> {
-        self.entries.iter().find(|(a, _)| a == address).map(|(_, entry)| entry)
+        self.entries
+            .iter()
+            .find(|(a, _)| a == address)
+            .map(|(_, entry)| entry)
     }
 
     /// Takes out the one that listens there.

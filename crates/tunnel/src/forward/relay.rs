@@ -61,7 +61,11 @@ async fn run(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> End
 }
 
 /// From the application into the channel, until its EOF.
-async fn outbound(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> io::Result<Pumped> {
+async fn outbound(
+    channel: &Channel,
+    app: &Stream,
+    counters: &ForwardCounters,
+) -> io::Result<Pumped> {
     loop {
         match channel.pump_from(app).await? {
             Pumped::Bytes(n) => counters.sent.add(n as u64),
@@ -77,7 +81,11 @@ async fn outbound(channel: &Channel, app: &Stream, counters: &ForwardCounters) -
 }
 
 /// What the driver could not write at once, until the peer's EOF (`None`) or CLOSE.
-async fn inbound(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> io::Result<Option<End>> {
+async fn inbound(
+    channel: &Channel,
+    app: &Stream,
+    counters: &ForwardCounters,
+) -> io::Result<Option<End>> {
     loop {
         match channel.receive().await? {
             Received::Data(bytes) => {

@@ -16,7 +16,7 @@ use crate::config::spec::{Forward, SpecError};
 use crate::config::values::{
     address_family, choose, log_level, mask, number, port, rekey_limit, time_or_none, yes_no,
 };
-use crate::policy::rules::HostPortRule;
+use crate::policy::HostPortRule;
 
 use super::options::{
     ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication, RequestTty, SessionType,

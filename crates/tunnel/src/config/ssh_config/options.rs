@@ -9,7 +9,7 @@ use crate::config::expand::{ExpandError, expand_tokens, expand_variables, join_h
 use crate::config::pattern::PatternList;
 use crate::config::spec::Forward;
 use crate::config::values::{AddressFamily, LogLevel, RekeyLimit};
-use crate::policy::rules::RuleList;
+use crate::policy::RuleList;
 
 use super::Context;
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::config::error::{ConfigError, Warning};
 use crate::config::spec::Forward;
 use crate::config::values::RekeyLimit;
-use crate::policy::rules::{PortRule, RuleList};
+use crate::policy::{PortRule, RuleList};
 
 /// What Debian ships in `/etc/ssh/ssh_config`, less its comments.
 const DEBIAN: &str = "Include /etc/ssh/ssh_config.d/*.conf\n\nHost *\n#   Port 22\n    SendEnv LANG LC_*\n    HashKnownHosts yes\n    GSSAPIAuthentication yes\n";

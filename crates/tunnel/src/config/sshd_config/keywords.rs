@@ -13,7 +13,7 @@ use crate::config::rules_syntax::rule_list;
 use crate::config::values::{
     address_family, choose, log_level, mask, number, port, rekey_limit, time, yes_no,
 };
-use crate::policy::rules::{AllowForwarding, GatewayPorts, HostPortRule};
+use crate::policy::{AllowForwarding, GatewayPorts, HostPortRule};
 
 use super::options::{ListenAddress, MaxStartups, PermitRootLogin, PidFile, ServerOptions};
 use super::users::UserPattern;

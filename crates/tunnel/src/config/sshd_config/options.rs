@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::algorithms::AlgorithmList;
 use crate::config::expand::{ExpandError, expand_tokens};
 use crate::config::values::{AddressFamily, LogLevel, RekeyLimit};
-use crate::policy::rules::{AllowForwarding, GatewayPorts, RuleList};
+use crate::policy::{AllowForwarding, GatewayPorts, RuleList};
 
 use super::users::UserPattern;
 

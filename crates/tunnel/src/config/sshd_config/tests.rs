@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::error::{ConfigError, Warning};
 use crate::config::{FileSource, Lookups};
-use crate::policy::rules::{AllowForwarding, GatewayPorts, HostPortRule, PortRule, RuleList};
+use crate::policy::{AllowForwarding, GatewayPorts, HostPortRule, PortRule, RuleList};
 
 /// What Debian ships in `/etc/ssh/sshd_config`, less its comments.
 const DEBIAN: &str = "Include /etc/ssh/sshd_config.d/*.conf\n#Port 22\nKbdInteractiveAuthentication no\nUsePAM yes\nX11Forwarding yes\nPrintMotd no\nAcceptEnv LANG LC_*\nSubsystem\tsftp\t/usr/lib/openssh/sftp-server\n";
