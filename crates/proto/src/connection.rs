@@ -474,6 +474,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Server: a text for the user who is logging in (RFC 4252 §5.4).
+    pub fn banner(&mut self, text: &str) -> Result<(), Error> {
+        Ok(self.send(userauth::encode_banner(text))?)
+    }
+
     /// Asks the peer something; `GlobalReply` follows, in the order of the questions.
     pub fn ask_global(&mut self, request: GlobalRequest) -> Result<(), Error> {
         Ok(self.ask(request, Asked::Owner)?)

@@ -154,6 +154,13 @@ pub fn parse_banner(payload: &[u8]) -> Result<String, WireError> {
     Ok(String::from_utf8_lossy(r.string("message")?).into_owned())
 }
 
+/// SSH_MSG_USERAUTH_BANNER as bytes.
+pub fn encode_banner(text: &str) -> Vec<u8> {
+    let mut w = Writer::message(number::USERAUTH_BANNER);
+    w.string(text).string("");
+    w.into_vec()
+}
+
 /// SSH_MSG_USERAUTH_PK_OK (RFC 4252 §7): the key would be accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PkOk<'a> {

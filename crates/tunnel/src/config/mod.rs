@@ -13,6 +13,7 @@ pub mod error;
 pub mod expand;
 mod keyword;
 pub(crate) mod lines;
+pub mod negotiation;
 pub mod pattern;
 mod rules_syntax;
 pub mod source;

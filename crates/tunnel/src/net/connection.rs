@@ -311,6 +311,11 @@ impl Handle {
         self.with(Connection::confirm_key)
     }
 
+    /// Server: a text for the user who is logging in.
+    pub fn banner(&self, text: &str) -> Result<(), Error> {
+        self.with(|c| c.banner(text))
+    }
+
     /// Answers the oldest unanswered global request.
     pub fn reply_global(&self, reply: Result<Option<u16>, RequestRefused>) -> Result<(), Error> {
         self.with(|c| c.reply_global(reply))

@@ -1,0 +1,197 @@
+//! Who may log in: the account that the server runs as, with a key of its authorized_keys.
+
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use adit_proto::key::PublicKey;
+use adit_proto::userauth::server::{AuthMethod, AuthRequest};
+use log::{debug, info, warn};
+use nix::unistd::Uid;
+use tokio::sync::mpsc::Receiver;
+
+use super::Peer;
+use super::settings::ServerSettings;
+use crate::authorized_keys::{self, Clock, KeyOptions, ReadError, UnixTime};
+use crate::config::sshd_config::PermitRootLogin;
+use crate::net::{Handle, Incoming};
+use crate::policy::{Account, Grant};
+
+/// Who logged in, and what it may do.
+#[derive(Debug)]
+pub(super) struct Login {
+    pub(super) user: String,
+    pub(super) grant: Grant,
+    pub(super) peer: Option<SocketAddr>,
+}
+
+/// The connection ended before a login.
+#[derive(Debug)]
+pub(super) struct NoLogin;
+
+/// Told to whoever asks for another account; it does not say which one there is.
+const OTHER_ACCOUNT: &str =
+    "aditd: this server admits only the account that it runs as; log in as that user\r\n";
+
+/// Answers authentication requests until one succeeds.
+pub(super) async fn authenticate(
+    handle: &Handle,
+    incoming: &mut Receiver<Incoming>,
+    settings: &ServerSettings,
+    peer: Option<SocketAddr>,
+) -> Result<Login, NoLogin> {
+    let mut judge = Judge {
+        handle,
+        settings,
+        peer,
+        failures: 0,
+        told: false,
+    };
+    while let Some(event) = incoming.recv().await {
+        if let Incoming::AuthRequest(request) = event
+            && let Some(login) = judge.decide(request)?
+        {
+            return Ok(login);
+        }
+    }
+    Err(NoLogin)
+}
+
+struct Judge<'a> {
+    handle: &'a Handle,
+    settings: &'a ServerSettings,
+    peer: Option<SocketAddr>,
+    failures: u32,
+    told: bool,
+}
+
+impl Judge<'_> {
+    fn decide(&mut self, request: AuthRequest) -> Result<Option<Login>, NoLogin> {
+        let user = request.user;
+        match request.method {
+            AuthMethod::None => self.reject(&user, None)?,
+            AuthMethod::Unsupported(name) => self.reject(&user, Some(&name))?,
+            AuthMethod::KeyUnusable(why) => {
+                debug!("key of {} for {user:?}: {why}", Peer(self.peer));
+                self.reject(&user, Some("publickey"))?;
+            }
+            AuthMethod::KeyQuery(key) => match self.authorize(&user, &key) {
+                Some(_) => self.handle.confirm_key().map_err(|_| NoLogin)?,
+                None => self.reject(&user, Some("publickey"))?,
+            },
+            AuthMethod::KeySigned(key) => match self.authorize(&user, &key) {
+                Some(options) => return self.accept(user, &key, options).map(Some),
+                None => self.reject(&user, Some("publickey"))?,
+            },
+        }
+        Ok(None)
+    }
+
+    fn accept(&self, user: String, key: &PublicKey, options: KeyOptions) -> Result<Login, NoLogin> {
+        self.handle.accept_user().map_err(|_| NoLogin)?;
+        info!(
+            "Accepted publickey for {user} from {} ssh2: {} {}",
+            Peer(self.peer),
+            key.key_type(),
+            key.fingerprint_sha256()
+        );
+        let account = match self.settings.account.is_root() {
+            true => Account::Root,
+            false => Account::ORDINARY,
+        };
+        Ok(Login {
+            user,
+            grant: Grant::new(self.settings.rules.clone(), options.rules, account),
+            peer: self.peer,
+        })
+    }
+
+    /// Refuses; a real attempt counts against `MaxAuthTries`.
+    fn reject(&mut self, user: &str, method: Option<&str>) -> Result<(), NoLogin> {
+        if user != self.settings.account.name && !self.told {
+            self.told = true;
+            info!(
+                "Invalid user {user:?} from {}: this aditd runs as {} and admits only that account",
+                Peer(self.peer),
+                self.settings.account.name
+            );
+            self.handle.banner(OTHER_ACCOUNT).map_err(|_| NoLogin)?;
+        }
+        if let Some(method) = method {
+            self.failures += 1;
+            info!(
+                "Failed {} for {user:?} from {} ssh2",
+                method.escape_debug(),
+                Peer(self.peer)
+            );
+        }
+        if self.failures >= self.settings.max_auth_tries {
+            warn!(
+                "maximum authentication attempts exceeded for {user:?} from {}",
+                Peer(self.peer)
+            );
+            self.handle.end("Too many authentication failures");
+            return Err(NoLogin);
+        }
+        self.handle.reject_user().map_err(|_| NoLogin)
+    }
+
+    /// The options of the line that lets this key in.
+    fn authorize(&self, user: &str, key: &PublicKey) -> Option<KeyOptions> {
+        let account = &self.settings.account;
+        let options = &self.settings.options;
+        let address = self.peer.map(|p| p.ip().to_canonical());
+        let root_barred =
+            account.is_root() && options.permit_root_login == Some(PermitRootLogin::No);
+        if user != account.name
+            || root_barred
+            || options.pubkey_authentication == Some(false)
+            || !options.admits(user, address)
+        {
+            return None;
+        }
+        let paths = match options.authorized_keys_paths(user, account.uid, &account.home) {
+            Ok(paths) => paths,
+            Err(error) => {
+                warn!("AuthorizedKeysFile: {error}");
+                return None;
+            }
+        };
+        let owner = Uid::from_raw(account.uid);
+        paths.iter().find_map(|path| {
+            let text =
+                match authorized_keys::read(path, &account.home, owner, self.settings.strict_modes)
+                {
+                    Ok(text) => text,
+                    Err(ReadError::Io { source, .. })
+                        if source.kind() == std::io::ErrorKind::NotFound =>
+                    {
+                        return None;
+                    }
+                    Err(error) => {
+                        warn!("Authentication refused: {error}");
+                        return None;
+                    }
+                };
+            let lookup = authorized_keys::lookup(&text, key.blob(), clock(), address);
+            for skipped in &lookup.skipped {
+                info!(
+                    "{}:{}: key does not count: {:?}",
+                    path.display(),
+                    skipped.line,
+                    skipped.reason
+                );
+            }
+            lookup.authorized.map(|authorized| authorized.options)
+        })
+    }
+}
+
+fn clock() -> Clock {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Clock {
+        now: UnixTime(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
+        utc_offset: 0,
+    }
+}

@@ -1,0 +1,234 @@
+//! The server: listen, admit, forward. `serve_connection` takes a socket and a policy; everything else leads to it.
+//!
+//! ```text
+//!   Server::run ─ accept ─▶ startups ─▶ serve_connection ─▶ auth ─▶ forwards
+//!   (listeners)             (MaxStartups)                   (who)   (what, until the end)
+//! ```
+
+pub mod account;
+mod auth;
+mod forwards;
+pub mod settings;
+mod startups;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use adit_proto::Side;
+use adit_proto::connection::{Connection, ConnectionConfig};
+use aws_lc_rs::rand;
+use log::{error, info, warn};
+use tokio::time::timeout;
+
+pub use account::LocalAccount;
+pub use settings::ServerSettings;
+use startups::Startups;
+
+use crate::config::values::AddressFamily;
+use crate::forward::dial;
+use crate::net::listener::{self, BindError, Listener, WILDCARD};
+use crate::net::{Ended, Stream, driver, handshake};
+
+/// The pause of a listener when the process is out of file descriptors.
+const OUT_OF_FILES_PAUSE: Duration = Duration::from_secs(1);
+
+/// A server with its listening sockets.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<Listener>,
+    settings: Mutex<Arc<ServerSettings>>,
+    startups: Startups,
+}
+
+impl Server {
+    /// Binds every address the settings name.
+    ///
+    /// # Errors
+    /// The first address that could not be bound.
+    pub async fn bind(settings: Arc<ServerSettings>) -> Result<Self, BindError> {
+        let mut listeners = Vec::new();
+        for (host, port) in &settings.listen_on {
+            let addresses = listen_addresses(host.as_deref(), *port, settings.family).await?;
+            listeners.extend(listener::bind_tcp(&addresses, *port)?.0);
+        }
+        Ok(Self {
+            listeners,
+            settings: Mutex::new(settings),
+            startups: Startups::default(),
+        })
+    }
+
+    /// The addresses it listens on.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        let addresses = self.listeners.iter().filter_map(|listener| match listener {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Unix(..) => None,
+        });
+        addresses.collect()
+    }
+
+    /// Other settings, for connections that come from now on; the listening sockets stay.
+    pub fn reload(&self, settings: Arc<ServerSettings>) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    /// Serves until the task is ended; connections then live on until theirs are.
+    pub async fn run(self: Arc<Self>) {
+        let mut accepting = tokio::task::JoinSet::new();
+        for index in 0..self.listeners.len() {
+            let server = self.clone();
+            accepting.spawn(async move { server.accept(index).await });
+        }
+        while accepting.join_next().await.is_some() {}
+    }
+
+    async fn accept(self: Arc<Self>, index: usize) {
+        loop {
+            match self.listeners[index].accept().await {
+                Ok((socket, peer)) => self.admit(socket, peer),
+                Err(error) => {
+                    error!("cannot accept: {}", listener::describe(&error));
+                    tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit(&self, socket: Stream, peer: Option<SocketAddr>) {
+        let settings = self
+            .settings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(startup) = self.startups.enter(settings.max_startups) else {
+            warn!("drop connection from {}: past MaxStartups", Peer(peer));
+            // OpenSSH says one line before it closes; whether it is read is the client's matter.
+            let _ = socket.try_write(b"Not allowed at this time\r\n");
+            return;
+        };
+        tokio::spawn(async move {
+            serve_connection(socket, peer, settings, move || drop(startup)).await;
+        });
+    }
+}
+
+async fn listen_addresses(
+    host: Option<&str>,
+    port: u16,
+    family: AddressFamily,
+) -> Result<Vec<IpAddr>, BindError> {
+    let in_family = |address: &IpAddr| match family {
+        AddressFamily::Any => true,
+        AddressFamily::Inet => address.is_ipv4(),
+        AddressFamily::Inet6 => address.is_ipv6(),
+    };
+    let Some(host) = host else {
+        return Ok(WILDCARD.into_iter().filter(in_family).collect());
+    };
+    let resolved = dial::resolve(host, port, family)
+        .await
+        .map_err(|e| BindError {
+            address: format!("{host}:{port}"),
+            source: io::Error::other(e),
+        })?;
+    Ok(resolved.iter().map(SocketAddr::ip).collect())
+}
+
+/// Serves one connection until it ends. `logged_in` is called once the user is.
+pub async fn serve_connection(
+    socket: Stream,
+    peer: Option<SocketAddr>,
+    settings: Arc<ServerSettings>,
+    logged_in: impl FnOnce() + Send,
+) {
+    let name = Peer(peer);
+    let deadline = settings.login_grace.map(|grace| Instant::now() + grace);
+    socket.prepare_ssh(settings.tcp_keep_alive);
+    let begun = before(deadline, begin(socket, &settings)).await;
+    let (handle, mut incoming) = match begun {
+        Some(Ok(begun)) => begun,
+        Some(Err(error)) => {
+            info!(
+                "Connection from {name} ended before identification: {}",
+                listener::describe(&error)
+            );
+            return;
+        }
+        None => {
+            info!("Timeout before authentication for connection from {name}");
+            return;
+        }
+    };
+    let login = auth::authenticate(&handle, &mut incoming, &settings, peer);
+    let login = match before(deadline, login).await {
+        Some(Ok(login)) => login,
+        Some(Err(auth::NoLogin)) => {
+            log_end(name, "[preauth]", &handle.why_ended());
+            return;
+        }
+        None => {
+            info!("Timeout before authentication for connection from {name}");
+            handle.end("Timeout before authentication");
+            return;
+        }
+    };
+    logged_in();
+    forwards::serve(&handle, &mut incoming, &settings, login).await;
+    log_end(name, "", &handle.why_ended());
+}
+
+type Begun = (
+    crate::net::Handle,
+    tokio::sync::mpsc::Receiver<crate::net::Incoming>,
+);
+
+async fn begin(socket: Stream, settings: &ServerSettings) -> io::Result<Begun> {
+    let ident = handshake::exchange_ident(&socket, Side::Server).await?;
+    let mut seed = [0; 32];
+    rand::fill(&mut seed).map_err(|_| io::Error::other("no random bytes"))?;
+    let config = ConnectionConfig {
+        transport: settings.transport.clone(),
+        keep_alive: settings.keep_alive,
+        peer_ident: ident.line,
+        seed,
+    };
+    let connection = Connection::server(config, Instant::now());
+    let (handle, incoming, driver) = driver::start(socket, connection, &ident.early);
+    tokio::spawn(driver);
+    Ok((handle, incoming))
+}
+
+/// The future's output, or none once the deadline has passed.
+async fn before<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        None => Some(future.await),
+        Some(deadline) => timeout(deadline.saturating_duration_since(Instant::now()), future)
+            .await
+            .ok(),
+    }
+}
+
+fn log_end(peer: Peer, when: &str, ended: &Ended) {
+    match ended {
+        Ended::Protocol(error @ adit_proto::error::Error::PeerDisconnected(_)) => {
+            info!("Received disconnect from {peer}: {error} {when}");
+        }
+        Ended::Protocol(error) => error!("Connection from {peer}: {error} {when}"),
+        ended => info!("Connection from {peer} {ended} {when}"),
+    }
+}
+
+/// A peer as messages name it: `127.0.0.1 port 51000`.
+#[derive(Debug, Clone, Copy)]
+struct Peer(Option<SocketAddr>);
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(address) => write!(f, "{} port {}", address.ip().to_canonical(), address.port()),
+            None => write!(f, "UNKNOWN port 65535"),
+        }
+    }
+}

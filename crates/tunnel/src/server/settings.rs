@@ -1,0 +1,163 @@
+//! What the server runs with: `sshd_config` with every default filled in and every key loaded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_proto::connection::KeepAlive;
+use adit_proto::key::SigningKey;
+use adit_proto::transport::algorithms::Compression;
+use adit_proto::transport::{RekeyLimit, TransportConfig};
+
+use super::account::LocalAccount;
+use crate::authorized_keys::StrictModes;
+use crate::config::algorithms::AlgorithmError;
+use crate::config::negotiation::Lists;
+use crate::config::sshd_config::{MaxStartups, ServerOptions};
+use crate::config::values::AddressFamily;
+use crate::net::TcpKeepAlive;
+use crate::net::listener::StaleSocket;
+use crate::policy::{AllowForwarding, Forwarding, GatewayPorts, RuleList, ServerRules};
+
+/// OpenSSH's defaults.
+const LOGIN_GRACE: Duration = Duration::from_secs(120);
+const MAX_AUTH_TRIES: u32 = 6;
+const CLIENT_ALIVE_COUNT_MAX: u32 = 3;
+const STREAM_LOCAL_BIND_MASK: u32 = 0o177;
+const MAX_STARTUPS: MaxStartups = MaxStartups {
+    start: 10,
+    rate: 30,
+    full: 100,
+};
+
+/// Settings of a server; see `sshd_config(5)` for the keywords behind the fields.
+#[derive(Debug)]
+pub struct ServerSettings {
+    /// Algorithms, host keys and limits of the core.
+    pub transport: Arc<TransportConfig>,
+    /// `ClientAliveInterval`, `ClientAliveCountMax`.
+    pub keep_alive: Option<KeepAlive>,
+    /// `TCPKeepAlive`.
+    pub tcp_keep_alive: TcpKeepAlive,
+    /// Where to listen: a host, or none for every address, and a port.
+    pub listen_on: Vec<(Option<String>, u16)>,
+    /// `AddressFamily`.
+    pub family: AddressFamily,
+    /// `LoginGraceTime`; none is no limit.
+    pub login_grace: Option<Duration>,
+    /// `MaxAuthTries`.
+    pub max_auth_tries: u32,
+    /// `MaxStartups`.
+    pub max_startups: MaxStartups,
+    /// `StrictModes`.
+    pub strict_modes: StrictModes,
+    /// The forwarding rules.
+    pub rules: ServerRules,
+    /// `StreamLocalBindMask`.
+    pub stream_local_bind_mask: u32,
+    /// `StreamLocalBindUnlink`.
+    pub stale_socket: StaleSocket,
+    /// The account that may log in.
+    pub account: LocalAccount,
+    /// The options behind it all, for what is decided per user.
+    pub options: ServerOptions,
+}
+
+impl ServerSettings {
+    /// Fills in the defaults. The second value names algorithms that were configured and that adit does not have.
+    ///
+    /// # Errors
+    /// A list of algorithms of which nothing is left.
+    pub fn new(
+        options: ServerOptions,
+        host_keys: Vec<SigningKey>,
+        account: LocalAccount,
+    ) -> Result<(Self, Vec<String>), AlgorithmError> {
+        let lists = Lists {
+            ciphers: options.ciphers.as_ref(),
+            macs: options.macs.as_ref(),
+            kex: options.kex_algorithms.as_ref(),
+            host_key: options.host_key_algorithms.as_ref(),
+        };
+        let offer = lists.offer(Compression::Off)?;
+        let rekey = options
+            .rekey_limit
+            .map_or(RekeyLimit::default(), |limit| RekeyLimit {
+                bytes: limit.bytes,
+                interval: limit.interval,
+            });
+        let settings = Self {
+            transport: Arc::new(TransportConfig {
+                algorithms: offer.algorithms,
+                rekey,
+                host_keys,
+            }),
+            keep_alive: keep_alive(&options),
+            tcp_keep_alive: match options.tcp_keep_alive {
+                Some(false) => TcpKeepAlive::Off,
+                _ => TcpKeepAlive::On,
+            },
+            listen_on: listen_on(&options),
+            family: options.address_family.unwrap_or(AddressFamily::Any),
+            login_grace: match options.login_grace_time {
+                Some(Duration::ZERO) => None,
+                other => Some(other.unwrap_or(LOGIN_GRACE)),
+            },
+            max_auth_tries: options.max_auth_tries.unwrap_or(MAX_AUTH_TRIES),
+            max_startups: options.max_startups.unwrap_or(MAX_STARTUPS),
+            strict_modes: match options.strict_modes {
+                Some(false) => StrictModes::No,
+                _ => StrictModes::Yes,
+            },
+            rules: rules(&options),
+            stream_local_bind_mask: options
+                .stream_local_bind_mask
+                .unwrap_or(STREAM_LOCAL_BIND_MASK),
+            stale_socket: match options.stream_local_bind_unlink {
+                Some(true) => StaleSocket::Unlink,
+                _ => StaleSocket::UnlinkIfDead,
+            },
+            account,
+            options,
+        };
+        Ok((settings, offer.passed_over))
+    }
+}
+
+fn listen_on(options: &ServerOptions) -> Vec<(Option<String>, u16)> {
+    let named = options.listen_on().into_iter();
+    named
+        .map(|(host, port)| (host.map(str::to_owned), port))
+        .collect()
+}
+
+fn keep_alive(options: &ServerOptions) -> Option<KeepAlive> {
+    let interval = options.client_alive_interval.filter(|i| !i.is_zero())?;
+    let count_max = match options
+        .client_alive_count_max
+        .unwrap_or(CLIENT_ALIVE_COUNT_MAX)
+    {
+        // Zero: ask, and never disconnect.
+        0 => u32::MAX,
+        n => n,
+    };
+    Some(KeepAlive {
+        interval,
+        count_max,
+    })
+}
+
+fn rules(options: &ServerOptions) -> ServerRules {
+    ServerRules {
+        allow_tcp: options.allow_tcp_forwarding.unwrap_or(AllowForwarding::Yes),
+        allow_stream_local: options
+            .allow_stream_local_forwarding
+            .unwrap_or(AllowForwarding::Yes),
+        disable_forwarding: match options.disable_forwarding {
+            Some(true) => Forwarding::Disabled,
+            _ => Forwarding::Allowed,
+        },
+        permit_open: options.permit_open.clone().unwrap_or(RuleList::Any),
+        permit_listen: options.permit_listen.clone().unwrap_or(RuleList::Any),
+        gateway_ports: options.gateway_ports.unwrap_or(GatewayPorts::No),
+    }
+}
