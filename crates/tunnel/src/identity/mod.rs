@@ -1,5 +1,6 @@
-//! Who we are: private keys in files ([`file`]).
+//! Who we are: private keys in files ([`mod@file`]) and in an agent's memory ([`agent`]).
 
+pub mod agent;
 mod error;
 pub mod file;
 mod openssh;

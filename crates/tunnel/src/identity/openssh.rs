@@ -108,7 +108,7 @@ impl<'a> Container<'a> {
             false if !self.tag.is_empty() => return Err(bad("end of file").into()),
             false => None,
         };
-        if self.private.len() % cipher.block_size() != 0 {
+        if !self.private.len().is_multiple_of(cipher.block_size()) {
             return Err(bad("length of private key").into());
         }
         // The library refuses an empty passphrase, with which nothing can be encrypted.

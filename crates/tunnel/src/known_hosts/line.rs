@@ -159,11 +159,8 @@ mod tests {
             ("*a*b*", "xxaxxbxx", true),
             ("*a*b", "xxaxxbxx", false),
             ("*", "", true),
-            ("", "a", false),
         ] {
-            if !hosts.is_empty() {
-                assert_eq!(hosts_match(hosts, name), expected, "{hosts} {name}");
-            }
+            assert_eq!(hosts_match(hosts, name), expected, "{hosts} {name}");
         }
     }
 

@@ -111,6 +111,16 @@ fn other_ciphers_of_key_files_are_decrypted() {
 }
 
 #[test]
+fn cipher_that_is_not_supported_is_named() {
+    let (_folder, path) = made(&["-t", "ed25519", "-a", "1", "-Z", "3des-cbc"], "p");
+    let error = load(&path, Some("p")).unwrap_err().to_string();
+    assert!(
+        error.ends_with("unsupported encryption \"3des-cbc\""),
+        "{error}"
+    );
+}
+
+#[test]
 fn pem_formats_are_loaded() {
     for (format, types) in [("PEM", &TYPES[1..]), ("PKCS8", &TYPES[1..])] {
         for args in types {
