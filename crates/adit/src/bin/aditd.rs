@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The server; see `adit::server_cli`.
+
+fn main() -> std::process::ExitCode {
+    adit::server_cli::main()
+}

@@ -1,0 +1,6 @@
+//! The two programs: argument grammar, exit codes, and the only place that prints.
+#![forbid(unsafe_code)]
+
+pub mod background;
+pub mod logger;
+pub mod server_cli;

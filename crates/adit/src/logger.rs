@@ -1,0 +1,87 @@
+//! Where messages go: standard error or a file, at the level of `LogLevel`.
+//!
+//! Messages of a program that runs in the foreground go to standard error, results to standard output.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use adit_tunnel::config::values::LogLevel;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+/// How lines begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// As a client: `adit: ` before errors and warnings only.
+    Client,
+    /// As a server: the level before every line.
+    Server,
+}
+
+/// Writes messages of adit's own crates.
+struct Logger {
+    file: Option<Mutex<File>>,
+    style: Style,
+}
+
+/// Sends messages to a file (`-E`), or to standard error where there is none.
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn install(level: LogLevel, file: Option<&Path>, style: Style) -> io::Result<()> {
+    let file = match file {
+        Some(path) => Some(Mutex::new(
+            OpenOptions::new().create(true).append(true).open(path)?,
+        )),
+        None => None,
+    };
+    log::set_max_level(filter(level));
+    log::set_boxed_logger(Box::new(Logger { file, style })).map_err(io::Error::other)
+}
+
+/// Another level, after a reload.
+pub fn set_level(level: LogLevel) {
+    log::set_max_level(filter(level));
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Quiet => LevelFilter::Off,
+        LogLevel::Fatal | LogLevel::Error => LevelFilter::Error,
+        LogLevel::Info | LogLevel::Verbose => LevelFilter::Info,
+        LogLevel::Debug1 => LevelFilter::Debug,
+        LogLevel::Debug2 | LogLevel::Debug3 => LevelFilter::Trace,
+    }
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("adit")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let prefix = match (self.style, record.level()) {
+            (_, Level::Debug) => "debug1: ",
+            (_, Level::Trace) => "debug2: ",
+            (Style::Server, Level::Error) => "error: ",
+            (Style::Server, Level::Warn) => "warning: ",
+            (Style::Client, Level::Error | Level::Warn) => "adit: ",
+            (_, Level::Info) => "",
+        };
+        let line = format!("{prefix}{}\n", record.args());
+        // There is nowhere left to report that a message could not be written.
+        let _ = match &self.file {
+            Some(file) => file
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .write_all(line.as_bytes()),
+            None => io::stderr().lock().write_all(line.as_bytes()),
+        };
+    }
+
+    fn flush(&self) {}
+}

@@ -1,0 +1,240 @@
+//! aditd: from the command line and `sshd_config` to a server that runs until a signal ends it.
+
+mod args;
+mod host_keys;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use adit_tunnel::config::expand::service_port;
+use adit_tunnel::config::sshd_config::{PidFile, ServerOptions};
+use adit_tunnel::config::values::LogLevel;
+use adit_tunnel::config::{FileSource, Lookups};
+use adit_tunnel::server::{LocalAccount, Server, ServerSettings};
+use log::{info, warn};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::background::{self, StandardError};
+use crate::logger::{self, Style};
+use args::{Args, HELP, Print};
+
+/// Exit code of every failure, as OpenSSH has it.
+const FAILURE: u8 = 255;
+/// Where an ordinary user's aditd listens without a configuration.
+const USER_PORT: u16 = 2222;
+
+/// Runs aditd; gives its exit code.
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("aditd: {message}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn run() -> Result<ExitCode, String> {
+    let args = Args::parse(std::env::args_os().skip(1))
+        .map_err(|e| format!("{e}\nhint: aditd --help shows what there is"))?;
+    match args.print {
+        Some(Print::Help) => {
+            print!("{HELP}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(Print::Version) => {
+            eprintln!("aditd {}", env!("CARGO_PKG_VERSION"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        None => {}
+    }
+    let foreground = args.foreground || args.debug > 0 || args.test;
+    if !foreground && !background::is_background() {
+        return background::spawn_and_wait()
+            .map_err(|e| format!("cannot go to the background: {e}"));
+    }
+    let account = LocalAccount::own()?;
+    let configured = load(&args, &account)?;
+    logger::install(configured.level, args.log_file.as_deref(), Style::Server)
+        .map_err(|e| format!("cannot open the log file: {e}"))?;
+    configured.warnings.iter().for_each(|w| warn!("{w}"));
+    if args.test {
+        return Ok(ExitCode::SUCCESS);
+    }
+    serve(&args, account, configured)
+}
+
+/// The configuration, with what to say about it once there is a log.
+struct Configured {
+    settings: ServerSettings,
+    level: LogLevel,
+    warnings: Vec<String>,
+}
+
+fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
+    let services = std::fs::read_to_string("/etc/services").unwrap_or_default();
+    let lookups = Lookups {
+        variable: &|name| std::env::var(name).ok(),
+        service: &|name| service_port(&services, name),
+        home_of: &|name| {
+            nix::unistd::User::from_name(name)
+                .ok()
+                .flatten()
+                .map(|u| u.dir)
+        },
+    };
+    let mut options = ServerOptions::default();
+    let mut warnings = Vec::new();
+    let ports = args.ports.iter().map(|port| format!("Port={port}"));
+    for line in ports.chain(args.options.iter().cloned()) {
+        warnings.extend(
+            options
+                .apply_line(&line, &lookups)
+                .map_err(|e| e.to_string())?,
+        );
+    }
+    let ports = std::mem::take(&mut options.ports);
+    if let Some(path) = &args.config {
+        let loaded = options.load(path, &FileSource::Disk, &lookups);
+        warnings.extend(loaded.map_err(|e| e.to_string())?);
+    }
+    if !ports.is_empty() {
+        // The command line's ports replace the file's.
+        options.ports = ports;
+    }
+    if options.ports.is_empty() && options.listen_addresses.is_empty() && !account.is_root() {
+        options.ports.push(USER_PORT);
+    }
+    options
+        .host_keys
+        .splice(0..0, args.host_keys.iter().cloned());
+    let host_keys = host_keys::load(&options.host_keys, account)?;
+    let level = level(args, &options);
+    let (settings, passed_over) =
+        ServerSettings::new(options, host_keys, account.clone()).map_err(|e| e.to_string())?;
+    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(
+        passed_over
+            .iter()
+            .map(|name| format!("{name}: adit does not have this algorithm")),
+    );
+    Ok(Configured {
+        settings,
+        level,
+        warnings,
+    })
+}
+
+fn level(args: &Args, options: &ServerOptions) -> LogLevel {
+    match (args.quiet, args.debug) {
+        (true, _) => LogLevel::Quiet,
+        (false, 0) => options.log_level.unwrap_or(LogLevel::Info),
+        (false, 1) => LogLevel::Debug1,
+        (false, _) => LogLevel::Debug3,
+    }
+}
+
+fn serve(args: &Args, account: LocalAccount, configured: Configured) -> Result<ExitCode, String> {
+    // One thread a core: connections are spread over them, and a busy one keeps to its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start: {e}"))?;
+    runtime.block_on(async {
+        let pid_file = match &configured.settings.options.pid_file {
+            Some(PidFile::At(path)) => Some(path.clone()),
+            _ => None,
+        };
+        let keys = configured.settings.transport.host_keys.len();
+        let server = Server::bind(Arc::new(configured.settings))
+            .await
+            .map_err(bind_message)?;
+        for address in server.local_addrs() {
+            info!(
+                "Server listening on {} port {}.",
+                address.ip(),
+                address.port()
+            );
+        }
+        info!(
+            "admitting {} with the keys of its authorized_keys; {keys} host key(s)",
+            account.name
+        );
+        let _pid_file = pid_file.map(OwnPidFile::write).transpose()?;
+        if background::is_background() {
+            let keep = match args.log_to_stderr {
+                true => StandardError::Keep,
+                false => StandardError::Close,
+            };
+            background::detach(keep).map_err(|e| format!("cannot go to the background: {e}"))?;
+        }
+        run_until_signal(Arc::new(server), args, &account).await
+    })
+}
+
+async fn run_until_signal(
+    server: Arc<Server>,
+    args: &Args,
+    account: &LocalAccount,
+) -> Result<ExitCode, String> {
+    let failed = |e: std::io::Error| format!("cannot wait for signals: {e}");
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let running = tokio::spawn(server.clone().run());
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload(&server, args, account),
+        }
+    }
+    running.abort();
+    info!("Received a signal; terminating.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SIGHUP: the file anew, for connections that come from now on. A mistake in it leaves everything as it was.
+fn reload(server: &Server, args: &Args, account: &LocalAccount) {
+    match load(args, account) {
+        Ok(configured) => {
+            logger::set_level(configured.level);
+            configured.warnings.iter().for_each(|w| warn!("{w}"));
+            server.reload(Arc::new(configured.settings));
+            info!("Received SIGHUP; configuration read anew.");
+        }
+        Err(message) => warn!("Received SIGHUP; the configuration stays as it was: {message}"),
+    }
+}
+
+fn bind_message(error: adit_tunnel::net::listener::BindError) -> String {
+    let hint = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "\nhint: ports below 1024 need root; choose another with -p"
+        }
+        std::io::ErrorKind::AddrInUse => {
+            "\nhint: another server has this port; choose another with -p"
+        }
+        _ => "",
+    };
+    format!("{error}{hint}")
+}
+
+/// `PidFile`: removed when the server ends.
+struct OwnPidFile(PathBuf);
+
+impl OwnPidFile {
+    fn write(path: PathBuf) -> Result<Self, String> {
+        std::fs::write(&path, format!("{}\n", std::process::id()))
+            .map_err(|e| format!("cannot write the pid file {}: {e}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for OwnPidFile {
+    fn drop(&mut self) {
+        // Somebody may have taken it away before us.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
