@@ -56,6 +56,7 @@ async def connect(args):
             await connection.forward_local_port(host, port, dest_host, dest_port)
         for (host, port), (dest_host, dest_port) in args.remote:
             await connection.forward_remote_port(host, port, dest_host, dest_port)
+        print("ready", flush=True)
         await connection.wait_closed()
 
 

@@ -7,6 +7,7 @@
 //! ```
 //!
 //! becomes a module `adit_to_dropbear` with a test for each cell in brackets, each of them a function of [`Pairing`].
+//! [`each_pairing`](crate::each_pairing) does the same for functions that a test file brings itself.
 
 use crate::forward::{Address, Forward};
 use crate::missing::Missing;
@@ -14,6 +15,7 @@ use crate::peer::{Client, ClientAsk, Peer, Rekey, Server, ServerAsk};
 use crate::ports::free_port;
 use crate::scratch::{Key, Scratch};
 use crate::traffic::{MIB, Target, Visitor};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The bulk transfer of each direction.
@@ -49,18 +51,43 @@ impl<'a> Pairing<'a> {
         })
     }
 
+    /// The directory of this test.
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    /// Starts the server.
+    pub fn serve(&self, ask: &ServerAsk) -> Server {
+        Server::start(self.server, &self.scratch, ask)
+    }
+
+    /// Starts the client and waits for its forwards.
+    pub fn connect(&self, server: &Server, ask: &ClientAsk) -> Client {
+        Client::start(self.client, &self.scratch, server.port, ask)
+    }
+
+    /// Starts the client and waits for nothing.
+    pub fn launch(&self, server: &Server, ask: &ClientAsk) -> Client {
+        Client::launch(self.client, &self.scratch, server.port, ask)
+    }
+
+    /// The client's command, not yet started.
+    pub fn client_command(&self, server: &Server, ask: &ClientAsk) -> Command {
+        self.client.client(&self.scratch, server.port, ask)
+    }
+
     /// The right key gets in, a stranger's does not.
     pub fn login(&self) {
         let target = Target::tcp();
-        let server = self.serve(Rekey::Seldom);
+        let server = self.serve(&ServerAsk::default());
         let mut ask = ClientAsk::forwards([local(&target)]);
         let listen = ask.forwards[0].listen().clone();
-        let client = Client::start(self.client, &self.scratch, server.port, &ask);
+        let client = self.connect(&server, &ask);
         succeed(Visitor::new(listen).echo(b"let in"), &target);
         drop(client);
 
         ask.key = Key::Stranger;
-        let (code, log) = Client::launch(self.client, &self.scratch, server.port, &ask).end();
+        let (code, log) = self.launch(&server, &ask).end();
         assert!(
             code.is_some_and(|code| code != 0),
             "a stranger's key was let in: {log}"
@@ -139,10 +166,13 @@ impl<'a> Pairing<'a> {
         visit: impl Fn(&Visitor) -> Result<(), String>,
     ) -> usize {
         let target = Target::tcp();
-        let mut server = self.serve(rekey);
+        let mut server = self.serve(&ServerAsk {
+            rekey,
+            ..ServerAsk::default()
+        });
         let mut ask = ClientAsk::forwards([forward(&target)]);
         ask.rekey = rekey;
-        let mut client = Client::start(self.client, &self.scratch, server.port, &ask);
+        let mut client = self.connect(&server, &ask);
         succeed(
             visit(&Visitor::new(ask.forwards[0].listen().clone())),
             &target,
@@ -157,17 +187,6 @@ impl<'a> Pairing<'a> {
             .flatten()
             .max()
             .expect("one of the two logs its key exchanges")
-    }
-
-    fn serve(&self, rekey: Rekey) -> Server {
-        Server::start(
-            self.server,
-            &self.scratch,
-            &ServerAsk {
-                rekey,
-                ..ServerAsk::default()
-            },
-        )
     }
 }
 
@@ -215,5 +234,23 @@ macro_rules! matrix {
                 $crate::need!(pairing).$cell();
             })+
         })+
+    };
+}
+
+/// `each_pairing! { [test_a test_b] adit_to_aditd: Adit => Adit; … }` makes a module for each pairing with a test for
+/// each of the file's own functions of `&Pairing`.
+#[macro_export]
+macro_rules! each_pairing {
+    (@one $name:ident $client:ident $server:ident [$($test:ident)+]) => {
+        mod $name {
+            $(#[test]
+            fn $test() {
+                let pairing = $crate::matrix::Pairing::new(&$crate::peer::$client, &$crate::peer::$server);
+                super::$test(&$crate::need!(pairing));
+            })+
+        }
+    };
+    ($tests:tt $($name:ident: $client:ident => $server:ident;)+) => {
+        $($crate::each_pairing!(@one $name $client $server $tests);)+
     };
 }

@@ -110,6 +110,13 @@ impl Process {
         signal(&self.id().to_string(), name);
     }
 
+    /// Ends it and everything it started, at once and without a word.
+    pub fn kill(&self) {
+        for pid in descendants(self.id()).into_iter().chain([self.id()]) {
+            signal(&pid.to_string(), "KILL");
+        }
+    }
+
     /// [`Pending::Never`] when the process has ended, for probes that wait for something it would do.
     pub fn gone(&mut self) -> Option<Pending> {
         let status = self.ended().ok().flatten()?;
@@ -148,6 +155,7 @@ impl Drop for Process {
         if thread::panicking() {
             self.show();
         }
+        let family = descendants(self.child.id());
         let running = matches!(self.child.try_wait(), Ok(None));
         if running {
             self.signal("TERM");
@@ -158,8 +166,11 @@ impl Drop for Process {
                 }
             });
         }
-        // The group, too: a server may have children that outlive it.
+        // The others, too: a server's children may outlive it, and may have left its group.
         signal(&format!("-{}", self.child.id()), "KILL");
+        for pid in family {
+            signal(&pid.to_string(), "KILL");
+        }
         let _ = self.child.wait();
     }
 }
@@ -197,16 +208,44 @@ pub fn outcome(name: &str, command: Command, dir: &Path) -> (ExitStatus, String,
 /// given a file of its scratch directory.
 pub fn naming(path: &Path) -> Vec<u32> {
     let needle = path.to_string_lossy().into_owned();
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid: &u32| {
+    pids()
+        .filter(|pid| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             String::from_utf8_lossy(&line).contains(&needle)
         })
         .collect()
+}
+
+/// The processes that `ancestor` started, and those that these started.
+fn descendants(ancestor: u32) -> Vec<u32> {
+    let parents: Vec<(u32, u32)> = pids().filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut family = vec![ancestor];
+    let mut looked_at = 0;
+    while let Some(&one) = family.get(looked_at) {
+        looked_at += 1;
+        for &(pid, parent) in &parents {
+            if parent == one && !family.contains(&pid) {
+                family.push(pid);
+            }
+        }
+    }
+    family.split_off(1)
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it is in parentheses and may contain anything.
+    stat.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 /// Sends a signal to one process (`"123"`) or one process group (`"-123"`) that a test started.
@@ -246,6 +285,34 @@ mod tests {
         assert!(Path::new(&entry).exists());
         drop(process);
         assert!(!Path::new(&entry).exists());
+    }
+
+    #[test]
+    fn a_child_that_left_the_group_ends_with_the_guard() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "setsid sleep 600; true"]);
+        let process = Process::start("parent", command, dir.path()).unwrap();
+        let family = wait::until("a grandchild", || {
+            let family = descendants(process.id());
+            if family.is_empty() {
+                return Err(Pending::NotYet("none yet".into()));
+            }
+            Ok(family)
+        });
+        drop(process);
+        for pid in family.unwrap() {
+            wait::until("its end", || match parent(pid) {
+                // Nobody may be there to collect it, but a zombie holds nothing.
+                Some(_) if !is_zombie(pid) => Err(Pending::NotYet("it lives".into())),
+                _ => Ok(()),
+            })
+            .unwrap();
+        }
+    }
+
+    fn is_zombie(pid: u32) -> bool {
+        fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
     }
 
     #[test]

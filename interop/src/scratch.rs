@@ -100,17 +100,29 @@ impl Scratch {
         self.home().join(".ssh/authorized_keys")
     }
 
-    /// A known_hosts file that knows the host key at `127.0.0.1:port`.
+    /// The known_hosts file, which now knows the host key at `127.0.0.1:port`, too.
     ///
     /// # Panics
     ///
     /// When it cannot be written.
     pub fn known_hosts(&self, port: u16) -> PathBuf {
+        self.known_hosts_with(&format!("[127.0.0.1]:{port}"))
+    }
+
+    /// The known_hosts file, which now knows the host key under `name`, too.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn known_hosts_with(&self, name: &str) -> PathBuf {
         let key = fs::read_to_string(self.file("host.pub")).expect("the host key was made");
         let fields: Vec<&str> = key.split_whitespace().take(2).collect();
-        let path = self.home().join(".ssh").join(format!("known_hosts.{port}"));
-        fs::write(&path, format!("[127.0.0.1]:{port} {}\n", fields.join(" ")))
-            .expect("known_hosts");
+        let path = self.home().join(".ssh/known_hosts");
+        let known = fs::read_to_string(&path).unwrap_or_default();
+        let line = format!("{name} {}\n", fields.join(" "));
+        if !known.contains(&line) {
+            fs::write(&path, known + &line).expect("known_hosts");
+        }
         path
     }
 

@@ -22,7 +22,8 @@ pub enum Wording {
 impl Adit {
     /// Whose words to expect of the client under test: OpenSSH's when `ADIT_BIN` lets ssh stand in for it.
     pub fn wording(&self) -> Wording {
-        let stands_in = Self::program("ADIT_BIN", "adit")
+        let stands_in = self
+            .client_program()
             .file_name()
             .is_some_and(|name| name == "ssh");
         if stands_in {
@@ -30,6 +31,11 @@ impl Adit {
         } else {
             Wording::Adit
         }
+    }
+
+    /// The client's binary, for tests of command lines that make no connection.
+    pub fn client_program(&self) -> PathBuf {
+        Self::program("ADIT_BIN", "adit")
     }
 
     fn program(variable: &str, name: &str) -> PathBuf {

@@ -4,6 +4,7 @@
 
 use super::{ClientAsk, Peer, ServerAsk, scripted};
 use crate::missing::Missing;
+use crate::process::Process;
 use crate::scratch::Scratch;
 use std::process::Command;
 
@@ -33,6 +34,10 @@ impl Peer for Asyncssh {
 
     fn client(&self, scratch: &Scratch, port: u16, ask: &ClientAsk) -> Command {
         scripted::client(Self::python(), scratch, port, ask)
+    }
+
+    fn is_ready(&self, client: &Process) -> bool {
+        scripted::is_ready(client)
     }
 
     fn key_exchanges(&self, log: &str) -> Option<usize> {

@@ -12,33 +12,13 @@ pub(super) fn client(program: &Path, scratch: &Scratch, port: u16, ask: &ClientA
     command
         .env("HOME", scratch.home())
         .env_remove("SSH_AUTH_SOCK");
-    command.args([
-        "-N",
-        "-T",
-        "-v",
-        "-F",
-        "none",
-        "-p",
-        &port.to_string(),
-        "-i",
-    ]);
-    command.arg(scratch.key(ask.key));
-    let known_hosts = scratch.known_hosts(port);
-    // First value wins, so the test's own arguments come before ours.
-    command.args(&ask.args);
-    for option in [
-        "ExitOnForwardFailure=yes",
-        "IdentitiesOnly=yes",
-        "BatchMode=yes",
-        "StrictHostKeyChecking=yes",
-        "GlobalKnownHostsFile=/dev/null",
-        &format!("UserKnownHostsFile={}", known_hosts.display()),
-    ] {
-        command.args(["-o", option]);
-    }
-    if ask.rekey == Rekey::EveryMib {
-        command.args(["-o", "RekeyLimit=1M"]);
-    }
+    let text = client_configuration(scratch, port, ask);
+    let config = scratch.write(&format!("ssh_config.{port}"), &text);
+    command
+        .args(["-N", "-T", "-v", "-p", &port.to_string(), "-F"])
+        .arg(config);
+    // As an argument, too: it tells this test's clients from all others.
+    command.arg("-i").arg(scratch.key(ask.key)).args(&ask.args);
     command.args(ask.forwards.iter().flat_map(|forward| forward.args()));
     let user = ask.user.clone().unwrap_or_else(scratch::user);
     command.arg(format!("{user}@127.0.0.1"));
@@ -47,7 +27,10 @@ pub(super) fn client(program: &Path, scratch: &Scratch, port: u16, ask: &ClientA
 
 /// `sshd` or `aditd`, in the foreground with its log on standard error.
 pub(super) fn server(program: &Path, scratch: &Scratch, port: u16, ask: &ServerAsk) -> Command {
-    let config = scratch.write(&format!("sshd_config.{port}"), &configuration(scratch, ask));
+    let config = scratch.write(
+        &format!("sshd_config.{port}"),
+        &server_configuration(scratch, ask),
+    );
     let mut command = Command::new(program);
     command
         .args(["-D", "-e", "-f"])
@@ -63,7 +46,29 @@ pub(super) fn key_exchanges(log: &str) -> usize {
         .count()
 }
 
-fn configuration(scratch: &Scratch, ask: &ServerAsk) -> String {
+fn client_configuration(scratch: &Scratch, port: u16, ask: &ClientAsk) -> String {
+    let mut text = format!(
+        "ExitOnForwardFailure yes\n\
+         IdentityFile {key}\n\
+         IdentitiesOnly yes\n\
+         BatchMode yes\n\
+         StrictHostKeyChecking yes\n\
+         GlobalKnownHostsFile /dev/null\n\
+         UserKnownHostsFile {known_hosts}\n",
+        key = scratch.key(ask.key).display(),
+        known_hosts = scratch.known_hosts(port).display(),
+    );
+    if ask.rekey == Rekey::EveryMib {
+        text.push_str("RekeyLimit 1M\n");
+    }
+    for line in &ask.config {
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
+fn server_configuration(scratch: &Scratch, ask: &ServerAsk) -> String {
     let mut text = String::new();
     for line in &ask.config {
         text.push_str(line);

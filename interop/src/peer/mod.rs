@@ -73,6 +73,8 @@ pub struct ClientAsk {
     pub key: Key,
     /// The user it logs in as; without one, the user that runs the tests.
     pub user: Option<String>,
+    /// Lines of ssh_config, after our own; only for peers that read it.
+    pub config: Vec<String>,
     /// More arguments, as they are; only for peers with OpenSSH's command line.
     pub args: Vec<String>,
 }
@@ -85,6 +87,7 @@ impl ClientAsk {
             rekey: Rekey::Seldom,
             key: Key::User,
             user: None,
+            config: Vec::new(),
             args: Vec::new(),
         }
     }
@@ -119,6 +122,12 @@ pub trait Peer {
 
     /// The command that connects to 127.0.0.1:`port` and holds the forwards until it is ended.
     fn client(&self, scratch: &Scratch, port: u16, ask: &ClientAsk) -> Command;
+
+    /// Whether a client whose listeners are there will also serve them. A server may listen for a client that has not
+    /// yet read its answer, and turns the first connections away.
+    fn is_ready(&self, _client: &Process) -> bool {
+        true
+    }
 
     /// How many key exchanges a log of this peer shows; `None` when it does not log them.
     fn key_exchanges(&self, log: &str) -> Option<usize>;
@@ -174,6 +183,16 @@ impl Client {
         for forward in &ask.forwards {
             client.wait_for_listener(forward.listen());
         }
+        let ready = wait::until("the client is ready", || {
+            if peer.is_ready(&client.process) {
+                return Ok(());
+            }
+            Err(client
+                .process
+                .gone()
+                .unwrap_or_else(|| Pending::NotYet("it says nothing".into())))
+        });
+        ready.unwrap_or_else(|late| panic!("{late}"));
         client
     }
 

@@ -5,6 +5,7 @@
 
 use super::{ClientAsk, Peer, ServerAsk, scripted};
 use crate::missing::{self, Missing};
+use crate::process::Process;
 use crate::scratch::Scratch;
 use std::process::Command;
 
@@ -38,6 +39,10 @@ impl Peer for Russh {
 
     fn client(&self, scratch: &Scratch, port: u16, ask: &ClientAsk) -> Command {
         scripted::client(Self::program(), scratch, port, ask)
+    }
+
+    fn is_ready(&self, client: &Process) -> bool {
+        scripted::is_ready(client)
     }
 
     fn key_exchanges(&self, log: &str) -> Option<usize> {

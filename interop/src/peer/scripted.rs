@@ -3,6 +3,7 @@
 
 use super::{ClientAsk, Rekey, ServerAsk};
 use crate::missing::{self, Missing};
+use crate::process::Process;
 use crate::scratch::{self, Scratch};
 use std::path::PathBuf;
 use std::process::Command;
@@ -73,6 +74,11 @@ pub(super) fn client(
         .arg(scratch.known_hosts(port))
         .args(ask.forwards.iter().flat_map(|forward| forward.args()));
     with_rekey(command, ask.rekey)
+}
+
+/// The scripts' clients write this word when all their forwards are there.
+pub(super) fn is_ready(client: &Process) -> bool {
+    client.output().contains("ready")
 }
 
 /// The scripts write this line once for each key exchange that they see.
