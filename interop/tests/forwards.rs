@@ -1,6 +1,8 @@
 //! The ways to ask for a forward, as a person types them: bind addresses, gateway ports, unix sockets, port 0, chains
 //! and jumps; each against ourselves and against OpenSSH in both roles.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 use adit_interop::forward::{Address, Forward};
 use adit_interop::matrix::Pairing;
 use adit_interop::peer::{Client, ClientAsk, ServerAsk};

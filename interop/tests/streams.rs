@@ -6,7 +6,7 @@ adit_interop::matrix! {
     openssh_to_aditd: OpenSsh => Adit [streams remote_streams streams_rekey stalled remote_stalled];
     adit_to_dropbear: Adit => Dropbear [streams remote_streams streams_rekey stalled];
     dropbear_to_aditd: Dropbear => Adit [streams remote_streams streams_rekey stalled];
-    plink_to_aditd: Plink => Adit [streams remote_streams streams_rekey stalled];
+    plink_to_aditd: Plink => Adit [streams remote_streams streams_rekey_once_open stalled];
     adit_to_asyncssh: Adit => Asyncssh [streams remote_streams streams_rekey stalled];
     asyncssh_to_aditd: Asyncssh => Adit [streams remote_streams streams_rekey stalled];
     adit_to_paramiko: Adit => Paramiko [streams remote_streams streams_rekey stalled];

@@ -19,10 +19,10 @@ const FORBIDDEN_TEXT: [[&str; 2]; 6] = [
 #[test]
 fn every_file_says_what_it_is_for() {
     check(|file| {
-        let opens = file.text.starts_with("//!");
-        (!opens)
-            .then(|| vec![format!("{}: does not open with //!", file.name)])
-            .unwrap_or_default()
+        if file.text.starts_with("//!") {
+            return Vec::new();
+        }
+        vec![format!("{}: does not open with //!", file.name)]
     });
 }
 
@@ -30,9 +30,10 @@ fn every_file_says_what_it_is_for() {
 fn no_file_is_too_long() {
     check(|file| {
         let lines = file.text.lines().count();
-        let long = lines > MAX_FILE_LINES;
-        long.then(|| vec![format!("{}: {lines} lines", file.name)])
-            .unwrap_or_default()
+        if lines <= MAX_FILE_LINES {
+            return Vec::new();
+        }
+        vec![format!("{}: {lines} lines", file.name)]
     });
 }
 
@@ -51,10 +52,10 @@ fn no_function_is_too_long() {
 fn no_file_has_a_name_that_says_nothing() {
     check(|file| {
         let stem = Path::new(&file.name).file_stem().unwrap_or_default();
-        let empty = FORBIDDEN_STEMS.iter().any(|name| stem == *name);
-        empty
-            .then(|| vec![format!("{}: a name that says nothing", file.name)])
-            .unwrap_or_default()
+        if !FORBIDDEN_STEMS.iter().any(|name| stem == *name) {
+            return Vec::new();
+        }
+        vec![format!("{}: a name that says nothing", file.name)]
     });
 }
 

@@ -24,6 +24,8 @@ enum Mode {
     Echo,
     /// Both send `length` bytes at the same time.
     Exchange,
+    /// The same, after the target has said that it is there.
+    HeraldedExchange,
     /// The visitor sends and ends its direction; only then does the target answer.
     AnswerAfterEof,
     /// The target sends and ends its direction; only then does the visitor send.
@@ -40,6 +42,9 @@ struct Greeting {
     length: u64,
 }
 
+/// What the target says to show that it is there.
+const HERALD: [u8; 1] = [b'!'];
+
 const GREETING_LEN: usize = 17;
 
 impl Greeting {
@@ -48,6 +53,7 @@ impl Greeting {
         bytes[0] = match self.mode {
             Mode::Echo => b'e',
             Mode::Exchange => b'x',
+            Mode::HeraldedExchange => b'h',
             Mode::AnswerAfterEof => b'a',
             Mode::ListenAfterEof => b'l',
             Mode::Flood => b'f',
@@ -61,6 +67,7 @@ impl Greeting {
         let mode = match bytes[0] {
             b'e' => Mode::Echo,
             b'x' => Mode::Exchange,
+            b'h' => Mode::HeraldedExchange,
             b'a' => Mode::AnswerAfterEof,
             b'l' => Mode::ListenAfterEof,
             b'f' => Mode::Flood,
@@ -108,6 +115,7 @@ mod tests {
             visitor.exchange(3 * MIB).unwrap();
             visitor.half_close().unwrap();
             visitor.many(8, MIB).unwrap();
+            visitor.many_once_open(8, MIB).unwrap();
             let stalled = visitor.stall(8 * MIB).unwrap();
             visitor.exchange(MIB).unwrap();
             stalled.catch_up().unwrap();

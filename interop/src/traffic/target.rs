@@ -1,7 +1,7 @@
 //! The far end: takes connections, does what each visitor asks, and remembers what went wrong.
 
 use super::conn::Conn;
-use super::{GREETING_LEN, Greeting, Mode, pattern};
+use super::{GREETING_LEN, Greeting, HERALD, Mode, pattern};
 use crate::forward::Address;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, ToSocketAddrs};
@@ -106,34 +106,42 @@ fn receive(conn: Conn) -> Result<(), String> {
 
 fn play(conn: &mut Conn, greeting: Greeting) -> Result<(), String> {
     let Greeting { mode, seed, length } = greeting;
-    let reply = |to: &mut Conn| {
-        pattern::send(to, greeting.reply_seed(), length)
-            .and_then(|_| to.end_writing())
-            .map_err(|error| format!("cannot send: {error}"))
-    };
     match mode {
         Mode::Echo => echo(conn).map_err(|error| error.to_string()),
-        Mode::Exchange => {
-            let mut other = conn.try_clone().map_err(|error| error.to_string())?;
-            thread::scope(|scope| {
-                let sending = scope.spawn(move || reply(&mut other));
-                pattern::expect(conn, seed, length)?;
-                sending
-                    .join()
-                    .map_err(|_| "the sender panicked".to_owned())?
-            })
+        Mode::Exchange => exchange(conn, greeting),
+        Mode::HeraldedExchange => {
+            conn.write_all(&HERALD)
+                .map_err(|error| format!("cannot herald: {error}"))?;
+            exchange(conn, greeting)
         }
         Mode::AnswerAfterEof => {
             pattern::expect(conn, seed, length)?;
-            reply(conn)
+            reply(conn, greeting)
         }
         Mode::ListenAfterEof => {
-            reply(conn)?;
+            reply(conn, greeting)?;
             pattern::expect(conn, seed, length).map(drop)
         }
         // The visitor may walk away from a flood, but then it says so by its own failure.
-        Mode::Flood => reply(conn),
+        Mode::Flood => reply(conn, greeting),
     }
+}
+
+fn exchange(conn: &mut Conn, greeting: Greeting) -> Result<(), String> {
+    let mut other = conn.try_clone().map_err(|error| error.to_string())?;
+    thread::scope(|scope| {
+        let sending = scope.spawn(move || reply(&mut other, greeting));
+        pattern::expect(conn, greeting.seed, greeting.length)?;
+        sending
+            .join()
+            .map_err(|_| "the sender panicked".to_owned())?
+    })
+}
+
+fn reply(conn: &mut Conn, greeting: Greeting) -> Result<(), String> {
+    pattern::send(conn, greeting.reply_seed(), greeting.length)
+        .and_then(|_| conn.end_writing())
+        .map_err(|error| format!("cannot send: {error}"))
 }
 
 fn echo(conn: &mut Conn) -> io::Result<()> {

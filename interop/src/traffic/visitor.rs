@@ -1,7 +1,7 @@
 //! The near end: what an application does with a tunnel.
 
 use super::conn::Conn;
-use super::{Greeting, Mode, pattern};
+use super::{Greeting, HERALD, Mode, pattern};
 use crate::forward::Address;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,22 +54,8 @@ impl Visitor {
     ///
     /// The first byte that is wrong, or missing.
     pub fn exchange(&self, length: u64) -> Result<(), String> {
-        let (mut conn, greeting) = self.open(Mode::Exchange, length)?;
-        let mut other = conn
-            .try_clone()
-            .map_err(|error| self.says("clone", &error))?;
-        thread::scope(|scope| {
-            let sending = scope.spawn(move || {
-                let sent = pattern::send(&mut other, greeting.seed, length)?;
-                other.end_writing().map(|()| sent)
-            });
-            let came = pattern::expect(&mut conn, greeting.reply_seed(), length);
-            let sent = sending
-                .join()
-                .map_err(|_| "the sender panicked".to_owned())?;
-            came?;
-            sent.map(drop).map_err(|error| self.says("send", &error))
-        })
+        let (conn, greeting) = self.open(Mode::Exchange, length)?;
+        self.exchange_on(conn, greeting)
     }
 
     /// Ends its own direction and still gets an answer; then the other way round.
@@ -109,11 +95,50 @@ impl Visitor {
     ///
     /// Those that failed, by their number.
     pub fn many(&self, count: usize, length: u64) -> Result<(), String> {
+        self.all(vec![(); count], |()| self.exchange(length))
+    }
+
+    /// The same, but no stream sends before all are open.
+    ///
+    /// # Errors
+    ///
+    /// Those that failed, by their number.
+    pub fn many_once_open(&self, count: usize, length: u64) -> Result<(), String> {
+        let mut open = Vec::new();
+        for _ in 0..count {
+            let (mut conn, greeting) = self.open(Mode::HeraldedExchange, length)?;
+            let mut herald = HERALD;
+            conn.read_exact(&mut herald)
+                .map_err(|error| self.says("hear", &error))?;
+            open.push((conn, greeting));
+        }
+        self.all(open, |(conn, greeting)| self.exchange_on(conn, greeting))
+    }
+
+    /// Asks for `length` bytes and does not read them.
+    ///
+    /// # Errors
+    ///
+    /// When the tunnel is not there.
+    pub fn stall(&self, length: u64) -> Result<StalledReader, String> {
+        let (conn, greeting) = self.open(Mode::Flood, length)?;
+        Ok(StalledReader { conn, greeting })
+    }
+
+    /// Does `visit` with each of `streams` at the same time.
+    fn all<T: Send>(
+        &self,
+        streams: Vec<T>,
+        visit: impl Fn(T) -> Result<(), String> + Sync,
+    ) -> Result<(), String> {
+        let count = streams.len();
+        let visit = &visit;
         let results: Vec<_> = thread::scope(|scope| {
-            let streams: Vec<_> = (0..count)
-                .map(|_| scope.spawn(|| self.exchange(length)))
+            let running: Vec<_> = streams
+                .into_iter()
+                .map(|one| scope.spawn(move || visit(one)))
                 .collect();
-            streams.into_iter().map(|stream| stream.join()).collect()
+            running.into_iter().map(|stream| stream.join()).collect()
         });
         let failed: Vec<String> = results
             .into_iter()
@@ -134,14 +159,23 @@ impl Visitor {
         ))
     }
 
-    /// Asks for `length` bytes and does not read them.
-    ///
-    /// # Errors
-    ///
-    /// When the tunnel is not there.
-    pub fn stall(&self, length: u64) -> Result<StalledReader, String> {
-        let (conn, greeting) = self.open(Mode::Flood, length)?;
-        Ok(StalledReader { conn, greeting })
+    fn exchange_on(&self, mut conn: Conn, greeting: Greeting) -> Result<(), String> {
+        let length = greeting.length;
+        let mut other = conn
+            .try_clone()
+            .map_err(|error| self.says("clone", &error))?;
+        thread::scope(|scope| {
+            let sending = scope.spawn(move || {
+                let sent = pattern::send(&mut other, greeting.seed, length)?;
+                other.end_writing().map(|()| sent)
+            });
+            let came = pattern::expect(&mut conn, greeting.reply_seed(), length);
+            let sent = sending
+                .join()
+                .map_err(|_| "the sender panicked".to_owned())?;
+            came?;
+            sent.map(drop).map_err(|error| self.says("send", &error))
+        })
     }
 
     fn open(&self, mode: Mode, length: u64) -> Result<(Conn, Greeting), String> {
