@@ -2,7 +2,7 @@
 //!
 //! A test picks two [`peer`]s, one as client and one as server, and lets real [`traffic`] pass between them. Everything
 //! runs on the loopback interface, as real processes, with keys and files in a [`scratch`] directory that goes away with
-//! the test. The [`matrix`] turns one line per pairing into one test per cell.
+//! the test. The [`mod@matrix`] turns one line per pairing into one test per cell.
 //!
 //! ```text
 //!   Visitor ──▶ listener ══ client peer ═══ SSH ═══ server peer ══ dialer ──▶ Target

@@ -224,7 +224,7 @@ async fn connect(args: Args) -> Outcome<()> {
     }
     let session = Arc::new(session);
     for [listen, to] in args.local {
-        let _: JoinHandle<()> = listen_locally(Arc::clone(&session), listen, to).await?;
+        drop(listen_locally(Arc::clone(&session), listen, to).await?);
     }
     println!("ready");
     // The session has no event for its end that can be awaited while others use it.
