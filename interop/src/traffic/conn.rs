@@ -1,0 +1,94 @@
+//! A connected stream, TCP or unix, that never waits for ever.
+
+use crate::forward::Address;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// Longest silence on a connection that is expected to move.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A connection.
+pub enum Conn {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a unix socket.
+    Unix(UnixStream),
+}
+
+impl Conn {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// As the system says.
+    pub fn connect(to: &Address) -> io::Result<Self> {
+        match to {
+            Address::Tcp(addr) => Self::Tcp(TcpStream::connect_timeout(addr, SILENCE)?),
+            Address::Unix(path) => Self::Unix(UnixStream::connect(path)?),
+        }
+        .bounded(SILENCE)
+    }
+
+    /// The same connection with another bound on silence.
+    ///
+    /// # Errors
+    ///
+    /// As the system says.
+    pub fn bounded(self, silence: Duration) -> io::Result<Self> {
+        match &self {
+            Self::Tcp(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(silence))?;
+                stream.set_write_timeout(Some(silence))?;
+            }
+            Self::Unix(stream) => {
+                stream.set_read_timeout(Some(silence))?;
+                stream.set_write_timeout(Some(silence))?;
+            }
+        }
+        Ok(self)
+    }
+
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(stream) => Self::Tcp(stream.try_clone()?),
+            Self::Unix(stream) => Self::Unix(stream.try_clone()?),
+        })
+    }
+
+    /// Ends our direction, leaves the other one open.
+    ///
+    /// # Errors
+    ///
+    /// As the system says.
+    pub fn end_writing(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+impl Read for Conn {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Conn {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

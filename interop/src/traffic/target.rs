@@ -1,0 +1,156 @@
+//! The far end: takes connections, does what each visitor asks, and remembers what went wrong.
+
+use super::conn::Conn;
+use super::{GREETING_LEN, Greeting, HERALD, Mode, pattern};
+use crate::forward::Address;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, ToSocketAddrs};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// A target's connection may be stalled on purpose for longer than a visitor's.
+const SILENCE: Duration = Duration::from_secs(180);
+
+/// A server that plays the part agreed in each visitor's greeting. Its thread ends with the test process.
+pub struct Target {
+    address: Address,
+    failures: Arc<Mutex<Vec<String>>>,
+}
+
+impl Target {
+    /// Listens on a free port of 127.0.0.1.
+    pub fn tcp() -> Self {
+        Self::tcp_on("127.0.0.1:0")
+    }
+
+    /// Listens on `addr`.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot.
+    pub fn tcp_on(addr: impl ToSocketAddrs) -> Self {
+        let listener = TcpListener::bind(addr).expect("a listener for the target");
+        let address = Address::Tcp(listener.local_addr().expect("a bound address"));
+        Self::serve(address, move || Ok(Conn::Tcp(listener.accept()?.0)))
+    }
+
+    /// Listens on a unix socket.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot.
+    pub fn unix(path: &Path) -> Self {
+        let listener = UnixListener::bind(path).expect("a unix listener for the target");
+        Self::serve(Address::unix(path), move || {
+            Ok(Conn::Unix(listener.accept()?.0))
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Panics if this end saw anything wrong.
+    ///
+    /// # Panics
+    ///
+    /// With everything that was wrong.
+    pub fn check(&self) {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(
+            failures.is_empty(),
+            "at the target: {}",
+            failures.join("; ")
+        );
+    }
+
+    fn serve(address: Address, accept: impl Fn() -> io::Result<Conn> + Send + 'static) -> Self {
+        let failures = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&failures);
+        thread::spawn(move || {
+            while let Ok(conn) = accept() {
+                let log = Arc::clone(&log);
+                thread::spawn(move || {
+                    if let Err(failure) = receive(conn) {
+                        log.lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push(failure);
+                    }
+                });
+            }
+        });
+        Self { address, failures }
+    }
+}
+
+/// Plays one visitor's part.
+fn receive(conn: Conn) -> Result<(), String> {
+    let mut conn = conn.bounded(SILENCE).map_err(|error| error.to_string())?;
+    let mut bytes = [0; GREETING_LEN];
+    if conn.read_exact(&mut bytes).is_err() {
+        // Somebody only looked whether the tunnel is there.
+        return Ok(());
+    }
+    let greeting = Greeting::from_bytes(bytes)?;
+    play(&mut conn, greeting).map_err(|failure| format!("{:?}: {failure}", greeting.mode))
+}
+
+fn play(conn: &mut Conn, greeting: Greeting) -> Result<(), String> {
+    let Greeting { mode, seed, length } = greeting;
+    match mode {
+        Mode::Echo => echo(conn).map_err(|error| error.to_string()),
+        Mode::Exchange => exchange(conn, greeting),
+        Mode::HeraldedExchange => {
+            conn.write_all(&HERALD)
+                .map_err(|error| format!("cannot herald: {error}"))?;
+            exchange(conn, greeting)
+        }
+        Mode::AnswerAfterEof => {
+            pattern::expect(conn, seed, length)?;
+            reply(conn, greeting)
+        }
+        Mode::ListenAfterEof => {
+            reply(conn, greeting)?;
+            pattern::expect(conn, seed, length).map(drop)
+        }
+        // The visitor may walk away from a flood, but then it says so by its own failure.
+        Mode::Flood => reply(conn, greeting),
+    }
+}
+
+fn exchange(conn: &mut Conn, greeting: Greeting) -> Result<(), String> {
+    let mut other = conn.try_clone().map_err(|error| error.to_string())?;
+    thread::scope(|scope| {
+        let sending = scope.spawn(move || reply(&mut other, greeting));
+        pattern::expect(conn, greeting.seed, greeting.length)?;
+        sending
+            .join()
+            .map_err(|_| "the sender panicked".to_owned())?
+    })
+}
+
+fn reply(conn: &mut Conn, greeting: Greeting) -> Result<(), String> {
+    pattern::send(conn, greeting.reply_seed(), greeting.length)
+        .and_then(|_| conn.end_writing())
+        .map_err(|error| format!("cannot send: {error}"))
+}
+
+fn echo(conn: &mut Conn) -> io::Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let count = conn.read(&mut buffer)?;
+        if count == 0 {
+            return conn.end_writing();
+        }
+        conn.write_all(&buffer[..count])?;
+    }
+}
