@@ -1,0 +1,5 @@
+//! Client and server of this crate against each other, over a simulated link in simulated time.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod handshake;
+mod pair;
