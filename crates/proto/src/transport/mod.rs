@@ -203,12 +203,12 @@ impl Transport {
 
     /// What is legal to receive now.
     pub(crate) fn phase(&self) -> Phase {
-        match (&self.session_id, self.exchange.peer_is_exchanging()) {
-            (None, _) => Phase::FirstExchange {
+        match (self.exchanges, self.exchange.peer_is_exchanging()) {
+            (0, _) => Phase::FirstExchange {
                 strict: self.strict,
             },
-            (Some(_), true) => Phase::Exchange,
-            (Some(_), false) => Phase::Settled,
+            (_, true) => Phase::Exchange,
+            (_, false) => Phase::Settled,
         }
     }
 

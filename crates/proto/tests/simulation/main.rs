@@ -3,3 +3,4 @@
 
 mod handshake;
 mod pair;
+mod strict_kex;
