@@ -90,7 +90,8 @@ pub struct Connection {
     events: VecDeque<Event>,
     keep_alive: Option<KeepAlive>,
     unanswered: u32,
-    last_received: Instant,
+    /// When the peer last sent something, or we last asked for a sign of life.
+    silent_since: Instant,
     round_trip: RoundTrip,
     cookies: Cookies,
 }
@@ -150,7 +151,7 @@ impl Connection {
             events: VecDeque::new(),
             keep_alive: config.keep_alive,
             unanswered: 0,
-            last_received: now,
+            silent_since: now,
             round_trip: RoundTrip::default(),
             cookies,
         }
@@ -190,7 +191,7 @@ impl Connection {
         now: Instant,
     ) -> Result<Option<(ChannelId, &'a [u8])>, Error> {
         let &number = payload.first().ok_or(Misbehaviour::UnexpectedMessage(0))?;
-        self.last_received = now;
+        self.silent_since = now;
         self.unanswered = 0;
         self.transport.count_packet();
         self.check_phase(number)?;
@@ -391,6 +392,8 @@ impl Connection {
         self.transport.handle_timeout(now, cookie);
         if self.keep_alive_due().is_some_and(|due| due <= now) {
             self.unanswered += 1;
+            // Not the time it was due: a process that was stopped for long must still wait for the answer.
+            self.silent_since = now;
             if self
                 .keep_alive
                 .is_some_and(|k| self.unanswered > k.count_max)
@@ -405,7 +408,7 @@ impl Connection {
     fn keep_alive_due(&self) -> Option<Instant> {
         let keep_alive = self.keep_alive?;
         self.is_authenticated()
-            .then(|| self.last_received + keep_alive.interval * (self.unanswered + 1))
+            .then(|| self.silent_since + keep_alive.interval)
     }
 
     /// Changes keys where the volume under the present ones asks for it.
