@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod handshake;
+mod keep_alive;
 mod pair;
+mod rekey;
 mod strict_kex;
