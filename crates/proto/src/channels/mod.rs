@@ -268,7 +268,8 @@ impl Channels {
             let Some(channel) = self.channel_mut(id) else {
                 continue;
             };
-            if !std::mem::take(&mut channel.credit_queued) {
+            // Credit from before our CLOSE must not follow it (RFC 4254 §5.3): the peer has let go of the number.
+            if !std::mem::take(&mut channel.credit_queued) || channel.half_close.closed_by_us() {
                 continue;
             }
             let credit = channel.recv.take_credit();

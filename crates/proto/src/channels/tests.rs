@@ -213,3 +213,23 @@ fn peer_that_asks_faster_than_it_reads_is_cut_off() {
     let outcome = (0..200_000).find_map(|_| c.recv_open(bad.as_slice(), now).err());
     assert_eq!(outcome, Some(Misbehaviour::AsksFasterThanItReads));
 }
+
+#[test]
+fn credit_that_waits_does_not_follow_our_close() {
+    let (mut c, now) = table();
+    let ours = accepted(&mut c, now);
+    let theirs = accepted(&mut c, now);
+    for id in [ours, theirs] {
+        for _ in 0..32 {
+            c.recv_data(&data(id, 32 << 10)).unwrap();
+        }
+        c.taken(id, 1 << 20, now);
+    }
+    c.release(ours);
+    c.recv_close(&close(theirs)).unwrap();
+    for _ in 0..2 {
+        let last = c.poll_message().unwrap();
+        assert_eq!(last[0], number::CHANNEL_CLOSE);
+    }
+    assert_eq!(c.poll_message(), None);
+}
