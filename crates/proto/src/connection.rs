@@ -196,7 +196,7 @@ impl Connection {
         self.transport.count_packet();
         self.check_phase(number)?;
         if number == number::CHANNEL_DATA {
-            let data = self.channels.recv_data(payload)?;
+            let data = self.channels.recv(payload, now)?;
             self.probe_round_trip(now)?;
             return Ok(data);
         }
@@ -295,16 +295,9 @@ impl Connection {
                 self.send(pong)?;
             }
             number::PONG => {}
-            number::CHANNEL_OPEN => self.channels.recv_open(payload, now)?,
-            number::CHANNEL_OPEN_CONFIRMATION => self.channels.recv_open_confirmation(payload)?,
-            number::CHANNEL_OPEN_FAILURE => self.channels.recv_open_failure(payload)?,
-            number::CHANNEL_WINDOW_ADJUST => self.channels.recv_window_adjust(payload)?,
-            number::CHANNEL_EXTENDED_DATA => self.channels.recv_extended_data(payload, now)?,
-            number::CHANNEL_EOF => self.channels.recv_eof(payload)?,
-            number::CHANNEL_CLOSE => self.channels.recv_close(payload)?,
-            number::CHANNEL_REQUEST => self.channels.recv_request(payload)?,
-            // We never ask anything of a channel.
-            _ => return Err(Misbehaviour::UnexpectedReply.into()),
+            _ => {
+                self.channels.recv(payload, now)?;
+            }
         }
         Ok(())
     }

@@ -233,3 +233,31 @@ fn credit_that_waits_does_not_follow_our_close() {
     }
     assert_eq!(c.poll_message(), None);
 }
+
+#[test]
+fn channel_keeps_the_packet_size_that_its_peer_was_told() {
+    let (mut c, now) = table();
+    let id = accepted(&mut c, now);
+    c.set_limits(WindowLimits::OPENSSH, 1000);
+    assert!(c.recv_data(&data(id, 32 << 10)).is_ok());
+    let later = accepted(&mut c, now);
+    assert_eq!(
+        c.recv_data(&data(later, 1001)),
+        Err(Misbehaviour::PacketTooLarge)
+    );
+}
+
+#[test]
+fn packet_size_that_no_packet_can_have_is_not_believed() {
+    let (mut c, now) = table();
+    let open = Open {
+        channel_type: tcp(),
+        sender_channel: 1,
+        initial_window_size: u32::MAX,
+        maximum_packet_size: u32::MAX,
+    };
+    c.recv_open(&open.encode(), now).unwrap();
+    c.accept(ChannelId(0));
+    let reserved = c.reserve(ChannelId(0), u32::MAX).unwrap();
+    assert_eq!(reserved.max_packet, 256 << 10);
+}
