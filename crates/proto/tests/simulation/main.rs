@@ -1,8 +1,10 @@
 //! Client and server of this crate against each other, over a simulated link in simulated time.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod channels;
 mod handshake;
 mod keep_alive;
 mod pair;
 mod rekey;
 mod strict_kex;
+mod windows;
