@@ -5,6 +5,7 @@ mod channels;
 mod handshake;
 mod keep_alive;
 mod pair;
+mod plain_client;
 mod rekey;
 mod strict_kex;
 mod windows;
