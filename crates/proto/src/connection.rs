@@ -90,7 +90,8 @@ pub struct Connection {
     events: VecDeque<Event>,
     keep_alive: Option<KeepAlive>,
     unanswered: u32,
-    last_received: Instant,
+    /// When the peer last sent something, or we last asked for a sign of life.
+    silent_since: Instant,
     round_trip: RoundTrip,
     cookies: Cookies,
 }
@@ -150,7 +151,7 @@ impl Connection {
             events: VecDeque::new(),
             keep_alive: config.keep_alive,
             unanswered: 0,
-            last_received: now,
+            silent_since: now,
             round_trip: RoundTrip::default(),
             cookies,
         }
@@ -190,12 +191,12 @@ impl Connection {
         now: Instant,
     ) -> Result<Option<(ChannelId, &'a [u8])>, Error> {
         let &number = payload.first().ok_or(Misbehaviour::UnexpectedMessage(0))?;
-        self.last_received = now;
+        self.silent_since = now;
         self.unanswered = 0;
         self.transport.count_packet();
         self.check_phase(number)?;
         if number == number::CHANNEL_DATA {
-            let data = self.channels.recv_data(payload)?;
+            let data = self.channels.recv(payload, now)?;
             self.probe_round_trip(now)?;
             return Ok(data);
         }
@@ -294,16 +295,9 @@ impl Connection {
                 self.send(pong)?;
             }
             number::PONG => {}
-            number::CHANNEL_OPEN => self.channels.recv_open(payload, now)?,
-            number::CHANNEL_OPEN_CONFIRMATION => self.channels.recv_open_confirmation(payload)?,
-            number::CHANNEL_OPEN_FAILURE => self.channels.recv_open_failure(payload)?,
-            number::CHANNEL_WINDOW_ADJUST => self.channels.recv_window_adjust(payload)?,
-            number::CHANNEL_EXTENDED_DATA => self.channels.recv_extended_data(payload, now)?,
-            number::CHANNEL_EOF => self.channels.recv_eof(payload)?,
-            number::CHANNEL_CLOSE => self.channels.recv_close(payload)?,
-            number::CHANNEL_REQUEST => self.channels.recv_request(payload)?,
-            // We never ask anything of a channel.
-            _ => return Err(Misbehaviour::UnexpectedReply.into()),
+            _ => {
+                self.channels.recv(payload, now)?;
+            }
         }
         Ok(())
     }
@@ -391,6 +385,8 @@ impl Connection {
         self.transport.handle_timeout(now, cookie);
         if self.keep_alive_due().is_some_and(|due| due <= now) {
             self.unanswered += 1;
+            // Not the time it was due: a process that was stopped for long must still wait for the answer.
+            self.silent_since = now;
             if self
                 .keep_alive
                 .is_some_and(|k| self.unanswered > k.count_max)
@@ -405,7 +401,7 @@ impl Connection {
     fn keep_alive_due(&self) -> Option<Instant> {
         let keep_alive = self.keep_alive?;
         self.is_authenticated()
-            .then(|| self.last_received + keep_alive.interval * (self.unanswered + 1))
+            .then(|| self.silent_since + keep_alive.interval)
     }
 
     /// Changes keys where the volume under the present ones asks for it.

@@ -4,6 +4,9 @@ use super::half_close::HalfClose;
 use super::window::{RecvWindow, SendWindow};
 use super::{PLAIN_PACKET_SIZE, PeerChannelId};
 
+/// The most data bytes of one packet to any peer, whatever it claims to take.
+const LARGEST_DATA: u32 = 256 << 10;
+
 /// How far the opening of a channel has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -24,6 +27,8 @@ pub(super) struct Channel {
     pub(super) send: SendWindow,
     pub(super) recv: RecvWindow,
     pub(super) peer_max_packet: u32,
+    /// The most data bytes of one packet to us, as the peer was told.
+    pub(super) max_packet: u32,
     pub(super) half_close: HalfClose,
     /// A sender found the window too small: tell it when there is more.
     pub(super) wants_window: bool,
@@ -34,13 +39,14 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(state: State, recv: RecvWindow) -> Self {
+    pub(super) fn new(state: State, recv: RecvWindow, max_packet: u32) -> Self {
         Self {
             state,
             peer: PeerChannelId(0),
             send: SendWindow::new(0),
             recv,
             peer_max_packet: PLAIN_PACKET_SIZE,
+            max_packet,
             half_close: HalfClose::new(),
             wants_window: false,
             credit_queued: false,
@@ -52,7 +58,7 @@ impl Channel {
     pub(super) fn confirm(&mut self, sender_channel: u32, window: u32, max_packet: u32) {
         self.peer = PeerChannelId(sender_channel);
         self.send = SendWindow::new(window);
-        // A peer that takes no bytes at all could never be sent anything.
-        self.peer_max_packet = max_packet.max(1);
+        // A peer that takes no bytes at all could never be sent anything; and no packet is longer than a sealer's.
+        self.peer_max_packet = max_packet.clamp(1, LARGEST_DATA);
     }
 }

@@ -125,7 +125,7 @@ impl Channels {
     /// Asks the peer for a channel; `None` where the table is full. `Opened` or `Refused` follows.
     pub fn open(&mut self, channel_type: ChannelType, now: Instant) -> Option<ChannelId> {
         let recv = self.budget.open_window(now);
-        let id = self.insert(Channel::new(State::Opening, recv))?;
+        let id = self.insert(Channel::new(State::Opening, recv, self.max_packet))?;
         let open = Open {
             channel_type,
             sender_channel: id.0,
@@ -138,7 +138,6 @@ impl Channels {
 
     /// Gives the peer the channel it asked for.
     pub fn accept(&mut self, id: ChannelId) {
-        let max_packet = self.max_packet;
         let Some(channel) = self.channel_mut(id) else {
             return;
         };
@@ -150,7 +149,7 @@ impl Channels {
             recipient_channel: channel.peer.0,
             sender_channel: id.0,
             initial_window_size: channel.recv.granted(),
-            maximum_packet_size: max_packet,
+            maximum_packet_size: channel.max_packet,
         };
         self.queue(confirmation.encode());
     }
@@ -268,7 +267,8 @@ impl Channels {
             let Some(channel) = self.channel_mut(id) else {
                 continue;
             };
-            if !std::mem::take(&mut channel.credit_queued) {
+            // Credit from before our CLOSE must not follow it (RFC 4254 §5.3): the peer has let go of the number.
+            if !std::mem::take(&mut channel.credit_queued) || channel.half_close.closed_by_us() {
                 continue;
             }
             let credit = channel.recv.take_credit();
@@ -295,7 +295,7 @@ impl Channels {
     }
 
     /// An error once the peer has provoked more messages than it reads.
-    pub(crate) fn check_backlog(&self) -> Result<(), Misbehaviour> {
+    fn check_backlog(&self) -> Result<(), Misbehaviour> {
         if self.message_bytes > MAX_WAITING_BYTES {
             return Err(Misbehaviour::AsksFasterThanItReads);
         }
@@ -349,8 +349,30 @@ pub struct Reserved {
 
 /// What the peer sends.
 impl Channels {
+    /// One message of RFC 4254 §5, of any kind. Data comes back as a slice of it; all else as events.
+    pub fn recv<'a>(
+        &mut self,
+        payload: &'a [u8],
+        now: Instant,
+    ) -> Result<Option<(ChannelId, &'a [u8])>, Misbehaviour> {
+        match payload.first().copied().unwrap_or_default() {
+            number::CHANNEL_DATA => return self.recv_data(payload),
+            number::CHANNEL_OPEN => self.recv_open(payload, now)?,
+            number::CHANNEL_OPEN_CONFIRMATION => self.recv_open_confirmation(payload)?,
+            number::CHANNEL_OPEN_FAILURE => self.recv_open_failure(payload)?,
+            number::CHANNEL_WINDOW_ADJUST => self.recv_window_adjust(payload)?,
+            number::CHANNEL_EXTENDED_DATA => self.recv_extended_data(payload, now)?,
+            number::CHANNEL_EOF => self.recv_eof(payload)?,
+            number::CHANNEL_CLOSE => self.recv_close(payload)?,
+            number::CHANNEL_REQUEST => self.recv_request(payload)?,
+            // We never ask anything of a channel.
+            _ => return Err(Misbehaviour::UnexpectedReply),
+        }
+        Ok(None)
+    }
+
     /// SSH_MSG_CHANNEL_OPEN.
-    pub(crate) fn recv_open(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
+    fn recv_open(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
         let open = match Open::parse(payload)? {
             Ok(open) => open,
             Err((sender_channel, error)) => {
@@ -362,7 +384,7 @@ impl Channels {
                 return self.check_backlog();
             }
         };
-        let mut channel = Channel::new(State::Asked, self.budget.open_window(now));
+        let mut channel = Channel::new(State::Asked, self.budget.open_window(now), self.max_packet);
         channel.confirm(
             open.sender_channel,
             open.initial_window_size,
@@ -385,7 +407,7 @@ impl Channels {
     }
 
     /// SSH_MSG_CHANNEL_OPEN_CONFIRMATION.
-    pub(crate) fn recv_open_confirmation(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+    fn recv_open_confirmation(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let confirmation = OpenConfirmation::parse(payload)?;
         let id = ChannelId(confirmation.recipient_channel);
         let channel = self.in_state(id, State::Opening)?;
@@ -404,7 +426,7 @@ impl Channels {
     }
 
     /// SSH_MSG_CHANNEL_OPEN_FAILURE.
-    pub(crate) fn recv_open_failure(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+    fn recv_open_failure(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let (recipient_channel, failure) = OpenFailure::parse(payload)?;
         let id = ChannelId(recipient_channel);
         let released = self.in_state(id, State::Opening)?.released;
@@ -416,7 +438,7 @@ impl Channels {
     }
 
     /// SSH_MSG_CHANNEL_WINDOW_ADJUST.
-    pub(crate) fn recv_window_adjust(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+    fn recv_window_adjust(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let (recipient_channel, bytes_to_add) = message::parse_window_adjust(payload)?;
         let id = ChannelId(recipient_channel);
         let channel = self.in_state(id, State::Open)?;
@@ -431,7 +453,7 @@ impl Channels {
     }
 
     /// SSH_MSG_CHANNEL_DATA: the channel and its data; `None` where nobody wants it any more.
-    pub(crate) fn recv_data<'a>(
+    fn recv_data<'a>(
         &mut self,
         payload: &'a [u8],
     ) -> Result<Option<(ChannelId, &'a [u8])>, Misbehaviour> {
@@ -442,11 +464,7 @@ impl Channels {
     }
 
     /// SSH_MSG_CHANNEL_EXTENDED_DATA: no tunnel has a use for it; its window is given back at once.
-    pub(crate) fn recv_extended_data(
-        &mut self,
-        payload: &[u8],
-        now: Instant,
-    ) -> Result<(), Misbehaviour> {
+    fn recv_extended_data(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
         let (recipient_channel, len) = message::parse_extended_data(payload)?;
         let id = ChannelId(recipient_channel);
         if self.recv_bytes(id, len)? {
@@ -457,10 +475,9 @@ impl Channels {
 
     /// Books arriving bytes against the window; tells whether a reader still wants them.
     fn recv_bytes(&mut self, id: ChannelId, len: usize) -> Result<bool, Misbehaviour> {
-        let max_packet = self.max_packet;
         let channel = self.in_state(id, State::Open)?;
         let len = u32::try_from(len).map_err(|_| Misbehaviour::WindowExceeded)?;
-        if len > max_packet {
+        if len > channel.max_packet {
             return Err(Misbehaviour::PacketTooLarge);
         }
         if !channel.half_close.may_receive() {
@@ -474,7 +491,7 @@ impl Channels {
     }
 
     /// SSH_MSG_CHANNEL_EOF.
-    pub(crate) fn recv_eof(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+    fn recv_eof(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let id = ChannelId(message::parse_channel_only(payload)?);
         let channel = self.in_state(id, State::Open)?;
         let first = channel.half_close.may_receive();
@@ -489,7 +506,7 @@ impl Channels {
     }
 
     /// SSH_MSG_CHANNEL_CLOSE: answered with ours at once, for nothing that we send reaches anybody now.
-    pub(crate) fn recv_close(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+    fn recv_close(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let id = ChannelId(message::parse_channel_only(payload)?);
         let channel = self.in_state(id, State::Open)?;
         let close = channel
@@ -504,7 +521,7 @@ impl Channels {
     }
 
     /// SSH_MSG_CHANNEL_REQUEST: no channel of a tunnel knows any; refused where an answer is wanted.
-    pub(crate) fn recv_request(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+    fn recv_request(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let request = message::ChannelRequest::parse(payload)?;
         let channel = self.in_state(ChannelId(request.recipient_channel), State::Open)?;
         if request.want_reply && !channel.half_close.closed_by_us() {

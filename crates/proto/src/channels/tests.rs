@@ -213,3 +213,51 @@ fn peer_that_asks_faster_than_it_reads_is_cut_off() {
     let outcome = (0..200_000).find_map(|_| c.recv_open(bad.as_slice(), now).err());
     assert_eq!(outcome, Some(Misbehaviour::AsksFasterThanItReads));
 }
+
+#[test]
+fn credit_that_waits_does_not_follow_our_close() {
+    let (mut c, now) = table();
+    let ours = accepted(&mut c, now);
+    let theirs = accepted(&mut c, now);
+    for id in [ours, theirs] {
+        for _ in 0..32 {
+            c.recv_data(&data(id, 32 << 10)).unwrap();
+        }
+        c.taken(id, 1 << 20, now);
+    }
+    c.release(ours);
+    c.recv_close(&close(theirs)).unwrap();
+    for _ in 0..2 {
+        let last = c.poll_message().unwrap();
+        assert_eq!(last[0], number::CHANNEL_CLOSE);
+    }
+    assert_eq!(c.poll_message(), None);
+}
+
+#[test]
+fn channel_keeps_the_packet_size_that_its_peer_was_told() {
+    let (mut c, now) = table();
+    let id = accepted(&mut c, now);
+    c.set_limits(WindowLimits::OPENSSH, 1000);
+    assert!(c.recv_data(&data(id, 32 << 10)).is_ok());
+    let later = accepted(&mut c, now);
+    assert_eq!(
+        c.recv_data(&data(later, 1001)),
+        Err(Misbehaviour::PacketTooLarge)
+    );
+}
+
+#[test]
+fn packet_size_that_no_packet_can_have_is_not_believed() {
+    let (mut c, now) = table();
+    let open = Open {
+        channel_type: tcp(),
+        sender_channel: 1,
+        initial_window_size: u32::MAX,
+        maximum_packet_size: u32::MAX,
+    };
+    c.recv_open(&open.encode(), now).unwrap();
+    c.accept(ChannelId(0));
+    let reserved = c.reserve(ChannelId(0), u32::MAX).unwrap();
+    assert_eq!(reserved.max_packet, 256 << 10);
+}

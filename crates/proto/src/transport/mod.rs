@@ -35,8 +35,10 @@ const MAX_PACKETS_PER_KEY: u64 = 1 << 31;
 const DEFAULT_REKEY_BYTES: u64 = 1 << 36;
 /// The same for chacha20-poly1305, as OpenSSH has it.
 const DEFAULT_REKEY_BYTES_CHACHA: u64 = 1 << 30;
-/// Bytes of messages that may wait for the end of a key exchange.
-const MAX_HELD: usize = 4 << 20;
+/// Bytes of messages that may wait to be sealed, or for the end of a key exchange.
+const MAX_WAITING: usize = 4 << 20;
+/// What a waiting message costs beside its bytes: a flood of one-byte answers must count too.
+const MESSAGE_COST: usize = 128;
 
 /// When keys are changed (`RekeyLimit`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,6 +99,14 @@ pub enum OpenChange {
     StartDecompression,
 }
 
+/// What waits for the end of a key exchange.
+#[derive(Debug)]
+enum Held {
+    Packet(Zeroizing<Vec<u8>>),
+    /// USERAUTH_SUCCESS stands right before: delayed compression begins after it.
+    Authenticated,
+}
+
 /// The transport of one connection.
 #[derive(Debug)]
 pub struct Transport {
@@ -120,8 +130,9 @@ pub struct Transport {
     packets_received: u64,
     ignore_next_kex_packet: bool,
     out: VecDeque<Transmit>,
-    held: VecDeque<Zeroizing<Vec<u8>>>,
-    held_bytes: usize,
+    held: VecDeque<Held>,
+    /// What the messages cost that wait in `out` and `held`.
+    waiting_bytes: usize,
     open_changes: VecDeque<OpenChange>,
 }
 
@@ -154,7 +165,7 @@ impl Transport {
             ignore_next_kex_packet: false,
             out: VecDeque::new(),
             held: VecDeque::new(),
-            held_bytes: 0,
+            waiting_bytes: 0,
             open_changes: VecDeque::new(),
         };
         transport.send_kexinit(cookie);
@@ -203,37 +214,44 @@ impl Transport {
 
     /// What is legal to receive now.
     pub(crate) fn phase(&self) -> Phase {
-        match (&self.session_id, self.exchange.peer_is_exchanging()) {
-            (None, _) => Phase::FirstExchange {
+        match (self.exchanges, self.exchange.peer_is_exchanging()) {
+            (0, _) => Phase::FirstExchange {
                 strict: self.strict,
             },
-            (Some(_), true) => Phase::Exchange,
-            (Some(_), false) => Phase::Settled,
+            (_, true) => Phase::Exchange,
+            (_, false) => Phase::Settled,
         }
     }
 
     /// Sends a message as soon as keys allow.
+    ///
+    /// An error once too much waits: the peer provokes answers that it does not read.
     pub fn send(&mut self, payload: Zeroizing<Vec<u8>>) -> Result<(), Misbehaviour> {
-        if self.may_send() && self.held.is_empty() {
-            self.out.push_back(Transmit::Packet(payload));
-            return Ok(());
-        }
-        self.held_bytes += payload.len();
-        if self.held_bytes > MAX_HELD {
+        if self.waiting_bytes > MAX_WAITING {
             return Err(Misbehaviour::AsksFasterThanItReads);
         }
-        self.held.push_back(payload);
+        self.waiting_bytes += cost(&payload);
+        if self.may_send() {
+            self.out.push_back(Transmit::Packet(payload));
+        } else {
+            self.held.push_back(Held::Packet(payload));
+        }
         Ok(())
     }
 
     /// Sends a message of the transport layer itself, which no key exchange holds up.
     pub fn send_urgent(&mut self, payload: Vec<u8>) {
+        self.waiting_bytes += cost(&payload);
         self.out.push_back(Transmit::Packet(payload.into()));
     }
 
     /// The next thing that must go out.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.out.pop_front()
+        let transmit = self.out.pop_front()?;
+        if let Transmit::Packet(payload) = &transmit {
+            self.waiting_bytes -= cost(payload);
+        }
+        Some(transmit)
     }
 
     /// Whether `poll_transmit` has something.
@@ -253,22 +271,34 @@ impl Transport {
 
     /// User authentication succeeded: delayed compression begins (OpenSSH PROTOCOL §1.2).
     ///
-    /// Both ends switch at USERAUTH_SUCCESS, which is therefore the last message before it.
+    /// Both ends switch at USERAUTH_SUCCESS, which is therefore the last message before it, even where a key
+    /// exchange holds it up.
     pub fn authenticated(&mut self) {
+        match self.may_send() {
+            true => self.start_delayed_compression(),
+            false => self.held.push_back(Held::Authenticated),
+        }
+    }
+
+    fn start_delayed_compression(&mut self) {
         self.authenticated = true;
-        if let Some((outbound, inbound)) = self.choices() {
-            if outbound.compression == algorithms::Compression::Delayed {
-                self.out.push_back(Transmit::StartCompression);
-            }
-            if inbound.compression == algorithms::Compression::Delayed {
-                self.open_changes.push_back(OpenChange::StartDecompression);
-            }
+        let Some((outbound, inbound)) = self.choices() else {
+            return;
+        };
+        if outbound.compression == algorithms::Compression::Delayed {
+            self.out.push_back(Transmit::StartCompression);
+        }
+        // A NEWKEYS that is on its way was sent before the peer saw our SUCCESS; decompression begins after it.
+        if inbound.compression == algorithms::Compression::Delayed
+            && !self.exchange.peer_is_exchanging()
+        {
+            self.open_changes.push_back(OpenChange::StartDecompression);
         }
     }
 
     /// Whether the volume under the present keys asks for new ones.
     pub(crate) fn is_rekey_due(&self, sealed: Usage, opened: Usage) -> bool {
-        if !matches!(self.exchange, Exchange::Idle) {
+        if !self.may_begin_rekey() {
             return false;
         }
         let Some((outbound, inbound)) = self.choices() else {
@@ -278,6 +308,12 @@ impl Transport {
             usage.packets >= MAX_PACKETS_PER_KEY || usage.bytes >= self.byte_limit(choice)
         };
         due(sealed, outbound) || due(opened, inbound)
+    }
+
+    /// Not before the login, as OpenSSH has it: a client's KEXINIT that crosses USERAUTH_SUCCESS would be in plain
+    /// where the server has begun to decompress.
+    fn may_begin_rekey(&self) -> bool {
+        self.authenticated && matches!(self.exchange, Exchange::Idle)
     }
 
     /// Starts a key exchange, unless one is going on.
@@ -290,7 +326,8 @@ impl Transport {
     /// When keys are due by time.
     pub fn next_timeout(&self) -> Option<Instant> {
         let interval = self.config.rekey.interval?;
-        matches!(self.exchange, Exchange::Idle).then_some(self.keys_since? + interval)
+        self.may_begin_rekey()
+            .then_some(self.keys_since? + interval)
     }
 
     /// Starts a key exchange where the age of the present keys asks for it.
@@ -318,8 +355,12 @@ impl Transport {
     }
 
     fn release_held(&mut self) {
-        self.held_bytes = 0;
-        self.out.extend(self.held.drain(..).map(Transmit::Packet));
+        for held in std::mem::take(&mut self.held) {
+            match held {
+                Held::Packet(payload) => self.out.push_back(Transmit::Packet(payload)),
+                Held::Authenticated => self.start_delayed_compression(),
+            }
+        }
     }
 
     /// EXT_INFO: kept where it is legal, which the phase gate has decided.
@@ -350,6 +391,13 @@ impl Transport {
             server_sig_algs: Some(algorithms),
             ping: true,
         };
-        self.out.push_back(Transmit::Packet(info.encode().into()));
+        self.send_urgent(info.encode());
     }
 }
+
+fn cost(payload: &[u8]) -> usize {
+    payload.len() + MESSAGE_COST
+}
+
+#[cfg(test)]
+mod tests;

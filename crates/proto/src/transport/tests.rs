@@ -1,0 +1,113 @@
+//! Two transports against each other, payload by payload, for orders that no pair of our own ends would choose.
+
+use super::*;
+use crate::message::number;
+
+fn pair() -> (Transport, Transport) {
+    let config = |host_keys| {
+        Arc::new(TransportConfig {
+            algorithms: Algorithms {
+                compression: algorithms::Compression::Delayed,
+                ..Algorithms::default()
+            },
+            rekey: RekeyLimit::default(),
+            host_keys,
+        })
+    };
+    let transport = |side, host_keys, ours: &str, theirs: &str| {
+        let cookie = [side as u8; 16];
+        Transport::new(side, config(host_keys), ours.into(), theirs.into(), cookie)
+    };
+    let host_key = SigningKey::generate_ed25519().unwrap();
+    (
+        transport(Side::Client, vec![], "SSH-2.0-c", "SSH-2.0-s"),
+        transport(Side::Server, vec![host_key], "SSH-2.0-s", "SSH-2.0-c"),
+    )
+}
+
+/// Takes what is to go out, and gives the messages of the key exchange to the other end.
+fn pass(from: &mut Transport, to: &mut Transport) -> Vec<String> {
+    let mut passed = Vec::new();
+    while let Some(transmit) = from.poll_transmit() {
+        passed.push(match &transmit {
+            Transmit::Packet(payload) => {
+                if (number::KEXINIT..=number::KEX_ECDH_REPLY).contains(&payload[0]) {
+                    to.count_packet();
+                    to.recv_kex(payload, [1; 16], Instant::now()).unwrap();
+                    to.accept_host_key();
+                }
+                payload[0].to_string()
+            }
+            Transmit::Keys { .. } => "keys".to_owned(),
+            Transmit::StartCompression => "compression".to_owned(),
+        });
+    }
+    passed
+}
+
+fn settled() -> (Transport, Transport) {
+    let (mut client, mut server) = pair();
+    while !pass(&mut client, &mut server).is_empty() || !pass(&mut server, &mut client).is_empty() {
+    }
+    assert!(client.may_send() && server.may_send());
+    while server.poll_open_change().is_some() {}
+    (client, server)
+}
+
+#[test]
+fn compression_waits_for_the_success_that_a_key_exchange_holds_up() {
+    let (mut client, mut server) = settled();
+    client.rekey([2; 16]);
+    assert_eq!(pass(&mut client, &mut server), ["20"]);
+    server.send(vec![number::USERAUTH_SUCCESS].into()).unwrap();
+    server.authenticated();
+    assert_eq!(pass(&mut server, &mut client), ["20"]);
+    assert_eq!(pass(&mut client, &mut server), ["30"]);
+    let rest = pass(&mut server, &mut client);
+    assert_eq!(rest, ["31", "21", "keys", "52", "compression"]);
+    assert!(server.poll_open_change().is_none());
+    assert_eq!(pass(&mut client, &mut server), ["21", "keys"]);
+    let changes: Vec<_> = std::iter::from_fn(|| server.poll_open_change()).collect();
+    assert!(matches!(
+        changes[..],
+        [OpenChange::Keys { .. }, OpenChange::StartDecompression]
+    ));
+}
+
+#[test]
+fn decompression_waits_for_the_newkeys_that_is_on_its_way() {
+    let (mut client, mut server) = settled();
+    server.rekey([2; 16]);
+    pass(&mut server, &mut client);
+    pass(&mut client, &mut server);
+    pass(&mut server, &mut client);
+    assert!(server.may_send(), "it waits for the client's NEWKEYS only");
+    server.authenticated();
+    assert!(server.poll_open_change().is_none());
+    pass(&mut client, &mut server);
+    let changes = std::iter::from_fn(|| server.poll_open_change()).count();
+    assert_eq!(changes, 2);
+}
+
+#[test]
+fn keys_are_not_changed_before_the_login() {
+    let (_, mut server) = settled();
+    let much = Usage {
+        packets: MAX_PACKETS_PER_KEY,
+        bytes: 0,
+    };
+    assert!(!server.is_rekey_due(much, much));
+    server.authenticated();
+    assert!(server.is_rekey_due(much, much));
+}
+
+#[test]
+fn answers_that_nobody_fetches_are_bounded() {
+    let (_, mut server) = settled();
+    let fits = (0..1_000_000)
+        .take_while(|_| server.send(vec![number::REQUEST_FAILURE].into()).is_ok())
+        .count();
+    assert!((10_000..40_000).contains(&fits), "{fits}");
+    while server.poll_transmit().is_some() {}
+    assert_eq!(server.waiting_bytes, 0);
+}

@@ -1,0 +1,182 @@
+//! From two strangers to a logged-in user, for everything that can be negotiated.
+
+use std::sync::LazyLock;
+
+use adit_proto::cipher::{CipherName, MacName};
+use adit_proto::connection::Event;
+use adit_proto::error::Error;
+use adit_proto::kex::KexAlgorithm;
+use adit_proto::key::{EcdsaCurve, KeyType, SignatureAlgorithm, SigningKey};
+use adit_proto::transport::algorithms::Algorithms;
+use adit_proto::userauth::client::ClientAuthEvent;
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm};
+use aws_lc_rs::{rand::SystemRandom, rsa};
+
+use super::pair::{Role, Setup, ed25519};
+
+fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm) -> SigningKey {
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).unwrap();
+    SigningKey::from_pkcs8_der(pkcs8.as_ref()).unwrap()
+}
+
+/// RSA keys take long to make: one serves all tests.
+static RSA: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).unwrap();
+    pair.as_der().unwrap().as_ref().to_vec()
+});
+
+fn generate(key_type: KeyType) -> SigningKey {
+    match key_type {
+        KeyType::Ed25519 => ed25519(),
+        KeyType::Ecdsa(EcdsaCurve::Nistp256) => ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING),
+        KeyType::Ecdsa(EcdsaCurve::Nistp384) => ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+        KeyType::Ecdsa(EcdsaCurve::Nistp521) => ecdsa(&signature::ECDSA_P521_SHA512_FIXED_SIGNING),
+        KeyType::Rsa => SigningKey::from_pkcs8_der(&RSA).unwrap(),
+    }
+}
+
+/// Every cipher, the ones without authentication of their own with every MAC.
+fn ciphers() -> Vec<(CipherName, MacName)> {
+    CipherName::ALL
+        .iter()
+        .flat_map(|&cipher| {
+            let macs = match cipher.is_aead() {
+                true => &MacName::ALL[..1],
+                false => MacName::ALL,
+            };
+            macs.iter().map(move |&mac| (cipher, mac))
+        })
+        .collect()
+}
+
+fn connects(algorithms: &Algorithms, host_key: SigningKey) {
+    let mut setup = Setup::default().algorithms(algorithms);
+    setup.server.transport.host_keys = vec![host_key];
+    let mut pair = setup.connect();
+    let ids = pair.open();
+    pair.client.flow(ids.client).to_send = 100_000;
+    pair.server.flow(ids.server).to_send = 100_000;
+    pair.run_until(|p| {
+        p.server.flows[&ids.server].received == 100_000
+            && p.client.flows[&ids.client].received == 100_000
+    });
+    let chosen = pair.client.connection().transport().negotiated().copied();
+    let chosen = chosen.unwrap();
+    assert_eq!(chosen.kex, algorithms.kex[0]);
+    assert_eq!(chosen.host_key, algorithms.host_key[0]);
+    assert_eq!(chosen.client_to_server.cipher, algorithms.ciphers[0]);
+    assert_eq!(chosen.server_to_client.cipher, algorithms.ciphers[0]);
+}
+
+#[test]
+fn every_key_exchange_with_every_host_key_carries_data() {
+    for key_type in KeyType::ALL {
+        for &host_key in key_type.algorithms() {
+            for kex in KexAlgorithm::ALL {
+                let algorithms = Algorithms {
+                    kex: vec![kex],
+                    host_key: vec![host_key],
+                    ..Algorithms::default()
+                };
+                connects(&algorithms, generate(key_type));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_cipher_and_mac_carries_data_after_every_kind_of_hash() {
+    let one_per_hash = [
+        KexAlgorithm::MlKem768X25519Sha256,
+        KexAlgorithm::EcdhNistp384,
+        KexAlgorithm::EcdhNistp521,
+    ];
+    for kex in one_per_hash {
+        for (cipher, mac) in ciphers() {
+            let algorithms = Algorithms {
+                kex: vec![kex],
+                ciphers: vec![cipher],
+                macs: vec![mac],
+                ..Algorithms::default()
+            };
+            connects(&algorithms, ed25519());
+        }
+    }
+}
+
+#[test]
+fn user_logs_in_with_a_key_of_every_type() {
+    for key_type in KeyType::ALL {
+        let setup = Setup {
+            user_key: generate(key_type),
+            ..Setup::default()
+        };
+        setup.connect();
+    }
+}
+
+#[test]
+fn key_that_is_not_authorized_is_refused_and_the_connection_stays() {
+    let setup = Setup::default();
+    let host_key = setup.server.transport.host_keys[0].public_key().clone();
+    let authorized = ed25519().public_key().clone();
+    let mut pair = setup.start_as(
+        |key| Role::Client { key, host_key },
+        Role::Server { authorized },
+    );
+    let refusals = |log: &[Event]| {
+        log.iter()
+            .filter(|e| matches!(e, Event::Auth(ClientAuthEvent::Failure(_))))
+            .count()
+    };
+    pair.run_until(|p| refusals(&p.client.log) == 2);
+    assert!(!pair.client.is_connected() && !pair.server.is_connected());
+}
+
+#[test]
+fn host_key_that_the_user_refuses_ends_the_connection_before_anything_is_told() {
+    let setup = Setup::default();
+    let authorized = setup.user_key.public_key().clone();
+    let host_key = ed25519().public_key().clone();
+    let mut pair = setup.start_as(
+        |key| Role::Client { key, host_key },
+        Role::Server { authorized },
+    );
+    pair.run_to_end();
+    assert!(matches!(pair.client.error, Some(Error::HostKeyRefused(_))));
+    assert!(matches!(
+        pair.server.error,
+        Some(Error::PeerDisconnected(_))
+    ));
+    assert_eq!(pair.server.log, [], "no request reached the server");
+}
+
+#[test]
+fn nothing_in_common_ends_the_connection_at_both_ends() {
+    let mut setup = Setup::default();
+    setup.client.transport.algorithms.kex = vec![KexAlgorithm::EcdhNistp256];
+    setup.server.transport.algorithms.kex = vec![KexAlgorithm::Curve25519Sha256];
+    let mut pair = setup.start();
+    pair.run_to_end();
+    let Some(Error::PeerIncompatible(why)) = &pair.client.error else {
+        panic!("{:?}", pair.client.error);
+    };
+    assert!(why.contains("no matching key exchange method"), "{why}");
+    assert!(matches!(
+        pair.server.error,
+        Some(Error::PeerIncompatible(_) | Error::PeerDisconnected(_))
+    ));
+}
+
+#[test]
+fn server_offers_no_algorithm_that_it_has_no_key_for() {
+    let mut setup = Setup::default();
+    setup.client.transport.algorithms.host_key = vec![SignatureAlgorithm::RsaSha512];
+    let mut pair = setup.start();
+    pair.run_to_end();
+    assert!(matches!(
+        pair.client.error,
+        Some(Error::PeerIncompatible(_))
+    ));
+}
