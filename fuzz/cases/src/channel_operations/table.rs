@@ -1,0 +1,360 @@
+//! One channel table with what its owner knows, which is what the invariants are checked against.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+use adit_proto::channels::{ChannelEvent, ChannelId, Channels};
+use adit_proto::message::connection::{
+    self as message, ChannelType, DATA_HEADER_LEN, Open, OpenConfirmation, OpenFailure,
+};
+use adit_proto::message::number;
+use adit_proto::wire::Writer;
+use arbitrary::{Result, Unstructured};
+
+use super::LIMITS;
+use crate::ends::START;
+
+/// The most data bytes of one packet to either table.
+const MAX_PACKET: u32 = 700;
+
+/// What the owner of a channel knows of it.
+#[derive(Debug, Default)]
+struct Flow {
+    /// The peer's number, once known.
+    peer: Option<u32>,
+    sent: u64,
+    received: u64,
+    taken: u64,
+    /// All that the peer was ever allowed to send, and what of it was thrown away on arrival.
+    granted: u64,
+    discarded: u64,
+    /// A reservation fell short: `Writable` must come.
+    blocked: bool,
+    eof_sent: bool,
+    eof_received: bool,
+    closed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) channels: Channels,
+    pub(super) now: Instant,
+    /// Messages on their way to the other table.
+    pub(super) wire: VecDeque<Vec<u8>>,
+    flows: BTreeMap<u32, Flow>,
+    asked: VecDeque<ChannelId>,
+    /// The peer's numbers that we have sent CLOSE to: nothing may follow.
+    closed_numbers: BTreeSet<u32>,
+    shrunk: bool,
+}
+
+/// The byte at a position of every stream.
+fn byte(position: u64) -> u8 {
+    (position * 7 + (position >> 8)) as u8
+}
+
+/// Commands.
+impl Table {
+    pub(super) fn new() -> Self {
+        Self {
+            channels: Channels::new(LIMITS, MAX_PACKET),
+            now: *START,
+            wire: VecDeque::new(),
+            flows: BTreeMap::new(),
+            asked: VecDeque::new(),
+            closed_numbers: BTreeSet::new(),
+            shrunk: false,
+        }
+    }
+
+    /// A channel of the owner, or a number that is none.
+    pub(super) fn any(&self, u: &mut Unstructured<'_>) -> Result<ChannelId> {
+        let at = u.int_in_range(0..=self.flows.len())?;
+        Ok(ChannelId(*self.flows.keys().nth(at).unwrap_or(&77)))
+    }
+
+    pub(super) fn open(&mut self) {
+        let other = ChannelType::Other("x".into());
+        let id = self.channels.open(other, self.now).expect("room for it");
+        let previous = self.flows.insert(id.0, Flow::default());
+        assert!(previous.is_none(), "{id:?} was still in use");
+    }
+
+    pub(super) fn has_asked(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    pub(super) fn accept(&mut self) {
+        if let Some(id) = self.asked.pop_front() {
+            self.channels.accept(id);
+        }
+    }
+
+    pub(super) fn refuse(&mut self, failure: &OpenFailure) {
+        if let Some(id) = self.asked.pop_front() {
+            self.channels.refuse(id, failure);
+            self.flows.remove(&id.0);
+        }
+    }
+
+    /// Sends up to `want` bytes in packets, or takes the window and gives it back.
+    pub(super) fn send(&mut self, id: ChannelId, want: u32, keeps: bool) {
+        self.poll(usize::MAX);
+        let Some(reserved) = self.channels.reserve(id, want) else {
+            return;
+        };
+        let flow = self.flows.get_mut(&id.0).expect("an open channel");
+        assert!(!flow.eof_sent && reserved.bytes <= want);
+        // Who gives window back has window: it does not wait.
+        flow.blocked |= reserved.bytes < want && (keeps || reserved.bytes == 0);
+        if !keeps {
+            self.channels.refund(id, reserved.bytes);
+            return;
+        }
+        let mut rest = reserved.bytes;
+        while rest > 0 {
+            let len = rest.min(reserved.max_packet);
+            rest -= len;
+            let mut packet = [0; DATA_HEADER_LEN].to_vec();
+            let header = packet.first_chunk_mut().expect("just made");
+            message::write_data_header(header, reserved.recipient_channel, len);
+            packet.extend((0..u64::from(len)).map(|i| byte(flow.sent + i)));
+            flow.sent += u64::from(len);
+            self.wire.push_back(packet);
+        }
+        assert!(!self.closed_numbers.contains(&reserved.recipient_channel));
+    }
+
+    /// Data of a kind that nobody reads; it uses window like any other.
+    pub(super) fn send_extended(&mut self, id: ChannelId, want: u32) {
+        self.poll(usize::MAX);
+        let Some(reserved) = self.channels.reserve(id, want) else {
+            return;
+        };
+        let flow = self.flows.get_mut(&id.0).expect("an open channel");
+        flow.blocked |= reserved.bytes < want;
+        let mut w = Writer::message(number::CHANNEL_EXTENDED_DATA);
+        w.u32(reserved.recipient_channel)
+            .u32(1)
+            .string(vec![0; reserved.bytes as usize]);
+        self.wire.push_back(w.into_vec());
+    }
+
+    pub(super) fn take(&mut self, id: ChannelId, want: u64) -> bool {
+        let Some(flow) = self.flows.get_mut(&id.0) else {
+            return false;
+        };
+        let len = want.min(flow.received - flow.taken);
+        flow.taken += len;
+        let len = u32::try_from(len).expect("less than a window");
+        self.channels.taken(id, len, self.now);
+        len > 0
+    }
+
+    pub(super) fn take_all(&mut self) -> bool {
+        let ids: Vec<u32> = self.flows.keys().copied().collect();
+        let mut any = false;
+        for id in ids {
+            any |= self.take(ChannelId(id), u64::MAX);
+        }
+        any
+    }
+
+    pub(super) fn send_eof(&mut self, id: ChannelId) {
+        self.channels.send_eof(id);
+        if self.channels.reserve(id, 0).is_none()
+            && let Some(flow) = self.flows.get_mut(&id.0)
+            && flow.peer.is_some()
+            && !self.asked.contains(&id)
+        {
+            flow.eof_sent = true;
+        }
+    }
+
+    pub(super) fn release(&mut self, id: ChannelId) {
+        self.channels.release(id);
+        self.flows.remove(&id.0);
+        self.asked.retain(|asked| *asked != id);
+    }
+
+    pub(super) fn release_all(&mut self) {
+        let ids: Vec<u32> = self.flows.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.release(ChannelId(id)));
+    }
+
+    pub(super) fn stalled(&mut self, id: ChannelId) {
+        self.shrunk = true;
+        self.channels.stalled(id);
+    }
+}
+
+/// Messages out.
+impl Table {
+    /// Puts up to so many messages on the wire.
+    pub(super) fn poll(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some(message) = self.channels.poll_message() else {
+                return;
+            };
+            self.watch(&message);
+            self.wire.push_back(message);
+        }
+    }
+
+    fn watch(&mut self, payload: &[u8]) {
+        match payload[0] {
+            number::CHANNEL_OPEN => {
+                let open = Open::parse(payload).unwrap().unwrap();
+                if let Some(flow) = self.flows.get_mut(&open.sender_channel) {
+                    flow.granted = open.initial_window_size.into();
+                }
+            }
+            number::CHANNEL_OPEN_CONFIRMATION => {
+                let confirmation = OpenConfirmation::parse(payload).unwrap();
+                if let Some(flow) = self.flows.get_mut(&confirmation.sender_channel) {
+                    flow.granted = confirmation.initial_window_size.into();
+                }
+            }
+            number::CHANNEL_OPEN_FAILURE => {}
+            number::CHANNEL_WINDOW_ADJUST => {
+                let (recipient, bytes) = message::parse_window_adjust(payload).unwrap();
+                self.watch_credit(recipient, bytes.into());
+            }
+            number::CHANNEL_EOF => {
+                let recipient = message::parse_channel_only(payload).unwrap();
+                assert!(!self.closed_numbers.contains(&recipient), "EOF after CLOSE");
+            }
+            number::CHANNEL_CLOSE => {
+                let recipient = message::parse_channel_only(payload).unwrap();
+                assert!(self.closed_numbers.insert(recipient), "CLOSE twice");
+            }
+            other => panic!("message {other} from an honest table"),
+        }
+    }
+
+    fn watch_credit(&mut self, recipient: u32, bytes: u64) {
+        assert!(
+            !self.closed_numbers.contains(&recipient),
+            "credit after CLOSE"
+        );
+        let flow = self
+            .flows
+            .values_mut()
+            .find(|flow| flow.peer == Some(recipient) && !flow.closed)
+            .expect("credit for a channel that is open");
+        flow.granted += bytes;
+        let size = flow.granted - flow.taken - flow.discarded;
+        assert!(size <= LIMITS.max.into(), "a window of {size}");
+        if !self.shrunk {
+            self.watch_sum();
+        }
+    }
+
+    /// What shrank may still be outstanding elsewhere; otherwise the budget holds, but for the least of each.
+    fn watch_sum(&self) {
+        let outstanding = |flow: &Flow| (flow.granted).saturating_sub(flow.taken + flow.discarded);
+        let sum: u64 = self.flows.values().map(outstanding).sum();
+        let least = self.channels.len() as u64 * u64::from(LIMITS.min);
+        assert!(sum <= LIMITS.budget + least, "windows of {sum} in all");
+    }
+}
+
+/// Messages in.
+impl Table {
+    pub(super) fn recv(&mut self, payload: &[u8]) {
+        let peer_number = self.note_peer_number(payload);
+        let data = self.channels.recv(payload, self.now);
+        let data = data.unwrap_or_else(|e| panic!("honest message refused: {e}: {payload:?}"));
+        if let Some((id, data)) = data {
+            self.receive(id, data);
+        }
+        if payload[0] == number::CHANNEL_EXTENDED_DATA {
+            let (id, len) = message::parse_extended_data(payload).unwrap();
+            if let Some(flow) = self.flows.get_mut(&id) {
+                flow.discarded += len as u64;
+            }
+        }
+        while let Some(event) = self.channels.poll_event() {
+            self.note(event, peer_number);
+        }
+    }
+
+    /// A number that the peer gives to a new channel may be written to again.
+    fn note_peer_number(&mut self, payload: &[u8]) -> Option<u32> {
+        let number = match payload[0] {
+            number::CHANNEL_OPEN => Open::parse(payload).unwrap().unwrap().sender_channel,
+            number::CHANNEL_OPEN_CONFIRMATION => {
+                OpenConfirmation::parse(payload).unwrap().sender_channel
+            }
+            _ => return None,
+        };
+        self.closed_numbers.remove(&number);
+        Some(number)
+    }
+
+    fn receive(&mut self, id: ChannelId, data: &[u8]) {
+        let flow = self.flows.get_mut(&id.0).expect("data for nobody");
+        assert!(!flow.eof_received && !flow.closed, "data after the end");
+        for (i, &found) in (0..).zip(data) {
+            assert_eq!(found, byte(flow.received + i), "another byte than was sent");
+        }
+        flow.received += data.len() as u64;
+    }
+
+    fn note(&mut self, event: ChannelEvent, peer: Option<u32>) {
+        let (ChannelEvent::Asked { id, .. }
+        | ChannelEvent::Opened(id)
+        | ChannelEvent::Refused { id, .. }
+        | ChannelEvent::Writable(id)
+        | ChannelEvent::Eof(id)
+        | ChannelEvent::Closed { id, .. }) = event;
+        if let ChannelEvent::Asked { .. } = event {
+            let flow = Flow {
+                peer,
+                ..Flow::default()
+            };
+            assert!(self.flows.insert(id.0, flow).is_none(), "still in use");
+            self.asked.push_back(id);
+            return;
+        }
+        let flow = self.flows.get_mut(&id.0).expect("an event after release");
+        assert!(!flow.closed, "{event:?} after Closed");
+        match event {
+            ChannelEvent::Opened(_) => flow.peer = peer,
+            ChannelEvent::Writable(_) => flow.blocked = false,
+            ChannelEvent::Eof(_) => flow.eof_received = true,
+            ChannelEvent::Closed { .. } => flow.closed = true,
+            ChannelEvent::Refused { .. } => {
+                self.flows.remove(&id.0);
+            }
+            ChannelEvent::Asked { .. } => {}
+        }
+    }
+}
+
+/// What must hold once nothing moves any more.
+impl Table {
+    /// Every byte that the other table sent on a channel of both is here.
+    pub(super) fn check_against(&self, other: &Table) {
+        for (id, theirs) in &other.flows {
+            let ours = theirs.peer.and_then(|peer| self.flows.get(&peer));
+            if let Some(ours) = ours.filter(|ours| ours.peer == Some(*id) && !ours.closed) {
+                assert_eq!(ours.received, theirs.sent, "bytes were lost");
+            }
+        }
+    }
+
+    /// The readers took everything, so every open channel can be written to.
+    pub(super) fn check_windows(&mut self) {
+        for (&id, flow) in &self.flows {
+            if flow.peer.is_none() || flow.closed || flow.eof_sent {
+                continue;
+            }
+            assert!(!flow.blocked, "Writable got lost");
+            let id = ChannelId(id);
+            let reserved = self.channels.reserve(id, 1).expect("open");
+            assert_eq!(reserved.bytes, 1, "the window got lost");
+            self.channels.refund(id, 1);
+        }
+    }
+}

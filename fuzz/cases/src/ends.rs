@@ -1,0 +1,79 @@
+//! Connections without a packet layer: payloads go from one to the other as they are.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+use adit_proto::connection::{Connection, ConnectionConfig, Event};
+use adit_proto::ident;
+use adit_proto::kex::KexAlgorithm;
+use adit_proto::key::SigningKey;
+use adit_proto::transport::algorithms::Algorithms;
+use adit_proto::transport::{RekeyLimit, Transmit, TransportConfig};
+
+/// The user's key, and the host's.
+pub(crate) fn key(seed: u8) -> SigningKey {
+    SigningKey::from_ed25519_seed(&[seed; 32]).unwrap()
+}
+
+/// One start for all runs: what happens must depend on the input alone.
+pub(crate) static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+fn config(kex: &[KexAlgorithm], host_keys: Vec<SigningKey>) -> ConnectionConfig {
+    ConnectionConfig {
+        transport: Arc::new(TransportConfig {
+            algorithms: Algorithms {
+                kex: kex.to_vec(),
+                ..Algorithms::default()
+            },
+            rekey: RekeyLimit::default(),
+            host_keys,
+        }),
+        keep_alive: None,
+        peer_ident: ident::ours(),
+        seed: [5; 32],
+    }
+}
+
+/// A client that offers these methods.
+pub(crate) fn client(kex: &[KexAlgorithm]) -> Connection {
+    Connection::client(config(kex, vec![]), "user".into(), *START)
+}
+
+/// A server that offers these methods.
+pub(crate) fn server(kex: &[KexAlgorithm]) -> Connection {
+    Connection::server(config(kex, vec![key(1)]), *START)
+}
+
+/// What must go out; keys and compression are nothing here.
+pub(crate) fn payloads(from: &mut Connection) -> Vec<Vec<u8>> {
+    std::iter::from_fn(|| from.poll_transmit())
+        .filter_map(|transmit| match transmit {
+            Transmit::Packet(payload) => Some(payload.to_vec()),
+            Transmit::Keys { .. } | Transmit::StartCompression => None,
+        })
+        .collect()
+}
+
+/// Both ends after the first key exchange, the client's service request answered and `Ready` not yet polled.
+pub(crate) fn exchanged() -> (Connection, Connection) {
+    let kex = [KexAlgorithm::Curve25519Sha256];
+    let (mut client, mut server) = (client(&kex), server(&kex));
+    loop {
+        let (to_server, to_client) = (payloads(&mut client), payloads(&mut server));
+        if to_server.is_empty() && to_client.is_empty() {
+            return (client, server);
+        }
+        for payload in to_server {
+            server.handle_packet(&payload, 0, *START).unwrap();
+            while server.poll_open_change().is_some() {}
+        }
+        for payload in to_client {
+            client.handle_packet(&payload, 0, *START).unwrap();
+            while client.poll_open_change().is_some() {}
+            if !client.wants_input() {
+                assert!(matches!(client.poll_event(), Some(Event::HostKey(_))));
+                client.accept_host_key();
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The first lines of a connection, in one piece and byte by byte.
+
+use adit_proto::Side;
+use adit_proto::error::Misbehaviour;
+use adit_proto::ident::{IdentReader, Progress};
+
+/// The longest input that is looked at: byte by byte is quadratic.
+const LONGEST: usize = 8192;
+
+/// Both ways of arriving give the same, and an identification is one printable line.
+pub fn identification(data: &[u8]) {
+    let Some((&side, data)) = data.split_first() else {
+        return;
+    };
+    let side = match side % 2 {
+        0 => Side::Client,
+        _ => Side::Server,
+    };
+    let data = &data[..data.len().min(LONGEST)];
+    let whole = read(side, data, data.len().max(1));
+    assert_eq!(whole, read(side, data, 1), "it depends on the pieces");
+    if let Ok(Some(line)) = whole {
+        assert!(line.len() < 255 && line.starts_with("SSH-"));
+        assert!(line.bytes().all(|b| (0x20..0x7f).contains(&b)));
+    }
+}
+
+fn read(side: Side, data: &[u8], piece: usize) -> Result<Option<String>, Misbehaviour> {
+    let mut reader = IdentReader::new(side);
+    let mut start = 0;
+    let mut arrived = 0;
+    loop {
+        match reader.read(&data[start..arrived])? {
+            Progress::Ident(line, consumed) => {
+                assert!(consumed <= arrived - start);
+                return Ok(Some(line));
+            }
+            Progress::OtherLine(consumed) => {
+                assert!((1..=arrived - start).contains(&consumed));
+                start += consumed;
+            }
+            Progress::Incomplete if arrived == data.len() => return Ok(None),
+            Progress::Incomplete => arrived = data.len().min(arrived + piece),
+        }
+    }
+}
