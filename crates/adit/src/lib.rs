@@ -2,5 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod background;
+pub mod client_cli;
+mod demo;
 pub mod logger;
 pub mod server_cli;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authorized_keys;
+pub mod client;
 pub mod config;
 pub mod forward;
 pub mod identity;

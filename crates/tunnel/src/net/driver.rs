@@ -16,6 +16,7 @@ use adit_proto::message::connection::{OpenFailure, OpenFailureReason};
 use adit_proto::message::number;
 use adit_proto::packet::{Body, Opened, Opener};
 use adit_proto::transport::OpenChange;
+use log::debug;
 use tokio::sync::mpsc;
 
 use super::buffer;
@@ -291,6 +292,7 @@ impl Driver {
             Event::HostKey(key) => Incoming::HostKey(key),
             Event::KeysChanged => {
                 shared.counters.key_exchanges.add(1);
+                debug!("NEWKEYS sent, NEWKEYS received");
                 Incoming::KeysChanged
             }
             Event::Auth(event) => Incoming::Auth(event),

@@ -1,0 +1,193 @@
+//! adit: from the command line to forwards that are up, until the connection or a signal ends them.
+
+mod args;
+mod options;
+mod terminal;
+
+use std::process::ExitCode;
+
+use adit_tunnel::client::{Client, ConnectError, ForwardError, Prompts, Started};
+use adit_tunnel::config::spec::{Forward, ListenSpec};
+use adit_tunnel::config::values::LogLevel;
+use adit_tunnel::net::Ended;
+use log::{error, info, warn};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::background::{self, StandardError};
+use crate::logger::{self, Style};
+use args::{Args, HELP, Print};
+use options::Meaning;
+
+/// Exit code of every failure, as OpenSSH has it.
+const FAILURE: u8 = 255;
+
+/// Runs adit; gives its exit code.
+pub fn main() -> ExitCode {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == "demo")
+    {
+        return crate::demo::main();
+    }
+    let args = match Args::parse(std::env::args_os().skip(1)) {
+        Ok(args) => args,
+        Err(message) => return fail(&format!("{message}\nhint: adit --help shows what there is")),
+    };
+    match args.print {
+        Some(Print::Help) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Some(Print::Version) => {
+            eprintln!("adit {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        None => {}
+    }
+    let result = run(&args);
+    match result {
+        Ok(code) => code,
+        Err(_) if args.quiet => ExitCode::from(FAILURE),
+        Err(message) => fail(&message),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("adit: {message}");
+    ExitCode::from(FAILURE)
+}
+
+fn run(args: &Args) -> Result<ExitCode, String> {
+    let meaning = options::read(args)?;
+    let goes_to_background =
+        args.background || meaning.options.fork_after_authentication == Some(true);
+    if goes_to_background && !background::is_background() {
+        return background::spawn_and_wait()
+            .map_err(|e| format!("cannot go to the background: {e}"));
+    }
+    logger::install(meaning.level, args.log_file.as_deref(), Style::Client)
+        .map_err(|e| format!("cannot open the log file: {e}"))?;
+    meaning.warnings.iter().for_each(|w| warn!("{w}"));
+    // One thread: a tunnel's work is one stream of packets, and handing it between threads costs more than it gains.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start: {e}"))?;
+    runtime.block_on(async {
+        let signals = Signals::new().map_err(|e| format!("cannot wait for signals: {e}"))?;
+        signals.or(tunnel(meaning)).await
+    })
+}
+
+/// Connects, starts the forwards, and serves until the end.
+async fn tunnel(meaning: Meaning) -> Result<ExitCode, String> {
+    let host = meaning
+        .route
+        .last()
+        .map(|s| s.host.clone())
+        .unwrap_or_default();
+    let (prompts, questions) = Prompts::channel();
+    let answering = tokio::spawn(terminal::answer(questions));
+    let connected = Client::connect(meaning.route, &prompts).await;
+    answering.abort();
+    let mut client = connected.map_err(|error| connect_message(&error))?;
+    info_connected(&host);
+    let exit_on_failure = meaning.options.exit_on_forward_failure == Some(true);
+    for forward in meaning.options.effective_forwards() {
+        match client.forward(forward).await {
+            Ok(started) => announce(forward, &started),
+            Err(error) if exit_on_failure => return Err(forward_message(forward, &error, "Error")),
+            Err(error) => error!("{}", forward_message(forward, &error, "Warning")),
+        }
+    }
+    if background::is_background() {
+        let keep = match meaning.level >= LogLevel::Debug1 {
+            true => StandardError::Keep,
+            false => StandardError::Close,
+        };
+        background::detach(keep).map_err(|e| format!("cannot go to the background: {e}"))?;
+    }
+    match client.run().await {
+        Ended::ByUs => Ok(ExitCode::SUCCESS),
+        Ended::ClosedByPeer => Err(format!("Connection to {host} closed by remote host.")),
+        Ended::Protocol(adit_proto::error::Error::PeerSilent(_)) => {
+            Err(format!("Timeout, server {host} not responding."))
+        }
+        ended => Err(format!("{host}: {ended}")),
+    }
+}
+
+fn info_connected(host: &str) {
+    log::debug!("Authenticated to {host}.");
+}
+
+/// A forward is up: the port that the server chose is news, the rest is for those who debug.
+fn announce(forward: &Forward, started: &Started) {
+    match (started.allocated_port, forward) {
+        (Some(port), Forward::Remote { target, .. }) => {
+            info!("Allocated port {port} for remote forward to {target}");
+        }
+        (Some(port), _) => info!("Allocated port {port} for dynamic forward"),
+        (None, _) => log::debug!("{}: up", started.label),
+    }
+}
+
+fn forward_message(forward: &Forward, error: &ForwardError, severity: &str) -> String {
+    let mut message = match error {
+        ForwardError::Refused { .. } => format!("{severity}: {error}"),
+        error => error.to_string(),
+    };
+    if let Some(hint) = error.hint() {
+        message.push_str("\nhint: ");
+        message.push_str(hint);
+    }
+    if severity == "Error" && matches!(error, ForwardError::Bind { .. }) {
+        message.push_str("\nCould not request local forwarding.");
+    }
+    if let Forward::Remote {
+        listen: ListenSpec::Tcp { .. },
+        ..
+    } = forward
+        && matches!(error, ForwardError::NotTrusted)
+    {
+        return format!("{severity}: {error}");
+    }
+    message
+}
+
+fn connect_message(error: &ConnectError) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error}\nhint: {hint}"),
+        None => error.to_string(),
+    }
+}
+
+/// The signals that end a tunnel, with ssh's exit codes.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The outcome of `work`, or of the signal that came first; then everything `work` held is dropped in order.
+    async fn or(
+        mut self,
+        work: impl Future<Output = Result<ExitCode, String>>,
+    ) -> Result<ExitCode, String> {
+        tokio::select! {
+            result = work => result,
+            _ = self.terminate.recv() => Ok(ExitCode::SUCCESS),
+            _ = self.interrupt.recv() => Ok(ExitCode::from(FAILURE)),
+            _ = self.hangup.recv() => Ok(ExitCode::from(FAILURE)),
+        }
+    }
+}

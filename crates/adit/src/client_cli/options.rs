@@ -1,0 +1,201 @@
+//! From what the user typed to what it means: command line, `-o`, the user's file, the system's file.
+
+use std::path::{Path, PathBuf};
+
+use adit_tunnel::client::ClientSettings;
+use adit_tunnel::config::destination::{Destination, check_host, check_user};
+use adit_tunnel::config::expand::service_port;
+use adit_tunnel::config::spec::Forward;
+use adit_tunnel::config::ssh_config::{
+    ClientOptions, ConfigFiles, Context, ProxyJump, SessionType,
+};
+use adit_tunnel::config::values::LogLevel;
+use adit_tunnel::config::{FileSource, Lookups};
+use nix::unistd::{Uid, User, gethostname};
+
+use super::args::{Args, ForwardFlag};
+
+/// Hops of one route; more are a loop.
+const MAX_HOPS: usize = 16;
+
+/// Everything the command line and the files say.
+#[derive(Debug)]
+pub struct Meaning {
+    /// The hosts to go through, the last one the target.
+    pub route: Vec<ClientSettings>,
+    /// The target's options.
+    pub options: ClientOptions,
+    /// What to say about the configuration.
+    pub warnings: Vec<String>,
+    /// How much to say.
+    pub level: LogLevel,
+}
+
+/// The user who runs this.
+struct LocalUser {
+    name: String,
+    uid: u32,
+    home: PathBuf,
+    host: String,
+}
+
+impl LocalUser {
+    fn own() -> Result<Self, String> {
+        let uid = Uid::current();
+        let user = User::from_uid(uid)
+            .map_err(|e| format!("cannot look up the user {uid}: {e}"))?
+            .ok_or_else(|| format!("No user exists for uid {uid}"))?;
+        let host = gethostname()
+            .map(|h| h.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        Ok(Self {
+            name: user.name,
+            uid: uid.as_raw(),
+            home: user.dir,
+            host,
+        })
+    }
+}
+
+/// Reads it all.
+///
+/// # Errors
+/// A sentence for the user, perhaps with a hint.
+pub fn read(args: &Args) -> Result<Meaning, String> {
+    let Some(typed) = &args.destination else {
+        return Err(
+            "no destination\nhint: adit -N -L 9000:localhost:80 user@host; adit --help shows more"
+                .into(),
+        );
+    };
+    let user = LocalUser::own()?;
+    let destination = Destination::parse(typed)
+        .map_err(|e| format!("bad destination {typed:?}: expected {e}"))?;
+    let mut reader = Reader {
+        files: config_files(args),
+        user,
+        warnings: Vec::new(),
+    };
+    let options = reader.options(&destination, Some(args))?;
+    if !args.no_session && options.session_type != Some(SessionType::Nothing) {
+        return Err("no shell yet: adit carries forwards only\nhint: add -N".into());
+    }
+    if !args.command.is_empty() {
+        return Err("no remote commands yet: adit carries forwards only\nhint: leave out the command, keep -N".into());
+    }
+    let mut route = reader.hops(&options)?;
+    route.push(reader.settings(&destination.host, options.clone())?);
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => LogLevel::Quiet,
+        (false, 0) => options.log_level.unwrap_or(LogLevel::Info),
+        (false, 1) => LogLevel::Debug1,
+        (false, _) => LogLevel::Debug3,
+    };
+    Ok(Meaning {
+        route,
+        options,
+        warnings: reader.warnings,
+        level,
+    })
+}
+
+fn config_files(args: &Args) -> ConfigFiles {
+    match &args.config {
+        None => ConfigFiles::Standard,
+        Some(path) if path == Path::new("none") => ConfigFiles::Nothing,
+        Some(path) => ConfigFiles::Only(path.clone()),
+    }
+}
+
+struct Reader {
+    files: ConfigFiles,
+    user: LocalUser,
+    warnings: Vec<String>,
+}
+
+impl Reader {
+    /// The options for one host; the command line's count only for the target, as in ssh.
+    fn options(
+        &mut self,
+        destination: &Destination,
+        args: Option<&Args>,
+    ) -> Result<ClientOptions, String> {
+        let services = std::fs::read_to_string("/etc/services").unwrap_or_default();
+        let lookups = Lookups {
+            variable: &|name| std::env::var(name).ok(),
+            service: &|name| service_port(&services, name),
+            home_of: &|name| User::from_name(name).ok().flatten().map(|u| u.dir),
+        };
+        let context = Context {
+            host: &destination.host,
+            local_user: &self.user.name,
+            local_uid: self.user.uid,
+            local_host: &self.user.host,
+            home: &self.user.home,
+            files: &FileSource::Disk,
+            lookups,
+        };
+        let mut options = ClientOptions {
+            user: destination.user.clone(),
+            port: destination.port,
+            ..ClientOptions::default()
+        };
+        let mut warnings = Vec::new();
+        if let Some(args) = args {
+            options.user = args.user.clone().or(options.user);
+            options
+                .identity_files
+                .extend(args.identities.iter().cloned());
+            for (flag, text) in &args.forwards {
+                options.add_forward(parse_forward(*flag, text, &lookups)?);
+            }
+            for line in &args.lines {
+                warnings.extend(
+                    options
+                        .apply_line(line, &context)
+                        .map_err(|e| e.to_string())?,
+                );
+            }
+        }
+        warnings.extend(
+            options
+                .load(&self.files, &context)
+                .map_err(|e| e.to_string())?,
+        );
+        self.warnings
+            .extend(warnings.iter().map(ToString::to_string));
+        options.expanded(&context).map_err(|e| e.to_string())
+    }
+
+    fn hops(&mut self, options: &ClientOptions) -> Result<Vec<ClientSettings>, String> {
+        let Some(ProxyJump::Through(hops)) = &options.proxy_jump else {
+            return Ok(Vec::new());
+        };
+        if hops.len() > MAX_HOPS {
+            return Err(format!("ProxyJump: more than {MAX_HOPS} hosts"));
+        }
+        let hops = hops.clone();
+        hops.iter()
+            .map(|hop| {
+                let options = self.options(hop, None)?;
+                self.settings(&hop.host, options)
+            })
+            .collect()
+    }
+
+    fn settings(&self, host: &str, options: ClientOptions) -> Result<ClientSettings, String> {
+        let settings = ClientSettings::new(host, &self.user.name, self.user.home.clone(), options);
+        check_host(&settings.host).map_err(|e| format!("host {:?}: {e}", settings.host))?;
+        check_user(&settings.user).map_err(|e| format!("user {:?}: {e}", settings.user))?;
+        Ok(settings)
+    }
+}
+
+fn parse_forward(flag: ForwardFlag, text: &str, lookups: &Lookups<'_>) -> Result<Forward, String> {
+    let parsed = match flag {
+        ForwardFlag::Local => Forward::parse_local(text, lookups),
+        ForwardFlag::Remote => Forward::parse_remote(text, lookups),
+        ForwardFlag::Dynamic => Forward::parse_dynamic(text, lookups),
+    };
+    parsed.map_err(|error| format!("{error}\nhint: {}", error.hint()))
+}

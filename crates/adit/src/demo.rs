@@ -1,0 +1,4 @@
+//! `adit demo`.
+pub(crate) fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

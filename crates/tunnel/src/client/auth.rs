@@ -1,0 +1,474 @@
+//! Logging in: keys of the agent, keys of files, prompts, a password, in that order.
+
+use std::path::{Path, PathBuf};
+
+use adit_proto::key::{PublicKey, SignatureAlgorithm, SigningKey};
+use adit_proto::message::userauth::{InfoRequest, Method};
+use adit_proto::userauth::client::ClientAuthEvent;
+use log::{debug, info, warn};
+use tokio::sync::mpsc::Receiver;
+use zeroize::Zeroizing;
+
+use super::error::ConnectError;
+use super::settings::ClientSettings;
+use super::{Echo, Prompts, Trust};
+use crate::config::ssh_config::{IdentityAgent, PubkeyAuthentication};
+use crate::identity::agent::{Agent, AgentKey};
+use crate::identity::{IdentityError, file};
+use crate::net::{Handle, Incoming};
+
+/// How often a password or passphrase is asked for.
+const PROMPTS: u32 = 3;
+/// Rounds of questions in one keyboard-interactive attempt.
+const MAX_ROUNDS: u32 = 16;
+
+/// Logs in, or says why not.
+pub(super) async fn log_in(
+    handle: &Handle,
+    incoming: &mut Receiver<Incoming>,
+    settings: &ClientSettings,
+    trust: Trust,
+    prompts: &Prompts,
+) -> Result<(), ConnectError> {
+    let silent = Prompts::none();
+    let prompts = match settings.options.batch_mode {
+        Some(true) => &silent,
+        _ => prompts,
+    };
+    let mut login = Login {
+        handle,
+        incoming,
+        settings,
+        prompts,
+        methods: Vec::new(),
+    };
+    login.wait_ready().await?;
+    if login.attempt(Method::None).await? || login.public_keys().await? {
+        return Ok(());
+    }
+    // An impostor is given no secrets.
+    if trust == Trust::Full && (login.keyboard_interactive().await? || login.password().await?) {
+        return Ok(());
+    }
+    handle.end("no authentication method left");
+    Err(ConnectError::Denied {
+        user: settings.user.clone(),
+        host: settings.host.clone(),
+        methods: login.methods,
+    })
+}
+
+struct Login<'a> {
+    handle: &'a Handle,
+    incoming: &'a mut Receiver<Incoming>,
+    settings: &'a ClientSettings,
+    prompts: &'a Prompts,
+    /// What the server would still take, by its last answer.
+    methods: Vec<String>,
+}
+
+/// A key to try.
+enum Candidate {
+    Agent(AgentKey),
+    File(PathBuf),
+}
+
+impl Login<'_> {
+    async fn wait_ready(&mut self) -> Result<(), ConnectError> {
+        loop {
+            if let ClientAuthEvent::Ready = self.next().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next answer; banners are shown on the way.
+    async fn next(&mut self) -> Result<ClientAuthEvent, ConnectError> {
+        while let Some(event) = self.incoming.recv().await {
+            match event {
+                Incoming::Auth(ClientAuthEvent::Banner(text)) => {
+                    for line in text.lines().take(64) {
+                        info!("{}", line.escape_debug());
+                    }
+                }
+                Incoming::Auth(event) => return Ok(event),
+                Incoming::Debug(text) => debug!("Remote: {}", text.escape_debug()),
+                _ => {}
+            }
+        }
+        Err(self.ended())
+    }
+
+    fn ended(&self) -> ConnectError {
+        ConnectError::Ended {
+            host: self.settings.host.clone(),
+            ended: self.handle.why_ended(),
+        }
+    }
+
+    /// Sends a request that is answered by success or failure.
+    async fn attempt(&mut self, method: Method<'_>) -> Result<bool, ConnectError> {
+        self.handle.authenticate(method).map_err(|_| self.ended())?;
+        loop {
+            match self.next().await? {
+                ClientAuthEvent::Success => return Ok(true),
+                ClientAuthEvent::Failure(failure) => {
+                    debug!(
+                        "Authentications that can continue: {}",
+                        failure.methods.join(",")
+                    );
+                    self.methods = failure.methods;
+                    return Ok(false);
+                }
+                ClientAuthEvent::KeyAccepted | ClientAuthEvent::Ready => {}
+                ClientAuthEvent::Prompts(_) | ClientAuthEvent::Banner(_) => {}
+            }
+        }
+    }
+
+    fn may(&self, method: &str) -> bool {
+        self.methods.iter().any(|m| m == method)
+    }
+
+    async fn public_keys(&mut self) -> Result<bool, ConnectError> {
+        if self.settings.options.pubkey_authentication == Some(PubkeyAuthentication::No) {
+            return Ok(false);
+        }
+        let mut agent = self.agent().await;
+        for candidate in self.candidates(agent.as_mut()).await {
+            if !self.may("publickey") {
+                break;
+            }
+            let accepted = match &candidate {
+                Candidate::Agent(key) => match agent.as_mut() {
+                    Some(agent) => self.try_agent_key(agent, key).await?,
+                    None => false,
+                },
+                Candidate::File(path) => self.try_file(path).await?,
+            };
+            if accepted {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn agent(&self) -> Option<Agent> {
+        let path = match &self.settings.options.identity_agent {
+            Some(IdentityAgent::Disabled) => return None,
+            Some(IdentityAgent::Socket(path)) => path.clone(),
+            Some(IdentityAgent::Variable(name)) => std::env::var_os(name)?.into(),
+            None => std::env::var_os("SSH_AUTH_SOCK")?.into(),
+        };
+        match Agent::connect(&path).await {
+            Ok(agent) => Some(agent),
+            Err(error) => {
+                debug!("{error}");
+                None
+            }
+        }
+    }
+
+    /// The agent's keys, then files; with `IdentitiesOnly` of the agent's only those that a file names.
+    async fn candidates(&self, agent: Option<&mut Agent>) -> Vec<Candidate> {
+        let files = self.settings.identity_files();
+        let mut keys = match agent {
+            Some(agent) => agent.identities().await.unwrap_or_else(|error| {
+                debug!("{error}");
+                Vec::new()
+            }),
+            None => Vec::new(),
+        };
+        let named: Vec<(PathBuf, Option<PublicKey>)> = files
+            .into_iter()
+            .map(|path| {
+                let public = file::public_half(&path);
+                (path, public)
+            })
+            .collect();
+        let is_named = |key: &AgentKey| {
+            named
+                .iter()
+                .any(|(_, public)| public.as_ref().is_some_and(|p| p.blob() == key.blob))
+        };
+        if self.settings.options.identities_only == Some(true) {
+            keys.retain(is_named);
+        }
+        let in_agent = |public: &Option<PublicKey>| {
+            public
+                .as_ref()
+                .is_some_and(|p| keys.iter().any(|key| key.blob == p.blob()))
+        };
+        let files: Vec<Candidate> = named
+            .iter()
+            .filter(|(_, public)| !in_agent(public))
+            .map(|(path, _)| Candidate::File(path.clone()))
+            .collect();
+        keys.into_iter()
+            .map(Candidate::Agent)
+            .chain(files)
+            .collect()
+    }
+
+    async fn try_agent_key(
+        &mut self,
+        agent: &mut Agent,
+        key: &AgentKey,
+    ) -> Result<bool, ConnectError> {
+        let Ok(public) = PublicKey::parse(&key.blob) else {
+            return Ok(false);
+        };
+        let algorithm = self.algorithm(&public);
+        if !self.query(&public, algorithm).await? {
+            return Ok(false);
+        }
+        let data = self.data_to_sign(&public, algorithm)?;
+        match agent.sign(&key.blob, &data, algorithm).await {
+            Ok(signature) => self.send_signature(&public, algorithm, &signature).await,
+            Err(error) => {
+                warn!("{error}");
+                Ok(false)
+            }
+        }
+    }
+
+    async fn try_file(&mut self, path: &Path) -> Result<bool, ConnectError> {
+        // Asking first spares the user a passphrase for a key that the server does not take.
+        if let Some(public) = file::public_half(path) {
+            let algorithm = self.algorithm(&public);
+            if !self.query(&public, algorithm).await? {
+                return Ok(false);
+            }
+        }
+        let Some(key) = self.load(path).await else {
+            return Ok(false);
+        };
+        let public = key.public_key().clone();
+        let algorithm = self.algorithm(&public);
+        let data = self.data_to_sign(&public, algorithm)?;
+        match key.sign(algorithm, &data) {
+            Ok(signature) => self.send_signature(&public, algorithm, &signature).await,
+            Err(error) => {
+                warn!("{}: {error}", path.display());
+                Ok(false)
+            }
+        }
+    }
+
+    async fn load(&self, path: &Path) -> Option<SigningKey> {
+        let mut passphrase: Option<Zeroizing<String>> = None;
+        for _ in 0..=PROMPTS {
+            match file::load(path, passphrase.as_ref().map(|p| p.as_str())) {
+                Ok(key) => return Some(key),
+                Err(error) if wants_passphrase(&error) => {
+                    let text = format!("Enter passphrase for key '{}': ", path.display());
+                    let Some(answer) = self.prompts.ask(text, Echo::Hidden).await else {
+                        warn!("{error}");
+                        return None;
+                    };
+                    passphrase = Some(Zeroizing::new(answer));
+                }
+                Err(IdentityError::Io { why, .. })
+                    if why.kind() == std::io::ErrorKind::NotFound =>
+                {
+                    let named = self
+                        .settings
+                        .options
+                        .identity_files
+                        .iter()
+                        .any(|p| p == path);
+                    if named {
+                        warn!(
+                            "Identity file {} not accessible: No such file or directory.",
+                            path.display()
+                        );
+                    }
+                    return None;
+                }
+                Err(error) => {
+                    warn!("{error}");
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// RSA keys sign with SHA-2, as the server says it can take it (RFC 8332).
+    fn algorithm(&self, key: &PublicKey) -> SignatureAlgorithm {
+        let possible = key.key_type().algorithms();
+        let server = self
+            .handle
+            .inspect(|c| c.transport().peer_ext_info().server_sig_algs.clone());
+        let taken = |a: &&SignatureAlgorithm| {
+            server
+                .as_ref()
+                .is_none_or(|list| list.iter().any(|name| name == a.as_str()))
+        };
+        *possible.iter().find(taken).unwrap_or(&possible[0])
+    }
+
+    /// Whether the server would take the key.
+    async fn query(
+        &mut self,
+        key: &PublicKey,
+        algorithm: SignatureAlgorithm,
+    ) -> Result<bool, ConnectError> {
+        debug!(
+            "Offering public key: {} {}",
+            key.key_type(),
+            key.fingerprint_sha256()
+        );
+        let method = Method::PublicKey {
+            algorithm: algorithm.as_str(),
+            key: key.blob(),
+            signature: None,
+        };
+        self.handle.authenticate(method).map_err(|_| self.ended())?;
+        loop {
+            match self.next().await? {
+                ClientAuthEvent::KeyAccepted => return Ok(true),
+                ClientAuthEvent::Failure(failure) => {
+                    self.methods = failure.methods;
+                    return Ok(false);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn data_to_sign(
+        &self,
+        key: &PublicKey,
+        algorithm: SignatureAlgorithm,
+    ) -> Result<Vec<u8>, ConnectError> {
+        self.handle
+            .data_to_sign(algorithm.as_str(), key.blob())
+            .ok_or_else(|| self.ended())
+    }
+
+    async fn send_signature(
+        &mut self,
+        key: &PublicKey,
+        algorithm: SignatureAlgorithm,
+        signature: &[u8],
+    ) -> Result<bool, ConnectError> {
+        self.attempt(Method::PublicKey {
+            algorithm: algorithm.as_str(),
+            key: key.blob(),
+            signature: Some(signature),
+        })
+        .await
+    }
+
+    async fn keyboard_interactive(&mut self) -> Result<bool, ConnectError> {
+        if self.settings.options.kbd_interactive_authentication == Some(false) {
+            return Ok(false);
+        }
+        for _ in 0..self
+            .settings
+            .options
+            .number_of_password_prompts
+            .unwrap_or(PROMPTS)
+        {
+            if !self.may("keyboard-interactive") {
+                return Ok(false);
+            }
+            match self.interact().await? {
+                Interaction::Success => return Ok(true),
+                Interaction::NobodyAnswers => return Ok(false),
+                Interaction::Failure => {}
+            }
+        }
+        Ok(false)
+    }
+
+    async fn interact(&mut self) -> Result<Interaction, ConnectError> {
+        self.handle
+            .authenticate(Method::KeyboardInteractive)
+            .map_err(|_| self.ended())?;
+        for _ in 0..MAX_ROUNDS {
+            match self.next().await? {
+                ClientAuthEvent::Success => return Ok(Interaction::Success),
+                ClientAuthEvent::Failure(failure) => {
+                    self.methods = failure.methods;
+                    return Ok(Interaction::Failure);
+                }
+                ClientAuthEvent::Prompts(request) => match self.answer(&request).await {
+                    Some(answers) => self
+                        .handle
+                        .answer_prompts(&answers)
+                        .map_err(|_| self.ended())?,
+                    None => {
+                        self.methods.retain(|m| m != "keyboard-interactive");
+                        return Ok(Interaction::NobodyAnswers);
+                    }
+                },
+                _ => {}
+            }
+        }
+        Ok(Interaction::Failure)
+    }
+
+    async fn answer(&self, request: &InfoRequest) -> Option<Vec<Zeroizing<String>>> {
+        let mut answers = Vec::new();
+        for prompt in &request.prompts {
+            let echo = match prompt.echo {
+                true => Echo::Visible,
+                false => Echo::Hidden,
+            };
+            let text = format!(
+                "({}@{}) {}",
+                self.settings.user,
+                self.settings.host,
+                plain(&prompt.text)
+            );
+            answers.push(Zeroizing::new(self.prompts.ask(text, echo).await?));
+        }
+        Some(answers)
+    }
+
+    async fn password(&mut self) -> Result<bool, ConnectError> {
+        if self.settings.options.password_authentication == Some(false) {
+            return Ok(false);
+        }
+        for _ in 0..self
+            .settings
+            .options
+            .number_of_password_prompts
+            .unwrap_or(PROMPTS)
+        {
+            if !self.may("password") {
+                return Ok(false);
+            }
+            let text = format!("{}@{}'s password: ", self.settings.user, self.settings.host);
+            let Some(password) = self.prompts.ask(text, Echo::Hidden).await else {
+                return Ok(false);
+            };
+            let password = Zeroizing::new(password);
+            if self.attempt(Method::Password(password.as_bytes())).await? {
+                return Ok(true);
+            }
+            warn!("Permission denied, please try again.");
+        }
+        Ok(false)
+    }
+}
+
+enum Interaction {
+    Success,
+    Failure,
+    NobodyAnswers,
+}
+
+fn wants_passphrase(error: &IdentityError) -> bool {
+    matches!(
+        error,
+        IdentityError::NeedsPassphrase(_) | IdentityError::WrongPassphrase(_)
+    )
+}
+
+/// A server's text without what could steer a terminal.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}

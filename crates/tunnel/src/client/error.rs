@@ -1,0 +1,182 @@
+//! Why a connection or a forward did not come about: what was attempted, on what, why it failed, and a hint.
+
+use std::fmt;
+use std::io;
+
+use crate::forward::dial::resolve_reason;
+use crate::net::Ended;
+use crate::net::listener::{BindError, describe};
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// The name does not resolve.
+    Resolve {
+        /// The name.
+        host: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// No address took the connection.
+    Connect {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Why.
+        source: io::Error,
+    },
+    /// It did not get as far as keys.
+    Handshake {
+        /// The host.
+        host: String,
+        /// Why.
+        why: String,
+    },
+    /// The connection ended before the login.
+    Ended {
+        /// The host.
+        host: String,
+        /// Why.
+        ended: Ended,
+    },
+    /// The host key was refused.
+    HostKey {
+        /// What is wrong with it, with a hint.
+        message: String,
+    },
+    /// No method of authentication succeeded.
+    Denied {
+        /// The account.
+        user: String,
+        /// The host.
+        host: String,
+        /// What the server would still take.
+        methods: Vec<String>,
+    },
+    /// A file or an agent could not be used.
+    Local(String),
+    /// The route has no host.
+    NoRoute,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve { host, source } => {
+                write!(
+                    f,
+                    "Could not resolve hostname {host}: {}",
+                    resolve_reason(source)
+                )
+            }
+            Self::Connect { host, port, source } => {
+                write!(
+                    f,
+                    "connect to host {host} port {port}: {}",
+                    describe(source)
+                )
+            }
+            Self::Handshake { host, why } => write!(f, "{host}: {why}"),
+            Self::Ended { host, ended } => match ended {
+                Ended::ClosedByPeer => write!(f, "Connection to {host} closed by remote host."),
+                ended => write!(f, "{host}: {ended}"),
+            },
+            Self::HostKey { message } => write!(f, "{message}\nHost key verification failed."),
+            Self::Denied {
+                user,
+                host,
+                methods,
+            } => write!(
+                f,
+                "{user}@{host}: Permission denied ({}).",
+                methods.join(",")
+            ),
+            Self::Local(what) => write!(f, "{what}"),
+            Self::NoRoute => write!(f, "no host to connect to"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+impl ConnectError {
+    /// What the user can do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Resolve { .. } => Some("is the name right, and is there a network?"),
+            Self::Connect { source, .. } => match source.kind() {
+                io::ErrorKind::ConnectionRefused => Some(
+                    "nothing listens there: is the SSH server running, and is the port (-p) right?",
+                ),
+                _ => None,
+            },
+            Self::Denied { .. } => Some(
+                "name the key with -i, and see that its .pub is in the server's authorized_keys; -v shows what was tried",
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// Why there is no forward.
+#[derive(Debug)]
+pub enum ForwardError {
+    /// The listener could not be bound.
+    Bind {
+        /// How messages name the forward.
+        label: String,
+        /// Why.
+        source: BindError,
+    },
+    /// The server refused to listen.
+    Refused {
+        /// How messages name the forward.
+        label: String,
+        /// `port 9000` or `path /run/x`.
+        what: String,
+    },
+    /// The host key is not trusted.
+    NotTrusted,
+    /// The connection is over.
+    Ended(Ended),
+}
+
+impl fmt::Display for ForwardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind { label, source } => write!(f, "{label}: {source}"),
+            Self::Refused { label, what } => {
+                write!(
+                    f,
+                    "remote port forwarding failed for listen {what} ({label})"
+                )
+            }
+            Self::NotTrusted => write!(f, "forwarding disabled due to host key check failure"),
+            Self::Ended(ended) => write!(f, "{ended}"),
+        }
+    }
+}
+
+impl std::error::Error for ForwardError {}
+
+impl ForwardError {
+    /// What the user can do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Bind { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    Some("ports below 1024 need root; choose a higher one")
+                }
+                io::ErrorKind::AddrInUse => {
+                    Some("another program listens there; choose another port")
+                }
+                _ => None,
+            },
+            Self::Refused { .. } => Some(
+                "the port is in use at the server, or its rules (AllowTcpForwarding, PermitListen, authorized_keys) forbid it; -v shows its reason",
+            ),
+            _ => None,
+        }
+    }
+}

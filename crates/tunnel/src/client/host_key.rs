@@ -1,0 +1,123 @@
+//! Is this the right server? known_hosts, `StrictHostKeyChecking`, and the user.
+
+use std::path::PathBuf;
+
+use adit_proto::key::PublicKey;
+use log::warn;
+use tokio::sync::mpsc::Receiver;
+
+use super::error::ConnectError;
+use super::settings::ClientSettings;
+use super::{Echo, Prompts, Trust};
+use crate::config::ssh_config::StrictHostKeyChecking as Configured;
+use crate::known_hosts::file::{Hashing, append};
+use crate::known_hosts::{Decision, StrictHostKeyChecking, check, decide, message};
+use crate::net::{Handle, Incoming};
+
+/// Waits for the host key.
+pub(super) async fn receive(
+    handle: &Handle,
+    incoming: &mut Receiver<Incoming>,
+    host: &str,
+) -> Result<PublicKey, ConnectError> {
+    while let Some(event) = incoming.recv().await {
+        if let Incoming::HostKey(key) = event {
+            return Ok(key);
+        }
+    }
+    Err(ConnectError::Ended {
+        host: host.to_owned(),
+        ended: handle.why_ended(),
+    })
+}
+
+/// Decides about it.
+pub(super) async fn judge(
+    settings: &ClientSettings,
+    known: &[(PathBuf, String)],
+    key: &PublicKey,
+    prompts: &Prompts,
+) -> Result<Trust, ConnectError> {
+    let (host, port) = (settings.known_host_name(), settings.known_host_port());
+    let is_loopback =
+        settings.host == "localhost" || settings.host.starts_with("127.") || settings.host == "::1";
+    if is_loopback && settings.options.no_host_authentication_for_localhost == Some(true) {
+        return Ok(Trust::Full);
+    }
+    let status = check(known, host, port, key);
+    let text = message(&status, host, port, key);
+    let refuse = || ConnectError::HostKey {
+        message: text.clone().unwrap_or_default(),
+    };
+    match decide(&status, mode(settings)) {
+        Decision::Accept => Ok(Trust::Full),
+        Decision::AcceptAndAdd => {
+            add(settings, key);
+            Ok(Trust::Full)
+        }
+        Decision::AcceptWithoutForwarding => {
+            warn!("{}", text.unwrap_or_default());
+            warn!(
+                "going on without passwords and without any forwarding, to avoid a man in the middle"
+            );
+            Ok(Trust::NoForwarding)
+        }
+        Decision::Refuse => Err(refuse()),
+        Decision::AskUser => {
+            let question = format!(
+                "{}\nAre you sure you want to continue connecting (yes/no/[fingerprint])? ",
+                text.as_deref().unwrap_or_default()
+            );
+            if consents(prompts, question, key).await {
+                add(settings, key);
+                return Ok(Trust::Full);
+            }
+            Err(refuse())
+        }
+    }
+}
+
+/// Asks until the answer is yes, no or the fingerprint; at most a few times.
+async fn consents(prompts: &Prompts, question: String, key: &PublicKey) -> bool {
+    let mut question = question;
+    for _ in 0..5 {
+        let Some(answer) = prompts.ask(question, Echo::Visible).await else {
+            return false;
+        };
+        match answer.trim() {
+            "no" => return false,
+            "yes" => return true,
+            fingerprint if fingerprint == key.fingerprint_sha256() => return true,
+            _ => question = "Please type 'yes', 'no' or the fingerprint: ".into(),
+        }
+    }
+    false
+}
+
+fn mode(settings: &ClientSettings) -> StrictHostKeyChecking {
+    match settings.options.strict_host_key_checking {
+        Some(Configured::Yes) => StrictHostKeyChecking::Yes,
+        Some(Configured::No) => StrictHostKeyChecking::No,
+        Some(Configured::AcceptNew) => StrictHostKeyChecking::AcceptNew,
+        Some(Configured::Ask) | None => StrictHostKeyChecking::Ask,
+    }
+}
+
+/// A key that cannot be kept is no reason to end a connection that is right.
+fn add(settings: &ClientSettings, key: &PublicKey) {
+    let Some(file) = settings.known_hosts.first() else {
+        return;
+    };
+    let hashing = match settings.options.hash_known_hosts {
+        Some(true) => Hashing::Hashed,
+        _ => Hashing::Plain,
+    };
+    let (host, port) = (settings.known_host_name(), settings.known_host_port());
+    match append(file, host, port, key, hashing) {
+        Ok(()) => warn!(
+            "Permanently added '{host}' ({}) to the list of known hosts.",
+            key.key_type()
+        ),
+        Err(error) => warn!("Failed to add the host to the list of known hosts: {error}"),
+    }
+}

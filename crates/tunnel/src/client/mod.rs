@@ -1,0 +1,170 @@
+//! The client: connect, check the host key, log in, start forwards, serve them until the connection ends.
+//!
+//! ```text
+//!   Client::connect ─▶ connect (directly, or through hops) ─▶ host_key ─▶ auth
+//!   Client::forward ─▶ local (listeners here) / remote (listeners there)
+//!   Client::run     ─▶ connections of remote forwards, until the end
+//! ```
+//!
+//! It prints nothing: what a user must hear goes to `log`, questions go through [`Prompts`].
+
+mod auth;
+mod connect;
+mod error;
+mod host_key;
+mod local;
+mod prompts;
+mod remote;
+pub mod settings;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::Receiver;
+use tokio::task::JoinSet;
+
+use crate::config::spec::Forward;
+use crate::forward::registry::{Registry, RemoteForward};
+use crate::net::{Ended, Handle, Incoming};
+use crate::status::{ForwardCounters, ForwardStatus};
+
+pub use error::{ConnectError, ForwardError};
+pub use prompts::{Echo, Prompts, Question};
+pub use settings::ClientSettings;
+
+/// A logged-in connection with its forwards.
+#[derive(Debug)]
+pub struct Client {
+    settings: Arc<ClientSettings>,
+    handle: Handle,
+    incoming: Receiver<Incoming>,
+    /// The connections to the hosts on the way; they live as long as this one.
+    hops: Vec<Client>,
+    trust: Trust,
+    listening: JoinSet<()>,
+    remote: Registry<RemoteForward>,
+    forwards: Vec<(String, Arc<ForwardCounters>)>,
+}
+
+/// How far the server's host key is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// It is the right one.
+    Full,
+    /// It changed, and the user goes on all the same: no passwords, no forwards.
+    NoForwarding,
+}
+
+/// A forward that is up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// How messages name it.
+    pub label: String,
+    /// The port that the server chose, where the user asked for port 0.
+    pub allocated_port: Option<u16>,
+}
+
+impl Client {
+    /// Connects to the last of `route` through those before it, and logs in.
+    ///
+    /// # Errors
+    /// What was attempted, on what, and why it failed.
+    pub async fn connect(
+        route: Vec<ClientSettings>,
+        prompts: &Prompts,
+    ) -> Result<Self, ConnectError> {
+        let mut hops: Vec<Client> = Vec::new();
+        let mut route = route.into_iter().peekable();
+        while let Some(settings) = route.next() {
+            let settings = Arc::new(settings);
+            let (handle, incoming, trust) =
+                connect::establish(&settings, hops.last(), prompts).await?;
+            let mut client = Self {
+                settings,
+                handle,
+                incoming,
+                hops: Vec::new(),
+                trust,
+                listening: JoinSet::new(),
+                remote: Registry::default(),
+                forwards: Vec::new(),
+            };
+            if route.peek().is_none() {
+                client.hops = hops;
+                return Ok(client);
+            }
+            hops.push(client);
+        }
+        Err(ConnectError::NoRoute)
+    }
+
+    /// Starts one forward.
+    ///
+    /// # Errors
+    /// Why it could not be started; the connection and the other forwards live on.
+    pub async fn forward(&mut self, forward: &Forward) -> Result<Started, ForwardError> {
+        if self.trust == Trust::NoForwarding {
+            return Err(ForwardError::NotTrusted);
+        }
+        match forward {
+            Forward::Local { .. } | Forward::Dynamic { .. } => self.start_local(forward).await,
+            Forward::Remote { .. } | Forward::RemoteDynamic { .. } => {
+                self.start_remote(forward).await
+            }
+        }
+    }
+
+    /// Serves remote forwards until the connection ends; gives the reason.
+    pub async fn run(&mut self) -> Ended {
+        while let Some(event) = self.incoming.recv().await {
+            match event {
+                Incoming::Open(asked) => self.serve_remote(asked),
+                Incoming::Global {
+                    want_reply: true, ..
+                } => {
+                    // A server has nothing to ask of a client.
+                    let _ = self
+                        .handle
+                        .reply_global(Err(adit_proto::connection::RequestRefused));
+                }
+                Incoming::Debug(text) => log::debug!("Remote: {}", text.escape_debug()),
+                _ => {}
+            }
+        }
+        self.handle.why_ended()
+    }
+
+    /// The connection, for ending it from elsewhere.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// What each forward has carried, by its label.
+    pub fn status(&self) -> Vec<(String, ForwardStatus)> {
+        let forwards = self.forwards.iter();
+        forwards
+            .map(|(label, counters)| (label.clone(), counters.status()))
+            .collect()
+    }
+
+    fn counters(&mut self, label: &str) -> Arc<ForwardCounters> {
+        let counters: Arc<ForwardCounters> = Arc::default();
+        self.forwards.push((label.to_owned(), counters.clone()));
+        counters
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.handle.end("disconnected by user");
+    }
+}
+
+/// How messages name a forward: `forward -L 9000 → db:5432`.
+fn label(forward: &Forward) -> String {
+    match forward {
+        Forward::Local { listen, target } => format!("forward -L {listen} → {target}"),
+        Forward::Remote { listen, target } => format!("forward -R {listen} → {target}"),
+        Forward::Dynamic { listen } => format!("forward -D {listen}"),
+        Forward::RemoteDynamic { listen } => format!("forward -R {listen} (SOCKS)"),
+    }
+}

@@ -1,0 +1,48 @@
+//! Questions to the user: a queue that the program answers, or nobody.
+
+use tokio::sync::{mpsc, oneshot};
+
+/// Whether an answer may be seen while it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Echo {
+    /// It may.
+    Visible,
+    /// It is a secret.
+    Hidden,
+}
+
+/// One question, to be answered through `answer`; dropping it means that nobody answers.
+#[derive(Debug)]
+pub struct Question {
+    /// What to show.
+    pub text: String,
+    /// Whether the answer may be seen.
+    pub echo: Echo,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<String>,
+}
+
+/// Where questions go.
+#[derive(Debug, Clone, Default)]
+pub struct Prompts(Option<mpsc::Sender<Question>>);
+
+impl Prompts {
+    /// Nobody answers (`BatchMode`).
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Questions come out of the receiver.
+    pub fn channel() -> (Self, mpsc::Receiver<Question>) {
+        let (sender, receiver) = mpsc::channel(1);
+        (Self(Some(sender)), receiver)
+    }
+
+    /// Asks; none where nobody answers.
+    pub(super) async fn ask(&self, text: String, echo: Echo) -> Option<String> {
+        let (answer, answered) = oneshot::channel();
+        let question = Question { text, echo, answer };
+        self.0.as_ref()?.send(question).await.ok()?;
+        answered.await.ok()
+    }
+}

@@ -1,0 +1,296 @@
+//! Remote forwards: the server listens, connections are made here; for `-R port` the application says where to.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_proto::message::connection::{ChannelType, GlobalRequest, OpenFailureReason};
+use log::{debug, warn};
+use tokio::time::timeout;
+
+use super::error::ForwardError;
+use super::{Client, Started, label};
+use crate::config::spec::{BindAddress, Endpoint, Forward, ListenSpec};
+use crate::config::values::AddressFamily;
+use crate::forward::dial::{DialError, dial_tcp};
+use crate::forward::egress::Egress;
+use crate::forward::registry::{RemoteAddress, RemoteForward, RemoteTarget};
+use crate::forward::relay::relay;
+use crate::forward::socks::{Host, Outcome, Progress, Request, Socks};
+use crate::net::channel::Received;
+use crate::net::connection::ChannelAsked;
+use crate::net::{Channel, Stream};
+use crate::policy::{PortRule, RuleList};
+use crate::status::ForwardCounters;
+
+/// How long an application may take over its SOCKS handshake.
+const SOCKS_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Client {
+    pub(super) async fn start_remote(
+        &mut self,
+        forward: &Forward,
+    ) -> Result<Started, ForwardError> {
+        let label = label(forward);
+        let (listen, target) = match forward {
+            Forward::Remote { listen, target } => (listen, RemoteTarget::Fixed(target.clone())),
+            Forward::RemoteDynamic { listen } => (listen, RemoteTarget::Dynamic),
+            Forward::Local { .. } | Forward::Dynamic { .. } => {
+                unreachable!("local forwards start in local.rs")
+            }
+        };
+        let (request, what) = request(listen);
+        let reply = self
+            .handle
+            .ask_global(request)
+            .await
+            .map_err(ForwardError::Ended)?;
+        let Ok(allocated_port) = reply else {
+            return Err(ForwardError::Refused { label, what });
+        };
+        let entry = RemoteForward {
+            label: label.clone(),
+            target,
+            counters: self.counters(&label),
+        };
+        let key = registered_at(listen, allocated_port);
+        if self.remote.insert(key, entry).is_err() {
+            return Err(ForwardError::Refused { label, what });
+        }
+        Ok(Started {
+            label,
+            allocated_port: allocated_port.filter(|_| asks_for_any_port(listen)),
+        })
+    }
+
+    /// A connection came to one of our ports at the server.
+    pub(super) fn serve_remote(&self, asked: ChannelAsked) {
+        let key = match &asked.channel_type {
+            ChannelType::ForwardedTcpip(a) => RemoteAddress::Tcp {
+                address: a.host.clone(),
+                port: a.port,
+            },
+            ChannelType::ForwardedStreamLocal { socket_path } => {
+                RemoteAddress::Unix(socket_path.clone())
+            }
+            other => {
+                warn!(
+                    "server asked for a channel of type {}, refused",
+                    other.name().escape_debug()
+                );
+                asked.refuse(
+                    OpenFailureReason::UNKNOWN_CHANNEL_TYPE,
+                    "only what was asked for is forwarded",
+                );
+                return;
+            }
+        };
+        let Some(forward) = self.remote.get(&key) else {
+            warn!("server forwards a connection for {key:?}, which nobody asked for; refused");
+            asked.refuse(
+                OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
+                "no such forward",
+            );
+            return;
+        };
+        let family = self.settings.family();
+        let RemoteForward {
+            label,
+            target,
+            counters,
+        } = forward.clone();
+        match target {
+            RemoteTarget::Fixed(target) => {
+                let egress = Egress {
+                    label,
+                    target,
+                    family,
+                    counters,
+                };
+                tokio::spawn(egress.carry(asked, |_| Ok(())));
+            }
+            RemoteTarget::Dynamic => {
+                let dynamic = Dynamic {
+                    label,
+                    family,
+                    counters,
+                    permitted: self
+                        .settings
+                        .options
+                        .permit_remote_open
+                        .clone()
+                        .unwrap_or(RuleList::Any),
+                };
+                tokio::spawn(async move { dynamic.carry(asked.accept()).await });
+            }
+        }
+    }
+}
+
+/// The request on the wire, and how OpenSSH's messages name it.
+fn request(listen: &ListenSpec) -> (GlobalRequest, String) {
+    match listen {
+        ListenSpec::Tcp { bind, port } => (
+            GlobalRequest::TcpipForward {
+                address_to_bind: wire_address(bind),
+                port: *port,
+            },
+            format!("port {port}"),
+        ),
+        ListenSpec::Unix(path) => {
+            let socket_path = path.to_string_lossy().into_owned();
+            let what = format!("path {socket_path}");
+            (GlobalRequest::StreamLocalForward { socket_path }, what)
+        }
+    }
+}
+
+fn wire_address(bind: &BindAddress) -> String {
+    match bind {
+        BindAddress::Default => "localhost".into(),
+        BindAddress::Any => String::new(),
+        BindAddress::Host(host) => host.clone(),
+    }
+}
+
+fn asks_for_any_port(listen: &ListenSpec) -> bool {
+    matches!(listen, ListenSpec::Tcp { port: 0, .. })
+}
+
+/// Under which name the server will announce connections.
+fn registered_at(listen: &ListenSpec, allocated_port: Option<u16>) -> RemoteAddress {
+    match listen {
+        ListenSpec::Tcp { bind, port } => RemoteAddress::Tcp {
+            address: wire_address(bind),
+            port: match port {
+                0 => allocated_port.unwrap_or(0),
+                port => *port,
+            },
+        },
+        ListenSpec::Unix(path) => RemoteAddress::Unix(path.to_string_lossy().into_owned()),
+    }
+}
+
+/// One connection of a remote dynamic forward.
+struct Dynamic {
+    label: String,
+    family: AddressFamily,
+    counters: Arc<ForwardCounters>,
+    permitted: RuleList,
+}
+
+impl Dynamic {
+    async fn carry(self, channel: Channel) {
+        let (request, early) = match timeout(SOCKS_TIMEOUT, read_request(&channel)).await {
+            Ok(Ok(request)) => request,
+            Ok(Err(error)) => return warn!("{}: {error}", self.label),
+            Err(_) => return warn!("{}: SOCKS handshake timed out", self.label),
+        };
+        let target = Endpoint::Tcp {
+            host: match &request.host {
+                Host::Address(address) => address.to_string(),
+                Host::Name(name) => name.clone(),
+            },
+            port: request.port,
+        };
+        match self.dial(&target).await {
+            Ok(app) => {
+                self.counters.opened.add(1);
+                if let Err(error) = begin(&channel, &app, &request, &early).await {
+                    return warn!("{}: {target}: {error}", self.label);
+                }
+                debug!("{}: connected to {target}", self.label);
+                self.counters.open.add(1);
+                relay(channel, app, &self.counters).await;
+                self.counters.open.sub(1);
+            }
+            Err(error) => {
+                self.counters.failed.add(1);
+                warn!("{}: {target}: {error}", self.label);
+                let outcome = match &error {
+                    DialError::Denied(_) => Outcome::NotAllowed,
+                    DialError::Resolve(_) => Outcome::HostUnreachable,
+                    DialError::Connect(error) => Outcome::of_io(error),
+                };
+                // An application that has gone needs no answer.
+                let _ = channel.send(&request.version.reply(outcome)).await;
+                channel.send_eof();
+            }
+        }
+    }
+
+    async fn dial(&self, target: &Endpoint) -> Result<Stream, DialError> {
+        let Endpoint::Tcp { host, port } = target else {
+            return Err(DialError::Denied("not a TCP target".into()));
+        };
+        if !permits(&self.permitted, host, *port) {
+            return Err(DialError::Denied("not in PermitRemoteOpen".into()));
+        }
+        dial_tcp(host, *port, self.family, |_: SocketAddr| Ok(())).await
+    }
+}
+
+/// The reply, and what the application sent right behind its request.
+async fn begin(channel: &Channel, app: &Stream, request: &Request, early: &[u8]) -> io::Result<()> {
+    channel
+        .send(&request.version.reply(Outcome::Succeeded))
+        .await?;
+    app.write_all(early).await?;
+    channel.taken(early.len());
+    Ok(())
+}
+
+/// `PermitRemoteOpen`: the host as it was asked for, literally, or `*`.
+fn permits(list: &RuleList, host: &str, port: u16) -> bool {
+    match list {
+        RuleList::Any => true,
+        RuleList::None => false,
+        RuleList::Only(rules) => rules.iter().any(|rule| {
+            let host_fits = rule.host == "*" || rule.host == host;
+            let port_fits = match rule.port {
+                PortRule::Any => true,
+                PortRule::Exactly(only) => only == port,
+            };
+            host_fits && port_fits
+        }),
+    }
+}
+
+/// The request, and the application's bytes behind it, which are not credited yet.
+async fn read_request(channel: &Channel) -> io::Result<(Request, Vec<u8>)> {
+    let mut socks = Socks::new();
+    loop {
+        let bytes = match channel.receive().await? {
+            Received::Data(bytes) => bytes,
+            Received::Eof | Received::Closed(_) => {
+                return Err(io::Error::other("closed during the SOCKS handshake"));
+            }
+        };
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            match socks.handle(rest) {
+                Ok(Progress::NeedMore) => {
+                    channel.taken(rest.len());
+                    rest = &[];
+                }
+                Ok(Progress::Reply { bytes, consumed }) => {
+                    channel.send(&bytes).await?;
+                    channel.taken(consumed);
+                    rest = &rest[consumed..];
+                }
+                Ok(Progress::Request { request, consumed }) => {
+                    channel.taken(consumed);
+                    return Ok((request, rest[consumed..].to_vec()));
+                }
+                Err(error) => {
+                    if let Some(reply) = error.reply() {
+                        let _ = channel.send(&reply).await;
+                        channel.send_eof();
+                    }
+                    return Err(io::Error::other(error.to_string()));
+                }
+            }
+        }
+    }
+}

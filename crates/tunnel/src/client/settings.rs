@@ -1,0 +1,194 @@
+//! What one connection of the client runs with: `ssh_config` with every default filled in.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_proto::connection::KeepAlive;
+use adit_proto::key::SignatureAlgorithm;
+use adit_proto::transport::algorithms::Compression;
+use adit_proto::transport::{RekeyLimit, TransportConfig};
+
+use crate::config::algorithms::AlgorithmError;
+use crate::config::negotiation::Lists;
+use crate::config::ssh_config::ClientOptions;
+use crate::config::values::AddressFamily;
+use crate::known_hosts::known_types;
+use crate::net::TcpKeepAlive;
+use crate::net::listener::StaleSocket;
+use crate::policy::GatewayPorts;
+
+const SSH_PORT: u16 = 22;
+const SERVER_ALIVE_COUNT_MAX: u32 = 3;
+const STREAM_LOCAL_BIND_MASK: u32 = 0o177;
+/// Without `ConnectTimeout` the kernel alone would wait over two minutes for each address.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Settings of one connection; see `ssh_config(5)` for the keywords behind the fields.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// The host to connect to: a name or an address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The account to log in to.
+    pub user: String,
+    /// Files with known host keys, those of the user first.
+    pub known_hosts: Vec<PathBuf>,
+    /// The home directory of the local user.
+    pub home: PathBuf,
+    /// The options behind it all, expanded.
+    pub options: ClientOptions,
+}
+
+impl ClientSettings {
+    /// Settings for a host, from options that were expanded. `home` is the home directory of the local user.
+    pub fn new(host: &str, local_user: &str, home: PathBuf, options: ClientOptions) -> Self {
+        let user_files = options.user_known_hosts_files.clone().unwrap_or_else(|| {
+            vec![
+                home.join(".ssh/known_hosts"),
+                home.join(".ssh/known_hosts2"),
+            ]
+        });
+        let global_files = options.global_known_hosts_files.clone().unwrap_or_else(|| {
+            vec![
+                "/etc/ssh/ssh_known_hosts".into(),
+                "/etc/ssh/ssh_known_hosts2".into(),
+            ]
+        });
+        Self {
+            host: options.host_name.clone().unwrap_or_else(|| host.to_owned()),
+            port: options.port.unwrap_or(SSH_PORT),
+            user: options
+                .user
+                .clone()
+                .unwrap_or_else(|| local_user.to_owned()),
+            known_hosts: user_files.into_iter().chain(global_files).collect(),
+            home,
+            options,
+        }
+    }
+
+    /// The core's configuration. Host key types that are known for the host come first: another type could not be compared.
+    ///
+    /// # Errors
+    /// A list of algorithms of which nothing is left.
+    pub fn transport(
+        &self,
+        known: &[(PathBuf, String)],
+    ) -> Result<Arc<TransportConfig>, AlgorithmError> {
+        let options = &self.options;
+        let lists = Lists {
+            ciphers: options.ciphers.as_ref(),
+            macs: options.macs.as_ref(),
+            kex: options.kex_algorithms.as_ref(),
+            host_key: options.host_key_algorithms.as_ref(),
+        };
+        let compression = match options.compression {
+            Some(true) => Compression::Delayed,
+            _ => Compression::Off,
+        };
+        let mut offer = lists.offer(compression)?;
+        if options.host_key_algorithms.is_none() {
+            let types = known_types(known, self.known_host_name(), self.known_host_port());
+            let is_known =
+                |a: &SignatureAlgorithm| types.iter().any(|t| t == a.key_type().as_str());
+            offer.algorithms.host_key.sort_by_key(|a| !is_known(a));
+        }
+        for name in &offer.passed_over {
+            log::warn!("{name}: adit does not have this algorithm");
+        }
+        let rekey = options
+            .rekey_limit
+            .map_or(RekeyLimit::default(), |limit| RekeyLimit {
+                bytes: limit.bytes,
+                interval: limit.interval,
+            });
+        Ok(Arc::new(TransportConfig {
+            algorithms: offer.algorithms,
+            rekey,
+            host_keys: Vec::new(),
+        }))
+    }
+
+    /// `ServerAliveInterval`, `ServerAliveCountMax`.
+    pub fn keep_alive(&self) -> Option<KeepAlive> {
+        let interval = self
+            .options
+            .server_alive_interval
+            .filter(|i| !i.is_zero())?;
+        Some(KeepAlive {
+            interval,
+            count_max: self
+                .options
+                .server_alive_count_max
+                .unwrap_or(SERVER_ALIVE_COUNT_MAX),
+        })
+    }
+
+    /// The name to look up in known_hosts: `HostKeyAlias`, or the host.
+    pub fn known_host_name(&self) -> &str {
+        self.options.host_key_alias.as_deref().unwrap_or(&self.host)
+    }
+
+    /// The port that goes with it; an alias has none.
+    pub fn known_host_port(&self) -> u16 {
+        match self.options.host_key_alias {
+            Some(_) => SSH_PORT,
+            None => self.port,
+        }
+    }
+
+    /// `ConnectTimeout`.
+    pub fn connect_timeout(&self) -> Duration {
+        self.options.connect_timeout.unwrap_or(CONNECT_TIMEOUT)
+    }
+
+    /// `AddressFamily`.
+    pub fn family(&self) -> AddressFamily {
+        self.options.address_family.unwrap_or(AddressFamily::Any)
+    }
+
+    /// `TCPKeepAlive`.
+    pub fn tcp_keep_alive(&self) -> TcpKeepAlive {
+        match self.options.tcp_keep_alive {
+            Some(false) => TcpKeepAlive::Off,
+            _ => TcpKeepAlive::On,
+        }
+    }
+
+    /// `GatewayPorts` of the client.
+    pub fn gateway_ports(&self) -> GatewayPorts {
+        match self.options.gateway_ports {
+            Some(true) => GatewayPorts::Yes,
+            _ => GatewayPorts::No,
+        }
+    }
+
+    /// `StreamLocalBindMask`.
+    pub fn stream_local_bind_mask(&self) -> u32 {
+        self.options
+            .stream_local_bind_mask
+            .unwrap_or(STREAM_LOCAL_BIND_MASK)
+    }
+
+    /// `StreamLocalBindUnlink`.
+    pub fn stale_socket(&self) -> StaleSocket {
+        match self.options.stream_local_bind_unlink {
+            Some(true) => StaleSocket::Unlink,
+            _ => StaleSocket::UnlinkIfDead,
+        }
+    }
+
+    /// The keys to try: `IdentityFile`, or the customary ones.
+    pub fn identity_files(&self) -> Vec<PathBuf> {
+        let named = &self.options.identity_files;
+        if !named.is_empty() {
+            let is_none = |path: &PathBuf| path.as_os_str() == "none";
+            return named.iter().filter(|p| !is_none(p)).cloned().collect();
+        }
+        ["id_rsa", "id_ecdsa", "id_ed25519"]
+            .map(|name| self.home.join(".ssh").join(name))
+            .to_vec()
+    }
+}
