@@ -63,8 +63,17 @@ fn age_asks_for_new_keys() {
 
 #[test]
 fn tiny_limits_slow_down_and_never_stop() {
-    for (client, server) in [(1, 1), (16, 1 << 40), (1 << 40, 16), (16, 16)] {
-        let mut pair = Setup::default()
+    const NEVER: u64 = 1 << 40;
+    let limits = [(1, 1), (16, NEVER), (NEVER, 16), (16, 16)];
+    let batched = LinkConfig {
+        batch: Duration::from_millis(1),
+        ..LinkConfig::LAN
+    };
+    for (link, (client, server)) in [LinkConfig::LAN, batched]
+        .into_iter()
+        .flat_map(|link| limits.map(|limits| (link, limits)))
+    {
+        let mut pair = Setup::over(link)
             .client_rekeys(every(client))
             .server_rekeys(every(server))
             .connect();
