@@ -274,6 +274,7 @@ impl Transport {
             keys: keys.outbound,
             reset: self.sequence_reset(),
         });
+        self.keys_wait = true;
         let first = self.session_id.is_none();
         self.session_id.get_or_insert(keys.exchange_hash);
         if first && self.side == Side::Server && self.peer_takes_ext_info {

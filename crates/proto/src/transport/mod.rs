@@ -130,6 +130,8 @@ pub struct Transport {
     packets_received: u64,
     ignore_next_kex_packet: bool,
     out: VecDeque<Transmit>,
+    /// Outbound keys are in `out`: what the caller counts was still sealed with the old ones.
+    keys_wait: bool,
     held: VecDeque<Held>,
     /// What the messages cost that wait in `out` and `held`.
     waiting_bytes: usize,
@@ -164,6 +166,7 @@ impl Transport {
             packets_received: 0,
             ignore_next_kex_packet: false,
             out: VecDeque::new(),
+            keys_wait: false,
             held: VecDeque::new(),
             waiting_bytes: 0,
             open_changes: VecDeque::new(),
@@ -248,8 +251,10 @@ impl Transport {
     /// The next thing that must go out.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let transmit = self.out.pop_front()?;
-        if let Transmit::Packet(payload) = &transmit {
-            self.waiting_bytes -= cost(payload);
+        match &transmit {
+            Transmit::Packet(payload) => self.waiting_bytes -= cost(payload),
+            Transmit::Keys { .. } => self.keys_wait = false,
+            Transmit::StartCompression => {}
         }
         Some(transmit)
     }
@@ -298,7 +303,8 @@ impl Transport {
 
     /// Whether the volume under the present keys asks for new ones.
     pub(crate) fn is_rekey_due(&self, sealed: Usage, opened: Usage) -> bool {
-        if !self.may_begin_rekey() {
+        // While new keys wait to be installed, the old ones' volume would ask for yet another exchange, and again.
+        if !self.may_begin_rekey() || self.keys_wait {
             return false;
         }
         let Some((outbound, inbound)) = self.choices() else {

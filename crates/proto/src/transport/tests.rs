@@ -111,3 +111,22 @@ fn answers_that_nobody_fetches_are_bounded() {
     while server.poll_transmit().is_some() {}
     assert_eq!(server.waiting_bytes, 0);
 }
+
+#[test]
+fn volume_under_the_old_keys_asks_for_no_more_while_the_new_ones_wait() {
+    let (mut client, mut server) = settled();
+    client.authenticated();
+    let much = Usage {
+        packets: MAX_PACKETS_PER_KEY,
+        bytes: 0,
+    };
+    client.rekey([2; 16]);
+    pass(&mut client, &mut server);
+    pass(&mut server, &mut client);
+    pass(&mut client, &mut server);
+    pass(&mut server, &mut client);
+    assert_eq!(client.exchanges(), 2);
+    assert!(!client.is_rekey_due(much, Usage::default()));
+    pass(&mut client, &mut server);
+    assert!(client.is_rekey_due(much, Usage::default()));
+}

@@ -7,7 +7,7 @@ use adit_proto::connection::KeepAlive;
 use adit_proto::transport::RekeyLimit;
 use adit_proto::transport::algorithms::{Algorithms, Compression};
 
-use super::pair::{Ids, LinkConfig, Pace, Pair, Setup};
+use super::pair::{Flow, Ids, LinkConfig, Pace, Pair, Setup};
 
 const MIB: u64 = 1 << 20;
 
@@ -63,8 +63,17 @@ fn age_asks_for_new_keys() {
 
 #[test]
 fn tiny_limits_slow_down_and_never_stop() {
-    for (client, server) in [(1, 1), (16, 1 << 40), (1 << 40, 16), (16, 16)] {
-        let mut pair = Setup::default()
+    const NEVER: u64 = 1 << 40;
+    let limits = [(1, 1), (16, NEVER), (NEVER, 16), (16, 16)];
+    let batched = LinkConfig {
+        batch: Duration::from_millis(1),
+        ..LinkConfig::LAN
+    };
+    for (link, (client, server)) in [LinkConfig::LAN, batched]
+        .into_iter()
+        .flat_map(|link| limits.map(|limits| (link, limits)))
+    {
+        let mut pair = Setup::over(link)
             .client_rekeys(every(client))
             .server_rekeys(every(server))
             .connect();
@@ -99,26 +108,25 @@ fn limits_hold_for_every_cipher_under_full_load() {
     }
 }
 
-/// The link holds more than the window of the channels when KEXINIT passes it.
+/// The link swallows all that the windows allow at once; the server asks for new keys when the first of it arrives.
 #[test]
 fn data_in_flight_up_to_the_sum_of_the_windows_is_delivered_during_a_rekey() {
-    let slow_start = LinkConfig {
+    let deep = LinkConfig {
         send_buffer: 64 << 20,
         ..LinkConfig::WAN
     };
-    let mut setup = Setup::over(slow_start);
-    setup.server.transport.rekey.interval = Some(Duration::from_secs(1));
-    let mut pair = setup.connect();
+    let mut pair = Setup::over(deep).server_rekeys(every(MIB)).connect();
     let channels: Vec<_> = (0..8).map(|_| pair.open()).collect();
-    pair.run_for(Duration::from_millis(100));
     for ids in &channels {
         pair.server.flow(ids.server).pace = Pace::Stalled;
         pair.client.flow(ids.client).to_send = 2 * MIB;
     }
-    let before = pair.client.exchanges();
-    pair.run_until(|p| p.server.exchanges() > before);
-    pair.run_until(|p| p.server.flows.values().all(|f| f.received == 2 * MIB));
-    assert!(pair.server.flows.values().all(|f| f.taken == 0));
+    pair.run_until(|p| p.client.flows.values().all(|f| f.sent == 2 * MIB));
+    assert_eq!(pair.client.exchanges(), 1, "no new keys yet");
+    assert!(pair.server.flows.values().all(|f| f.received == 0));
+    pair.run_until(|p| p.server.exchanges() == 2);
+    let all_there = |f: &Flow| f.received == 2 * MIB && f.taken == 0;
+    assert!(pair.server.flows.values().all(all_there));
 }
 
 fn compressed() -> Setup {

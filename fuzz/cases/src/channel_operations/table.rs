@@ -145,6 +145,9 @@ impl Table {
             return false;
         };
         let len = want.min(flow.received - flow.taken);
+        if len == 0 && want > 0 {
+            return false;
+        }
         flow.taken += len;
         let len = u32::try_from(len).expect("less than a window");
         self.channels.taken(id, len, self.now);

@@ -305,9 +305,10 @@ impl End {
 
     fn transmit(&mut self, outbound: &mut Link, now: Instant) {
         while self.connection.is_some() && outbound.has_room(now) {
+            // Before the keys that may wait are installed: the worst order a driver can choose.
+            self.note_usage();
             let control = self.transmit_control(outbound, now);
             let data = self.transmit_data(outbound, now);
-            self.note_usage();
             if !control && !data {
                 return;
             }

@@ -12,6 +12,8 @@ pub(crate) struct LinkConfig {
     pub(crate) rate: u64,
     /// Bytes that wait for the link before a writer has to wait: the socket's send buffer.
     pub(crate) send_buffer: usize,
+    /// Bytes become visible only every so often, many packets at once: a busy reader. Zero for at once.
+    pub(crate) batch: Duration,
 }
 
 impl LinkConfig {
@@ -20,6 +22,7 @@ impl LinkConfig {
         latency: Duration::from_micros(100),
         rate: 1_250_000_000,
         send_buffer: 256 << 10,
+        batch: Duration::ZERO,
     };
 
     /// 100 ms there and back, 1 Gbit/s.
@@ -27,6 +30,7 @@ impl LinkConfig {
         latency: Duration::from_millis(50),
         rate: 125_000_000,
         send_buffer: 256 << 10,
+        batch: Duration::ZERO,
     };
 
     /// Bytes in flight when the link is just full.
@@ -54,6 +58,7 @@ pub(crate) enum Condition {
 pub(crate) struct Link {
     config: LinkConfig,
     pub(crate) condition: Condition,
+    start: Instant,
     busy_until: Instant,
     in_flight: VecDeque<(Instant, Vec<u8>)>,
 }
@@ -63,6 +68,7 @@ impl Link {
         Self {
             config,
             condition: Condition::Working,
+            start: now,
             busy_until: now,
             in_flight: VecDeque::new(),
         }
@@ -71,9 +77,18 @@ impl Link {
     pub(crate) fn send(&mut self, bytes: Vec<u8>, now: Instant) {
         self.busy_until = self.busy_until.max(now) + self.config.time_for(bytes.len());
         if self.condition != Condition::Cut {
-            let arrival = self.busy_until + self.config.latency;
+            let arrival = self.visible(self.busy_until + self.config.latency);
             self.in_flight.push_back((arrival, bytes));
         }
+    }
+
+    fn visible(&self, arrival: Instant) -> Instant {
+        let batch = self.config.batch.as_nanos();
+        if batch == 0 {
+            return arrival;
+        }
+        let batches = (arrival - self.start).as_nanos().div_ceil(batch);
+        self.start + Duration::from_nanos((batches * batch) as u64)
     }
 
     pub(crate) fn has_room(&self, now: Instant) -> bool {

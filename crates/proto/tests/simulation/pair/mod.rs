@@ -14,7 +14,7 @@ use adit_proto::transport::algorithms::Algorithms;
 use adit_proto::transport::{RekeyLimit, TransportConfig};
 
 pub(crate) use end::{End, EndConfig, Injection, Role};
-pub(crate) use flow::Pace;
+pub(crate) use flow::{Flow, Pace};
 pub(crate) use link::{Condition, Link, LinkConfig};
 
 /// Steps at one instant after which something is going round in circles.
