@@ -10,6 +10,5 @@ pub mod known_hosts;
 pub mod net;
 mod pattern;
 pub mod policy;
-mod public_key;
 pub mod server;
 pub mod status;

@@ -7,7 +7,7 @@ use lexopt::prelude::*;
 
 /// What the user typed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Args {
+pub(super) struct Args {
     /// `[user@]host` or `ssh://…`.
     pub destination: Option<String>,
     /// Words behind the destination that are no options.
@@ -38,7 +38,7 @@ pub struct Args {
 
 /// Which kind of forward a specification is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ForwardFlag {
+pub(super) enum ForwardFlag {
     /// `-L`.
     Local,
     /// `-R`.
@@ -49,7 +49,7 @@ pub enum ForwardFlag {
 
 /// What to print instead of connecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Print {
+pub(super) enum Print {
     /// `--help`.
     Help,
     /// `-V`.
@@ -57,7 +57,7 @@ pub enum Print {
 }
 
 /// The text of `--help`.
-pub const HELP: &str = "\
+pub(super) const HELP: &str = "\
 adit: SSH tunnels; ssh's flags and ssh_config's keywords
 
 usage: adit -N [-46CfgnqTvV] [-L spec] [-R spec] [-D spec] [-c ciphers] [-E log_file] [-F config]
@@ -92,7 +92,7 @@ impl Args {
     ///
     /// # Errors
     /// An unknown flag or a missing value, as a sentence.
-    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+    pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut parser = lexopt::Parser::from_args(arguments);
         let mut args = Self::default();
         while let Some(argument) = parser.next().map_err(sentence)? {

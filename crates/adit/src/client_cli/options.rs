@@ -20,7 +20,7 @@ const MAX_HOPS: usize = 16;
 
 /// Everything the command line and the files say.
 #[derive(Debug)]
-pub struct Meaning {
+pub(super) struct Meaning {
     /// The hosts to go through, the last one the target.
     pub route: Vec<ClientSettings>,
     /// The target's options.
@@ -61,7 +61,7 @@ impl LocalUser {
 ///
 /// # Errors
 /// A sentence for the user, perhaps with a hint.
-pub fn read(args: &Args) -> Result<Meaning, String> {
+pub(super) fn read(args: &Args) -> Result<Meaning, String> {
     let Some(typed) = &args.destination else {
         return Err(
             "no destination\nhint: adit -N -L 9000:localhost:80 user@host; adit --help shows more"

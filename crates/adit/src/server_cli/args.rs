@@ -7,7 +7,7 @@ use lexopt::prelude::*;
 
 /// What the user typed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Args {
+pub(super) struct Args {
     /// `-f`.
     pub config: Option<PathBuf>,
     /// `-D`.
@@ -34,7 +34,7 @@ pub struct Args {
 
 /// What to print instead of serving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Print {
+pub(super) enum Print {
     /// `--help`.
     Help,
     /// `-V`.
@@ -42,7 +42,7 @@ pub enum Print {
 }
 
 /// The text of `--help`.
-pub const HELP: &str = "\
+pub(super) const HELP: &str = "\
 aditd: serves SSH tunnels; sshd's flags and sshd_config's keywords
 
 usage: aditd [-Deqt] [-f config] [-p port] [-h host_key] [-o option] [-E log_file]
@@ -75,7 +75,7 @@ impl Args {
     ///
     /// # Errors
     /// An unknown flag or a missing value, as a sentence.
-    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+    pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut parser = lexopt::Parser::from_args(arguments);
         let mut args = Self::default();
         while let Some(argument) = parser.next().map_err(sentence)? {

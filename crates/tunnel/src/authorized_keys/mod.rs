@@ -6,13 +6,13 @@
 
 mod expiry;
 mod file;
+mod key;
 mod options;
 
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::policy::KeyRules;
-use crate::public_key::{PublicKey, split_field};
 
 pub use expiry::{Clock, UnixTime};
 pub use file::{ReadError, StrictModes, read};
@@ -121,18 +121,15 @@ fn options_if_holds<'a>(line: &'a [u8], blob: &[u8]) -> Option<&'a [u8]> {
     if line.is_empty() || line[0] == b'#' {
         return None;
     }
-    if let Some(key) = key_at_start(line) {
-        return (key.blob() == blob).then_some(&[]);
+    if let Some(found) = key_at_start(line) {
+        return (found == blob).then_some(&[]);
     }
     let (options, rest) = line.split_at(options::length(line)?);
-    (key_at_start(rest.trim_ascii_start())?.blob() == blob).then_some(options)
+    (key_at_start(rest.trim_ascii_start())? == blob).then_some(options)
 }
 
-fn key_at_start(line: &[u8]) -> Option<PublicKey> {
-    let line = line.utf8_chunks().next()?.valid();
-    let (key_type, rest) = split_field(line)?;
-    let (base64, _comment) = split_field(rest)?;
-    PublicKey::from_fields(key_type, base64).ok()
+fn key_at_start(line: &[u8]) -> Option<Vec<u8>> {
+    key::blob(line.utf8_chunks().next()?.valid())
 }
 
 fn judge(options: &[u8], clock: Clock, peer: Option<IpAddr>) -> Result<KeyOptions, Unusable> {

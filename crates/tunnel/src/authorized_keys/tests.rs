@@ -14,7 +14,7 @@ const CLOCK: Clock = Clock {
 };
 
 fn blob() -> Vec<u8> {
-    PublicKey::from_line(KEY).unwrap().0.blob().to_vec()
+    key::blob(KEY).unwrap()
 }
 
 fn ask(text: impl AsRef<[u8]>) -> Lookup {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use adit_proto::channels::{ChannelId, PeerClose};
+use adit_proto::channels::{ChannelId, PeerClose, Reserved};
 
 use super::connection::{Ended, Shared};
+use super::outbound::Outbound;
 use super::stream::Stream;
 use crate::status::ForwardCounters;
 
@@ -83,8 +84,6 @@ impl Channel {
                 return Poll::Ready(Err(io::Error::other(ended.clone())));
             }
             // Control messages go first; NEWKEYS among them changes the key that data is sealed with.
-            let opened = state.opened_usage;
-            state.connection.note_usage(outbound.usage(), opened);
             outbound.seal_control(&mut state.connection)?;
             if !state.connection.may_send_data() || outbound.pending() > 0 {
                 outbound.wait(cx.waker());
@@ -108,14 +107,7 @@ impl Channel {
         };
         let read = outbound.seal_from(app, reserved);
         let sent = *read.as_ref().unwrap_or(&0);
-        let unused = reserved.bytes - u32::try_from(sent).unwrap_or(reserved.bytes);
-        if unused > 0 {
-            self.shared
-                .state()
-                .connection
-                .channels()
-                .refund(self.id, unused);
-        }
+        self.settle_turn(&outbound, reserved, sent);
         if let Err(error) = outbound.write(&self.shared.socket) {
             drop(outbound);
             self.shared.end(Ended::Broken(error.to_string()));
@@ -130,6 +122,22 @@ impl Channel {
             0 => Pumped::AppEof,
             n => Pumped::Bytes(n),
         }))
+    }
+
+    /// After a turn: gives back unused window, and only now asks whether new keys are due, so that the smallest
+    /// RekeyLimit still lets every exchange carry something.
+    fn settle_turn(&self, outbound: &Outbound, reserved: Reserved, sent: usize) {
+        let unused = reserved.bytes - u32::try_from(sent).unwrap_or(reserved.bytes);
+        let mut state = self.shared.state();
+        if unused > 0 {
+            state.connection.channels().refund(self.id, unused);
+        }
+        let opened = state.opened_usage;
+        state.connection.note_usage(outbound.usage(), opened);
+        if state.connection.has_transmit() {
+            drop(state);
+            self.shared.kick();
+        }
     }
 
     /// Sends bytes that are in memory already: for protocols that are spoken before a relay begins.
