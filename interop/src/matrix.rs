@@ -56,6 +56,11 @@ impl<'a> Pairing<'a> {
         &self.scratch
     }
 
+    /// The name of the server peer.
+    pub fn server_name(&self) -> &str {
+        self.server.name()
+    }
+
     /// Starts the server.
     pub fn serve(&self, ask: &ServerAsk) -> Server {
         Server::start(self.server, &self.scratch, ask)

@@ -77,7 +77,14 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
         warnings: Vec::new(),
     };
     let options = reader.options(&destination, Some(args))?;
-    if !args.no_session && options.session_type != Some(SessionType::Nothing) {
+    let carries_forwards_only =
+        args.no_session || options.session_type == Some(SessionType::Nothing);
+    if args.background && !carries_forwards_only && args.command.is_empty() {
+        return Err(
+            "Cannot fork into background without a command to execute.\nhint: add -N".into(),
+        );
+    }
+    if !carries_forwards_only {
         return Err("no shell yet: adit carries forwards only\nhint: add -N".into());
     }
     if !args.command.is_empty() {

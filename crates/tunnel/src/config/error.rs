@@ -104,7 +104,9 @@ pub enum LineError {
 impl fmt::Display for LineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownKeyword(word) => write!(f, "Bad configuration option: {word}"),
+            Self::UnknownKeyword(word) => {
+                write!(f, "Bad configuration option: {}", word.to_ascii_lowercase())
+            }
             Self::MissingArgument(word) => write!(f, "no argument after keyword \"{word}\""),
             Self::ExtraArguments { keyword, first } => {
                 write!(

@@ -215,6 +215,9 @@ impl Driver {
     }
 
     fn process_packets(&mut self, input: &mut [u8]) -> Result<(), Error> {
+        // A verdict that was given meanwhile may have changed how the next packet is to be opened.
+        let shared = self.shared.clone();
+        self.change_opener(&mut shared.state())?;
         loop {
             let opened = self
                 .opener
@@ -258,6 +261,13 @@ impl Driver {
         while let Some(event) = state.connection.poll_event() {
             self.handle_event(&shared, &mut state, event)?;
         }
+        self.change_opener(&mut state)?;
+        state.opened_usage = self.opener.usage();
+        Ok(state.connection.wants_input())
+    }
+
+    /// Keys and compression for the packets that follow.
+    fn change_opener(&mut self, state: &mut super::connection::State) -> Result<(), Error> {
         while let Some(change) = state.connection.poll_open_change() {
             match change {
                 OpenChange::Keys { keys, reset } => self
@@ -267,8 +277,7 @@ impl Driver {
                 OpenChange::StartDecompression => self.opener.start_decompression(),
             }
         }
-        state.opened_usage = self.opener.usage();
-        Ok(state.connection.wants_input())
+        Ok(())
     }
 
     fn handle_event(

@@ -71,9 +71,10 @@ impl BindError {
 
 impl std::fmt::Display for BindError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // `bind [address]:port: reason` are OpenSSH's words, which scripts look for.
         write!(
             f,
-            "cannot listen on {}: {}",
+            "cannot listen: bind {}: {}",
             self.address,
             describe(&self.source)
         )
@@ -96,7 +97,7 @@ fn bind_all(addresses: &[IpAddr], port: u16) -> Result<(Vec<Listener>, u16), Bin
     for &address in addresses {
         let address = SocketAddr::new(address, chosen);
         let failed = |source| BindError {
-            address: address.to_string(),
+            address: format!("[{}]:{chosen}", address.ip()),
             source,
         };
         match bind_one(address) {
@@ -249,7 +250,7 @@ mod tests {
         let error = bind_tcp(&LOOPBACK[..1], port).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("cannot listen on 127.0.0.1:{port}: Address already in use")
+            format!("cannot listen: bind [127.0.0.1]:{port}: Address already in use")
         );
     }
 

@@ -4,7 +4,7 @@ use super::*;
 
 fn with_lookups<T>(run: impl FnOnce(&Lookups<'_>) -> T) -> T {
     run(&Lookups {
-        variable: &|name| (name == "HOME").then(|| "/root".to_owned()),
+        variable: &|name| (name == "HOME").then(|| "/srv".to_owned()),
         service: &|name| (name == "http").then_some(80),
         ..Lookups::none()
     })
@@ -45,7 +45,7 @@ fn what_openssh_accepts_is_read_the_same() {
         ('L', "/a:/b", "-L /a:/b"),
         ('L', "/a:h:80", "-L /a:h:80"),
         ('L', "[/tmp/a]:[/tmp/b:c]", "-L /tmp/a:[/tmp/b:c]"),
-        ('L', "${HOME}/x:h:80", "-L /root/x:h:80"),
+        ('L', "${HOME}/x:h:80", "-L /srv/x:h:80"),
         ('R', "0:h:1", "-R 0:h:1"),
         ('R', "0", "-R 0"),
         ('R', "h:8080", "-R h:8080"),
