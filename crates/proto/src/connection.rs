@@ -92,7 +92,9 @@ pub struct Connection {
     unanswered: u32,
     /// When the peer last sent something, or we last asked for a sign of life.
     silent_since: Instant,
-    round_trip: RoundTrip,
+    /// None towards peers that are known to answer a probe in the middle of a key exchange (paramiko), or not known at
+    /// all; their windows keep the initial size.
+    round_trip: Option<RoundTrip>,
     cookies: Cookies,
 }
 
@@ -137,6 +139,7 @@ impl Connection {
             true => (WindowLimits::GENEROUS, ADIT_PACKET_SIZE),
             false => (WindowLimits::OPENSSH, PLAIN_PACKET_SIZE),
         };
+        let may_probe = ident::is_adit(&config.peer_ident) || ident::is_openssh(&config.peer_ident);
         Self {
             transport: Transport::new(
                 side,
@@ -152,7 +155,7 @@ impl Connection {
             keep_alive: config.keep_alive,
             unanswered: 0,
             silent_since: now,
-            round_trip: RoundTrip::default(),
+            round_trip: may_probe.then(RoundTrip::default),
             cookies,
         }
     }
@@ -330,7 +333,7 @@ impl Connection {
         {
             Asked::KeepAlive => {}
             Asked::RoundTrip => {
-                if let Some(round_trip) = self.round_trip.answered(now) {
+                if let Some(round_trip) = self.round_trip.as_mut().and_then(|r| r.answered(now)) {
                     self.channels.set_round_trip(round_trip);
                 }
             }
@@ -515,7 +518,7 @@ impl Connection {
     }
 
     fn probe_round_trip(&mut self, now: Instant) -> Result<(), Misbehaviour> {
-        match self.round_trip.probe_due(now) {
+        match self.round_trip.as_mut().is_some_and(|r| r.probe_due(now)) {
             true => self.ask(GlobalRequest::KeepAlive, Asked::RoundTrip),
             false => Ok(()),
         }

@@ -380,7 +380,11 @@ impl Driver {
         }
         self.book(input)?;
         for delivery in self.deliveries.drain(..) {
-            let written = write_slices(&delivery.sink, input, &delivery.slices);
+            // An earlier piece of this batch may have been left over: what follows goes behind it.
+            let written = match delivery.may_overtake(&self.shared) {
+                false => write_slices(&delivery.sink, input, &delivery.slices),
+                true => Ok(0),
+            };
             delivery.settle(&self.shared, input, written);
         }
         Ok(())
@@ -457,6 +461,14 @@ impl Packet {
 }
 
 impl Delivery {
+    /// Whether data of the same channel waits in its queue, which a direct write would overtake.
+    fn may_overtake(&self, shared: &Shared) -> bool {
+        let mut state = shared.state();
+        state
+            .io(self.id)
+            .is_some_and(|io| !io.queue.is_empty() || io.draining)
+    }
+
     /// Credits what the application took, and queues what it had no room for.
     fn settle(self, shared: &Shared, input: &[u8], written: io::Result<usize>) {
         let mut state = shared.state();
