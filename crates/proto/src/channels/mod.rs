@@ -441,7 +441,11 @@ impl Channels {
     fn recv_window_adjust(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let (recipient_channel, bytes_to_add) = message::parse_window_adjust(payload)?;
         let id = ChannelId(recipient_channel);
-        let channel = self.in_state(id, State::Open)?;
+        // It may cross our CLOSE on the way, and some peers (paramiko) even send it behind theirs; it asks for nothing,
+        // so a channel that is gone is no reason to end the connection. OpenSSH takes it the same way.
+        let Ok(channel) = self.in_state(id, State::Open) else {
+            return Ok(());
+        };
         channel
             .send
             .adjust(bytes_to_add)

@@ -42,7 +42,9 @@ impl Phase {
                 stage == Stage::Authenticating
             }
             (Category::ExtInfo, Phase::Settled) => stage == Stage::Authenticating,
-            (Category::Connection, Phase::Settled) => stage == Stage::Connected,
+            // RFC 4253 §7.1 forbids them between the peer's KEXINIT and its NEWKEYS; paramiko sends answers there all
+            // the same, OpenSSH takes them, and they are as encrypted and authentic as any.
+            (Category::Connection, Phase::Settled | Phase::Exchange) => stage == Stage::Connected,
             // UNIMPLEMENTED is the answer, once there are keys.
             (Category::Unknown, Phase::Settled) => true,
             (_, Phase::FirstExchange { .. } | Phase::Exchange) => false,
@@ -100,13 +102,18 @@ mod tests {
     }
 
     #[test]
-    fn no_data_between_the_peers_kexinit_and_its_newkeys() {
+    fn second_kexinit_during_an_exchange_is_refused_and_channel_messages_are_not() {
+        assert!(Phase::Exchange.check(KEXINIT, Stage::Connected).is_err());
         assert!(
             Phase::Exchange
                 .check(CHANNEL_DATA, Stage::Connected)
+                .is_ok()
+        );
+        assert!(
+            Phase::Exchange
+                .check(CHANNEL_DATA, Stage::Authenticating)
                 .is_err()
         );
-        assert!(Phase::Exchange.check(KEXINIT, Stage::Connected).is_err());
         assert!(Phase::Exchange.check(IGNORE, Stage::Connected).is_ok());
     }
 }
