@@ -204,12 +204,12 @@ fn every_mistake_is_reported_with_its_file_and_line() {
     let error = load(text).unwrap_err().to_string();
     let f = "/home/eve/.ssh/config: line";
     let expected = [
-        format!("{f} 1: Bad configuration option: Foo"),
+        format!("{f} 1: Bad configuration option: foo"),
         format!("{f} 2: no argument after keyword \"Port\""),
         format!("{f} 3: bad value \"abc\" for Port: expected a port from 1 to 65535"),
         format!("{f} 4: unknown cipher algorithm 'nope'"),
         format!("{f} 5: keyword Port extra arguments at end of line: \"33\""),
-        format!("{f} 7: Bad configuration option: Bar"),
+        format!("{f} 7: Bad configuration option: bar"),
         format!(
             "{f} 8: bad value \"8080:host:80\" for LocalForward: expected a listener and a target, two words"
         ),
@@ -416,7 +416,7 @@ fn options_of_the_command_line_take_every_spelling() {
         let table = [
             (
                 "Foo=1",
-                "command-line: line 0: Bad configuration option: Foo",
+                "command-line: line 0: Bad configuration option: foo",
             ),
             (
                 "Include=/x",
@@ -480,7 +480,7 @@ fn an_include_in_a_block_that_does_not_match_is_read_only_for_its_mistakes() {
     assert!(
         error
             .to_string()
-            .starts_with("/home/eve/.ssh/inc: line 2: Bad configuration option: Foo")
+            .starts_with("/home/eve/.ssh/inc: line 2: Bad configuration option: foo")
     );
 }
 

@@ -245,8 +245,8 @@ fn match_all_is_taken_and_any_other_match_is_an_error() {
 #[test]
 fn mistakes_name_file_and_line() {
     let table = [
-        ("Foo 1", "Bad configuration option: Foo"),
-        ("Host *", "Bad configuration option: Host"),
+        ("Foo 1", "Bad configuration option: foo"),
+        ("Host *", "Bad configuration option: host"),
         (
             "Port x",
             "bad value \"x\" for Port: expected a port from 1 to 65535",
