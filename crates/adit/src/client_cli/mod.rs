@@ -91,7 +91,7 @@ async fn tunnel(meaning: Meaning) -> Result<ExitCode, String> {
     let connected = Client::connect(meaning.route, &prompts).await;
     answering.abort();
     let mut client = connected.map_err(|error| connect_message(&error))?;
-    info_connected(&host);
+    log::debug!("Authenticated to {host}.");
     let exit_on_failure = meaning.options.exit_on_forward_failure == Some(true);
     for forward in meaning.options.effective_forwards() {
         match client.forward(forward).await {
@@ -115,10 +115,6 @@ async fn tunnel(meaning: Meaning) -> Result<ExitCode, String> {
         }
         ended => Err(format!("{host}: {ended}")),
     }
-}
-
-fn info_connected(host: &str) {
-    log::debug!("Authenticated to {host}.");
 }
 
 /// A forward is up: the port that the server chose is news, the rest is for those who debug.

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use adit_proto::channels::{ChannelId, PeerClose, Reserved};
@@ -78,32 +78,9 @@ impl Channel {
 
     fn poll_pump(&self, cx: &mut Context<'_>, app: &Stream) -> Poll<io::Result<Pumped>> {
         let mut outbound = self.shared.outbound();
-        let reserved = {
-            let mut state = self.shared.state();
-            if let Some(ended) = &state.ended {
-                return Poll::Ready(Err(io::Error::other(ended.clone())));
-            }
-            // Control messages go first; NEWKEYS among them changes the key that data is sealed with.
-            outbound.seal_control(&mut state.connection)?;
-            if !state.connection.may_send_data() || outbound.pending() > 0 {
-                outbound.wait(cx.waker());
-                drop(state);
-                self.shared.kick();
-                return Poll::Pending;
-            }
-            let turn = outbound.turn();
-            let Some(reserved) = state.connection.channels().reserve(self.id, turn) else {
-                return Poll::Ready(Ok(Pumped::ChannelClosed));
-            };
-            if reserved.bytes == 0 {
-                if let Some(io) = state.io(self.id) {
-                    io.send_waker = Some(cx.waker().clone());
-                }
-                drop(state);
-                outbound.wake_next();
-                return Poll::Pending;
-            }
-            reserved
+        let turn = outbound.turn();
+        let Some(reserved) = ready!(self.poll_reserve(cx, &mut outbound, turn))? else {
+            return Poll::Ready(Ok(Pumped::ChannelClosed));
         };
         let read = outbound.seal_from(app, reserved);
         let sent = *read.as_ref().unwrap_or(&0);
@@ -122,6 +99,37 @@ impl Channel {
             0 => Pumped::AppEof,
             n => Pumped::Bytes(n),
         }))
+    }
+
+    /// Waits for its turn to send, and for window: up to `most` bytes of it, none where the channel takes no more data.
+    fn poll_reserve(
+        &self,
+        cx: &mut Context<'_>,
+        outbound: &mut Outbound,
+        most: u32,
+    ) -> Poll<io::Result<Option<Reserved>>> {
+        let mut state = self.shared.state();
+        if let Some(ended) = &state.ended {
+            return Poll::Ready(Err(io::Error::other(ended.clone())));
+        }
+        // Control messages go first; NEWKEYS among them changes the key that data is sealed with.
+        outbound.seal_control(&mut state.connection)?;
+        if !state.connection.may_send_data() || outbound.pending() > 0 {
+            outbound.wait(cx.waker());
+            drop(state);
+            self.shared.kick();
+            return Poll::Pending;
+        }
+        let reserved = state.connection.channels().reserve(self.id, most);
+        if reserved.is_some_and(|r| r.bytes == 0) {
+            if let Some(io) = state.io(self.id) {
+                io.send_waker = Some(cx.waker().clone());
+            }
+            drop(state);
+            outbound.wake_next();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(reserved))
     }
 
     /// After a turn: gives back unused window, and only now asks whether new keys are due, so that the smallest
@@ -151,36 +159,12 @@ impl Channel {
 
     fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut outbound = self.shared.outbound();
-        let mut state = self.shared.state();
-        if let Some(ended) = &state.ended {
-            return Poll::Ready(Err(io::Error::other(ended.clone())));
-        }
-        outbound.seal_control(&mut state.connection)?;
-        if !state.connection.may_send_data() || outbound.pending() > 0 {
-            outbound.wait(cx.waker());
-            drop(state);
-            self.shared.kick();
-            return Poll::Pending;
-        }
         let want = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let channels = state.connection.channels();
-        let Some(mut reserved) = channels.reserve(self.id, want) else {
+        let Some(reserved) = ready!(self.poll_reserve(cx, &mut outbound, want))? else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
-        if reserved.bytes > reserved.max_packet {
-            channels.refund(self.id, reserved.bytes - reserved.max_packet);
-            reserved.bytes = reserved.max_packet;
-        }
-        if reserved.bytes == 0 {
-            if let Some(io) = state.io(self.id) {
-                io.send_waker = Some(cx.waker().clone());
-            }
-            drop(state);
-            outbound.wake_next();
-            return Poll::Pending;
-        }
-        drop(state);
         let sent = outbound.seal_bytes(bytes, reserved)?;
+        self.settle_turn(&outbound, reserved, sent);
         self.shared.kick();
         Poll::Ready(Ok(sent))
     }
