@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
-use crate::channels::{ChannelEvent, ChannelId, Channels, PLAIN_PACKET_SIZE, WindowLimits};
+use crate::channels::{
+    ChannelEvent, ChannelId, Channels, PLAIN_PACKET_SIZE, WindowLimits, WindowPool,
+};
 use crate::error::{Error, Misbehaviour};
 use crate::key::PublicKey;
 use crate::message::connection::{self as message, GlobalRequest};
@@ -109,6 +111,8 @@ pub struct ConnectionConfig {
     pub peer_ident: String,
     /// Fresh random bytes: the cookies of the key exchanges are drawn from them.
     pub seed: [u8; 32],
+    /// What this connection's windows are taken from, shared by all connections of the process.
+    pub windows: Arc<WindowPool>,
 }
 
 impl Connection {
@@ -149,7 +153,7 @@ impl Connection {
                 cookies.next(),
             ),
             auth,
-            channels: Channels::new(limits, max_packet),
+            channels: Channels::new(limits, max_packet, config.windows),
             asked: VecDeque::new(),
             events: VecDeque::new(),
             keep_alive: config.keep_alive,

@@ -66,10 +66,7 @@ fn step(tables: &mut [Table; 2], u: &mut Unstructured<'_>) -> Result<()> {
             let id = here.any(u)?;
             here.release(id);
         }
-        12 => {
-            let id = here.any(u)?;
-            here.stalled(id);
-        }
+        12 => here.let_readers_lag(Duration::from_secs(u.int_in_range(1..=3)?)),
         13 => {
             let round_trip = Duration::from_millis(u.int_in_range(0..=200)?);
             here.channels.set_round_trip(round_trip);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use adit_proto::channels::WindowPool;
 use adit_proto::connection::{Connection, ConnectionConfig, Event};
 use adit_proto::ident;
 use adit_proto::kex::KexAlgorithm;
@@ -31,6 +32,7 @@ fn config(kex: &[KexAlgorithm], host_keys: Vec<SigningKey>) -> ConnectionConfig 
         keep_alive: None,
         peer_ident: ident::ours(),
         seed: [5; 32],
+        windows: WindowPool::new(WindowPool::DEFAULT_LIMIT),
     }
 }
 

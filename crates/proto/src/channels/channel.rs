@@ -27,8 +27,6 @@ pub(super) struct Channel {
     pub(super) send: SendWindow,
     pub(super) recv: RecvWindow,
     pub(super) peer_max_packet: u32,
-    /// The most data bytes of one packet to us, as the peer was told.
-    pub(super) max_packet: u32,
     pub(super) half_close: HalfClose,
     /// A sender found the window too small: tell it when there is more.
     pub(super) wants_window: bool,
@@ -39,14 +37,13 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(state: State, recv: RecvWindow, max_packet: u32) -> Self {
+    pub(super) fn new(state: State, recv: RecvWindow) -> Self {
         Self {
             state,
             peer: PeerChannelId(0),
             send: SendWindow::new(0),
             recv,
             peer_max_packet: PLAIN_PACKET_SIZE,
-            max_packet,
             half_close: HalfClose::new(),
             wants_window: false,
             credit_queued: false,

@@ -4,11 +4,13 @@
 //! sequence numbers, no sockets. Messages come in through `recv_*`, commands through the other methods;
 //! `poll_message` and `poll_event` give what must go out. Each of them is O(1) in the number of channels.
 
+pub mod budget;
 mod channel;
 pub mod half_close;
 pub mod window;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::Misbehaviour;
@@ -16,10 +18,10 @@ use crate::message::connection::{
     self as message, ChannelType, Open, OpenConfirmation, OpenFailure, OpenFailureReason,
 };
 use crate::message::number;
+use budget::WindowBudget;
+pub use budget::{WindowLimits, WindowPool};
 use channel::{Channel, State};
 pub use half_close::PeerClose;
-use window::WindowBudget;
-pub use window::WindowLimits;
 
 /// Our number of a channel: what the peer calls the recipient channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,12 +88,12 @@ pub struct Channels {
 }
 
 impl Channels {
-    /// An empty table. `max_packet` is the most data bytes we take in one packet.
-    pub fn new(limits: WindowLimits, max_packet: u32) -> Self {
+    /// An empty table. `max_packet` is the most data bytes we take in one packet; windows are taken from `pool`.
+    pub fn new(limits: WindowLimits, max_packet: u32, pool: Arc<WindowPool>) -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
-            budget: WindowBudget::new(limits),
+            budget: WindowBudget::new(limits, pool),
             max_packet,
             round_trip: None,
             messages: VecDeque::new(),
@@ -99,12 +101,6 @@ impl Channels {
             credits: VecDeque::new(),
             events: VecDeque::new(),
         }
-    }
-
-    /// Other limits for windows and packets, for channels that open from now on.
-    pub fn set_limits(&mut self, limits: WindowLimits, max_packet: u32) {
-        self.budget.set_limits(limits);
-        self.max_packet = max_packet;
     }
 
     /// The newest measured round trip, which sizes the windows.
@@ -125,7 +121,7 @@ impl Channels {
     /// Asks the peer for a channel; `None` where the table is full. `Opened` or `Refused` follows.
     pub fn open(&mut self, channel_type: ChannelType, now: Instant) -> Option<ChannelId> {
         let recv = self.budget.open_window(now);
-        let id = self.insert(Channel::new(State::Opening, recv, self.max_packet))?;
+        let id = self.insert(Channel::new(State::Opening, recv))?;
         let open = Open {
             channel_type,
             sender_channel: id.0,
@@ -138,6 +134,7 @@ impl Channels {
 
     /// Gives the peer the channel it asked for.
     pub fn accept(&mut self, id: ChannelId) {
+        let max_packet = self.max_packet;
         let Some(channel) = self.channel_mut(id) else {
             return;
         };
@@ -149,7 +146,7 @@ impl Channels {
             recipient_channel: channel.peer.0,
             sender_channel: id.0,
             initial_window_size: channel.recv.granted(),
-            maximum_packet_size: channel.max_packet,
+            maximum_packet_size: max_packet,
         };
         self.queue(confirmation.encode());
     }
@@ -200,13 +197,6 @@ impl Channels {
         if channel.recv.credit_due() && channel.half_close.may_receive() && !channel.credit_queued {
             channel.credit_queued = true;
             self.credits.push_back(id);
-        }
-    }
-
-    /// The reader has stood still while data waited for it: its window shrinks.
-    pub fn stalled(&mut self, id: ChannelId) {
-        if let Some(Some(channel)) = self.slots.get_mut(id.0 as usize) {
-            channel.recv.shrink(&mut self.budget);
         }
     }
 
@@ -356,7 +346,7 @@ impl Channels {
         now: Instant,
     ) -> Result<Option<(ChannelId, &'a [u8])>, Misbehaviour> {
         match payload.first().copied().unwrap_or_default() {
-            number::CHANNEL_DATA => return self.recv_data(payload),
+            number::CHANNEL_DATA => return self.recv_data(payload, now),
             number::CHANNEL_OPEN => self.recv_open(payload, now)?,
             number::CHANNEL_OPEN_CONFIRMATION => self.recv_open_confirmation(payload)?,
             number::CHANNEL_OPEN_FAILURE => self.recv_open_failure(payload)?,
@@ -384,7 +374,7 @@ impl Channels {
                 return self.check_backlog();
             }
         };
-        let mut channel = Channel::new(State::Asked, self.budget.open_window(now), self.max_packet);
+        let mut channel = Channel::new(State::Asked, self.budget.open_window(now));
         channel.confirm(
             open.sender_channel,
             open.initial_window_size,
@@ -460,10 +450,11 @@ impl Channels {
     fn recv_data<'a>(
         &mut self,
         payload: &'a [u8],
+        now: Instant,
     ) -> Result<Option<(ChannelId, &'a [u8])>, Misbehaviour> {
         let (recipient_channel, data) = message::parse_data(payload)?;
         let id = ChannelId(recipient_channel);
-        let wanted = self.recv_bytes(id, data.len())?;
+        let wanted = self.recv_bytes(id, data.len(), now)?;
         Ok((wanted && !data.is_empty()).then_some((id, data)))
     }
 
@@ -471,17 +462,23 @@ impl Channels {
     fn recv_extended_data(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
         let (recipient_channel, len) = message::parse_extended_data(payload)?;
         let id = ChannelId(recipient_channel);
-        if self.recv_bytes(id, len)? {
+        if self.recv_bytes(id, len, now)? {
             self.taken(id, u32::try_from(len).unwrap_or(u32::MAX), now);
         }
         Ok(())
     }
 
     /// Books arriving bytes against the window; tells whether a reader still wants them.
-    fn recv_bytes(&mut self, id: ChannelId, len: usize) -> Result<bool, Misbehaviour> {
+    fn recv_bytes(
+        &mut self,
+        id: ChannelId,
+        len: usize,
+        now: Instant,
+    ) -> Result<bool, Misbehaviour> {
+        let max_packet = self.max_packet;
         let channel = self.in_state(id, State::Open)?;
         let len = u32::try_from(len).map_err(|_| Misbehaviour::WindowExceeded)?;
-        if len > channel.max_packet {
+        if len > max_packet {
             return Err(Misbehaviour::PacketTooLarge);
         }
         if !channel.half_close.may_receive() {
@@ -489,7 +486,7 @@ impl Channels {
         }
         channel
             .recv
-            .receive(len)
+            .receive(len, now)
             .map_err(|_| Misbehaviour::WindowExceeded)?;
         Ok(!channel.released)
     }

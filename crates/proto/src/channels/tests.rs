@@ -5,7 +5,11 @@ use crate::message::connection::TcpAddresses;
 
 fn table() -> (Channels, Instant) {
     (
-        Channels::new(WindowLimits::OPENSSH, PLAIN_PACKET_SIZE),
+        Channels::new(
+            WindowLimits::OPENSSH,
+            PLAIN_PACKET_SIZE,
+            WindowPool::new(u64::MAX),
+        ),
         Instant::now(),
     )
 }
@@ -55,11 +59,11 @@ fn credit_is_sent_only_after_the_reader_took_the_bytes() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
     for _ in 0..64 {
-        c.recv_data(&data(id, 32 << 10)).unwrap().unwrap();
+        c.recv_data(&data(id, 32 << 10), now).unwrap().unwrap();
     }
     assert_eq!(c.poll_message(), None);
     assert_eq!(
-        c.recv_data(&data(id, 1)),
+        c.recv_data(&data(id, 1), now),
         Err(Misbehaviour::WindowExceeded),
         "the window is used up"
     );
@@ -76,10 +80,10 @@ fn stalled_channel_leaves_its_neighbours_window_alone() {
     let stalled = accepted(&mut c, now);
     let busy = accepted(&mut c, now);
     for _ in 0..64 {
-        c.recv_data(&data(stalled, 32 << 10)).unwrap();
+        c.recv_data(&data(stalled, 32 << 10), now).unwrap();
     }
     for _ in 0..1000 {
-        c.recv_data(&data(busy, 32 << 10)).unwrap().unwrap();
+        c.recv_data(&data(busy, 32 << 10), now).unwrap().unwrap();
         c.taken(busy, 32 << 10, now);
         while c.poll_message().is_some() {}
     }
@@ -129,7 +133,7 @@ fn released_channel_closes_and_waits_for_the_peers_close() {
     let id = accepted(&mut c, now);
     c.release(id);
     assert!(c.poll_message().is_some());
-    assert_eq!(c.recv_data(&data(id, 10)), Ok(None), "nobody wants it");
+    assert_eq!(c.recv_data(&data(id, 10), now), Ok(None), "nobody wants it");
     c.recv_close(&close(id)).unwrap();
     assert!(c.is_empty());
     assert_eq!(c.poll_event(), None);
@@ -172,7 +176,7 @@ fn refusal_frees_the_number_and_says_why() {
 fn nothing_follows_our_close() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
-    c.recv_data(&data(id, 10)).unwrap();
+    c.recv_data(&data(id, 10), now).unwrap();
     c.release(id);
     while c.poll_message().is_some() {}
     c.send_eof(id);
@@ -185,7 +189,7 @@ fn nothing_follows_our_close() {
 fn messages_for_unknown_channels_are_misbehaviour() {
     let (mut c, now) = table();
     assert_eq!(
-        c.recv_data(&data(ChannelId(9), 1)),
+        c.recv_data(&data(ChannelId(9), 1), now),
         Err(Misbehaviour::UnknownChannel(9))
     );
     c.recv_open(&peer_open(1), now).unwrap();
@@ -202,7 +206,10 @@ fn data_after_eof_is_misbehaviour() {
     let id = accepted(&mut c, now);
     c.recv_eof(&message::encode_channel_only(number::CHANNEL_EOF, id.0))
         .unwrap();
-    assert_eq!(c.recv_data(&data(id, 1)), Err(Misbehaviour::DataAfterEof));
+    assert_eq!(
+        c.recv_data(&data(id, 1), now),
+        Err(Misbehaviour::DataAfterEof)
+    );
 }
 
 #[test]
@@ -221,7 +228,7 @@ fn credit_that_waits_does_not_follow_our_close() {
     let theirs = accepted(&mut c, now);
     for id in [ours, theirs] {
         for _ in 0..32 {
-            c.recv_data(&data(id, 32 << 10)).unwrap();
+            c.recv_data(&data(id, 32 << 10), now).unwrap();
         }
         c.taken(id, 1 << 20, now);
     }
@@ -235,14 +242,12 @@ fn credit_that_waits_does_not_follow_our_close() {
 }
 
 #[test]
-fn channel_keeps_the_packet_size_that_its_peer_was_told() {
+fn packet_above_the_size_that_the_peer_was_told_is_refused() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
-    c.set_limits(WindowLimits::OPENSSH, 1000);
-    assert!(c.recv_data(&data(id, 32 << 10)).is_ok());
-    let later = accepted(&mut c, now);
+    assert!(c.recv_data(&data(id, 32 << 10), now).is_ok());
     assert_eq!(
-        c.recv_data(&data(later, 1001)),
+        c.recv_data(&data(id, (32 << 10) + 1), now),
         Err(Misbehaviour::PacketTooLarge)
     );
 }

@@ -1,9 +1,17 @@
 //! Flow-control arithmetic (RFC 4254 §5.2): the one place that adds to and takes from a window.
 //!
 //! `SendWindow` is what the peer lets us send. `RecvWindow` is what we let the peer send; it grows only by
-//! bytes that the reader has taken, and its size follows the measured bandwidth-delay product.
+//! bytes that the reader has taken, and its size follows the measured bandwidth-delay product and the reader's speed.
 
 use std::time::{Duration, Instant};
+
+use super::budget::WindowBudget;
+
+/// How long a reader may lag behind before its window shrinks. Readers come by in bursts: less than this would
+/// mistake the pause between two of them for slowness.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// A channel that takes half a small window within this time is busy.
+const BUSY: Duration = Duration::from_millis(10);
 
 /// Bytes that the peer lets us send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,83 +60,6 @@ impl SendWindow {
     }
 }
 
-/// Limits between which a receive window moves, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WindowLimits {
-    /// What a channel begins with where the budget allows.
-    pub initial: u32,
-    /// The least, for a reader that stands still and where the budget is spent.
-    pub min: u32,
-    /// The most one channel may have.
-    pub max: u32,
-    /// The most all channels of one connection may have together.
-    pub budget: u64,
-}
-
-impl WindowLimits {
-    /// Towards a peer that is adit: as much as a 300 ms, 10 Gbit/s link needs.
-    pub const GENEROUS: Self = Self {
-        initial: 2 << 20,
-        min: 128 << 10,
-        max: 1 << 30,
-        budget: 1 << 30,
-    };
-
-    /// Towards OpenSSH, whose channel input buffer is 16 MiB and which misbehaves beyond.
-    pub const OPENSSH: Self = Self {
-        max: 15 << 20,
-        ..Self::GENEROUS
-    };
-}
-
-/// The sum of the window sizes of one connection, against its budget.
-#[derive(Debug, Clone, Copy)]
-pub struct WindowBudget {
-    limits: WindowLimits,
-    allotted: u64,
-}
-
-impl WindowBudget {
-    /// An unspent budget.
-    pub fn new(limits: WindowLimits) -> Self {
-        Self {
-            limits,
-            allotted: 0,
-        }
-    }
-
-    /// The sum of all window sizes, in bytes.
-    pub fn allotted(&self) -> u64 {
-        self.allotted
-    }
-
-    /// Other limits, for windows that are sized from now on.
-    pub fn set_limits(&mut self, limits: WindowLimits) {
-        self.limits = limits;
-    }
-
-    /// A window for a new channel: the initial size, or less as the budget runs out, never below the minimum.
-    pub fn open_window(&mut self, now: Instant) -> RecvWindow {
-        let left = self.limits.budget.saturating_sub(self.allotted) / 8;
-        let size = u32::try_from(left)
-            .unwrap_or(u32::MAX)
-            .clamp(self.limits.min, self.limits.initial);
-        self.allotted += u64::from(size);
-        RecvWindow {
-            size,
-            granted: size,
-            held: 0,
-            epoch_start: now,
-            epoch_taken: 0,
-        }
-    }
-
-    /// Takes a closed channel's share back.
-    pub fn close_window(&mut self, window: &RecvWindow) {
-        self.allotted -= u64::from(window.size);
-    }
-}
-
 /// Bytes that we let the peer send on one channel.
 ///
 /// ```text
@@ -142,11 +73,28 @@ pub struct RecvWindow {
     size: u32,
     granted: u32,
     held: u32,
+    /// Since when `taken_in_epoch` counts: at most one round trip.
     epoch_start: Instant,
-    epoch_taken: u64,
+    taken_in_epoch: u64,
+    /// Since when the reader has lagged behind, with something held all the time.
+    lagging_since: Instant,
+    taken_lagging: u64,
 }
 
 impl RecvWindow {
+    /// A window of `size` bytes, all of them granted.
+    pub(super) fn new(size: u32, now: Instant) -> Self {
+        Self {
+            size,
+            granted: size,
+            held: 0,
+            epoch_start: now,
+            taken_in_epoch: 0,
+            lagging_since: now,
+            taken_lagging: 0,
+        }
+    }
+
     /// The size that the window aims at.
     pub fn size(&self) -> u32 {
         self.size
@@ -163,16 +111,16 @@ impl RecvWindow {
     }
 
     /// The peer sent `len` bytes.
-    pub fn receive(&mut self, len: u32) -> Result<(), WindowExceeded> {
+    pub fn receive(&mut self, len: u32, now: Instant) -> Result<(), WindowExceeded> {
         self.granted = self.granted.checked_sub(len).ok_or(WindowExceeded)?;
+        if self.held == 0 {
+            (self.lagging_since, self.taken_lagging) = (now, 0);
+        }
         self.held += len;
         Ok(())
     }
 
-    /// The reader took `len` bytes: sizes the window anew where a round trip has passed since the last time.
-    ///
-    /// Growth needs a reader that keeps up: more than half a window taken within one round trip means that the
-    /// window, not the reader or the sender, is what limits.
+    /// The reader took `len` bytes: they are credit, and the window follows the reader.
     pub fn take(
         &mut self,
         len: u32,
@@ -182,35 +130,55 @@ impl RecvWindow {
     ) {
         debug_assert!(len <= self.held, "a reader cannot take what did not arrive");
         self.held = self.held.saturating_sub(len);
-        self.epoch_taken += u64::from(len);
-        let Some(round_trip) = round_trip else { return };
+        self.taken_in_epoch += u64::from(len);
+        self.taken_lagging += u64::from(len);
+        self.grow_if_it_limits(now, round_trip, budget);
+        self.shrink_if_reader_is_slow(now, budget);
+    }
+
+    /// Once per round trip. More than half a window taken within one means that the window limits, and neither the
+    /// reader nor the sender.
+    ///
+    /// A window that began small because many were open grows to the working size whatever the round trip is: a
+    /// busy channel with a tiny window costs a message and a wake-up for every few packets.
+    fn grow_if_it_limits(
+        &mut self,
+        now: Instant,
+        round_trip: Option<Duration>,
+        budget: &mut WindowBudget,
+    ) {
+        let is_small = self.size < budget.working_size();
+        let epoch = match (round_trip, is_small) {
+            (Some(round_trip), false) => round_trip,
+            (Some(round_trip), true) => round_trip.max(BUSY),
+            (None, true) => BUSY,
+            (None, false) => return,
+        };
         let elapsed = now.saturating_duration_since(self.epoch_start);
-        if elapsed < round_trip {
+        if elapsed < epoch {
             return;
         }
-        // Scaled to one round trip: an epoch may have been longer.
-        let epoch = elapsed.as_micros().max(1);
-        let per_round_trip = u128::from(self.epoch_taken) * round_trip.as_micros() / epoch;
-        if per_round_trip * 2 > u128::from(self.size) {
-            self.resize(self.size.saturating_mul(2), budget);
+        // Scaled: an epoch may have been longer.
+        if scaled(self.taken_in_epoch, elapsed, epoch) * 2 > u128::from(self.size) {
+            self.size = budget.resize(self.size, self.size.saturating_mul(2));
         }
         self.epoch_start = now;
-        self.epoch_taken = 0;
+        self.taken_in_epoch = 0;
     }
 
-    /// The reader has stood still while data waits: asks for less from now on.
-    pub fn shrink(&mut self, budget: &mut WindowBudget) {
-        self.resize(self.size / 2, budget);
-    }
-
-    fn resize(&mut self, wanted: u32, budget: &mut WindowBudget) {
-        let room = budget.limits.budget.saturating_sub(budget.allotted);
-        let most = u64::from(self.size).saturating_add(room);
-        let size = wanted
-            .min(u32::try_from(most).unwrap_or(u32::MAX))
-            .clamp(budget.limits.min, budget.limits.max);
-        budget.allotted = budget.allotted - u64::from(self.size) + u64::from(size);
-        self.size = size;
+    /// A reader that takes less than half a window while data waits for it all the time needs no such window: what
+    /// lies there only costs memory, and is old when it is read.
+    fn shrink_if_reader_is_slow(&mut self, now: Instant, budget: &mut WindowBudget) {
+        let elapsed = now.saturating_duration_since(self.lagging_since);
+        if elapsed < PATIENCE {
+            return;
+        }
+        if scaled(self.taken_lagging, elapsed, PATIENCE) * 2 < u128::from(self.size)
+            && self.held > 0
+        {
+            self.size = budget.resize(self.size, self.size / 2);
+        }
+        (self.lagging_since, self.taken_lagging) = (now, 0);
     }
 
     /// Whether enough credit has gathered to be worth a message: a quarter of the window.
@@ -231,27 +199,33 @@ impl RecvWindow {
     }
 }
 
+/// `taken` bytes in `elapsed`, as so many in `unit`.
+fn scaled(taken: u64, elapsed: Duration, unit: Duration) -> u128 {
+    u128::from(taken) * unit.as_micros() / elapsed.as_micros().max(1)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::budget::{WindowLimits, WindowPool};
     use super::*;
 
     const LIMITS: WindowLimits = WindowLimits {
         initial: 1000,
         min: 100,
         max: 8000,
-        budget: 10_000,
+        budget: 1_000_000,
     };
 
     fn window() -> (RecvWindow, WindowBudget, Instant) {
         let now = Instant::now();
-        let mut budget = WindowBudget::new(LIMITS);
+        let mut budget = WindowBudget::new(LIMITS, WindowPool::new(u64::MAX));
         (budget.open_window(now), budget, now)
     }
 
     #[test]
     fn credit_returns_only_after_take() {
         let (mut w, mut budget, now) = window();
-        w.receive(600).unwrap();
+        w.receive(600, now).unwrap();
         assert!(!w.credit_due());
         assert_eq!(w.take_credit(), 0);
         w.take(600, now, None, &mut budget);
@@ -262,9 +236,9 @@ mod tests {
 
     #[test]
     fn more_than_the_window_is_refused() {
-        let (mut w, _, _) = window();
-        w.receive(1000).unwrap();
-        assert_eq!(w.receive(1), Err(WindowExceeded));
+        let (mut w, _, now) = window();
+        w.receive(1000, now).unwrap();
+        assert_eq!(w.receive(1, now), Err(WindowExceeded));
     }
 
     #[test]
@@ -273,13 +247,13 @@ mod tests {
         let rtt = Duration::from_millis(100);
         for _ in 0..10 {
             let n = w.granted();
-            w.receive(n).unwrap();
+            w.receive(n, now).unwrap();
             now += rtt;
             w.take(n, now, Some(rtt), &mut budget);
             w.take_credit();
         }
         assert_eq!(w.size(), 8000);
-        assert_eq!(budget.allotted(), 8000);
+        assert_eq!(budget.allotted(), 7900);
     }
 
     #[test]
@@ -287,7 +261,7 @@ mod tests {
         let (mut w, mut budget, mut now) = window();
         let rtt = Duration::from_millis(100);
         for _ in 0..10 {
-            w.receive(300).unwrap();
+            w.receive(300, now).unwrap();
             now += rtt;
             w.take(300, now, Some(rtt), &mut budget);
             w.take_credit();
@@ -296,26 +270,68 @@ mod tests {
     }
 
     #[test]
-    fn shrinking_gives_no_credit_until_the_surplus_is_taken() {
+    fn slow_reader_gets_no_credit_until_the_surplus_is_taken() {
         let (mut w, mut budget, now) = window();
-        w.receive(1000).unwrap();
-        w.shrink(&mut budget);
-        assert_eq!(w.size(), 500);
-        w.take(400, now, None, &mut budget);
+        w.receive(1000, now).unwrap();
+        w.take(100, now + PATIENCE, None, &mut budget);
+        assert_eq!(w.size(), 500, "100 bytes a second do not need 1000");
+        w.take(400, now + PATIENCE, None, &mut budget);
         assert_eq!(w.take_credit(), 0);
-        w.take(600, now, None, &mut budget);
+        w.take(500, now + PATIENCE, None, &mut budget);
         assert_eq!(w.take_credit(), 500);
     }
 
     #[test]
-    fn budget_bounds_the_sum_and_new_channels_still_get_the_minimum() {
-        let mut budget = WindowBudget::new(LIMITS);
+    fn window_shrinks_to_what_a_slow_reader_needs_and_no_further() {
+        let (mut w, mut budget, mut now) = window();
+        for _ in 0..20 {
+            let granted = w.granted();
+            w.receive(granted, now).unwrap();
+            now += PATIENCE;
+            w.take(60, now, None, &mut budget);
+            w.take_credit();
+        }
+        assert_eq!((w.size(), budget.allotted()), (100, 0));
+    }
+
+    #[test]
+    fn reader_that_comes_by_in_bursts_keeps_its_window() {
+        let (mut w, mut budget, mut now) = window();
+        for _ in 0..100 {
+            let granted = w.granted();
+            w.receive(granted, now).unwrap();
+            now += Duration::from_millis(300);
+            w.take(900, now, None, &mut budget);
+            w.take_credit();
+        }
+        assert_eq!(w.size(), 1000);
+    }
+
+    #[test]
+    fn pause_of_the_sender_is_not_laid_to_the_readers_charge() {
+        let (mut w, mut budget, mut now) = window();
+        for _ in 0..10 {
+            now += Duration::from_secs(60);
+            w.receive(1000, now).unwrap();
+            w.take(10, now, None, &mut budget);
+            w.take(990, now, None, &mut budget);
+            w.take_credit();
+        }
+        assert_eq!(w.size(), 1000);
+    }
+
+    #[test]
+    fn small_window_of_a_busy_channel_grows_to_the_working_size() {
         let now = Instant::now();
-        let windows: Vec<_> = (0..200).map(|_| budget.open_window(now)).collect();
-        assert_eq!(windows[199].size(), 100);
-        assert!(budget.allotted() <= LIMITS.budget + 200 * u64::from(LIMITS.min));
-        windows.iter().for_each(|w| budget.close_window(w));
-        assert_eq!(budget.allotted(), 0);
+        let mut w = RecvWindow::new(100, now);
+        let mut budget = WindowBudget::new(LIMITS, WindowPool::new(u64::MAX));
+        for millis in 1..1000 {
+            let (now, granted) = (now + Duration::from_millis(millis), w.granted());
+            w.receive(granted, now).unwrap();
+            w.take(granted, now, None, &mut budget);
+            w.take_credit();
+        }
+        assert_eq!(w.size(), 1600, "no more than one doubling beyond 1000");
     }
 
     #[test]

@@ -8,4 +8,5 @@ mod pair;
 mod plain_client;
 mod rekey;
 mod strict_kex;
+mod window_grid;
 mod windows;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use adit_proto::channels::WindowPool;
 use adit_proto::cipher::{CipherName, DirectionKeys};
 use adit_proto::connection::{Connection, ConnectionConfig};
 use adit_proto::error::Error;
@@ -29,6 +30,7 @@ fn server() -> Connection {
         keep_alive: None,
         peer_ident: IDENT.into(),
         seed: [3; 32],
+        windows: WindowPool::new(WindowPool::DEFAULT_LIMIT),
     };
     Connection::server(config, Instant::now())
 }

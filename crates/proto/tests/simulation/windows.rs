@@ -1,9 +1,8 @@
 //! Windows follow the bandwidth-delay product: large where the link is long, small where it is not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use adit_proto::channels::WindowLimits;
-use adit_proto::channels::window::WindowBudget;
 
 use super::pair::{Ids, LinkConfig, Pace, Pair, Setup};
 
@@ -87,50 +86,18 @@ fn slow_reader_gets_a_window_of_its_own_speed() {
 }
 
 #[test]
-fn stalled_reader_gives_its_window_back() {
+fn reader_that_becomes_slow_gives_its_window_back() {
     let (mut pair, ids) = bulk(LinkConfig::WAN);
     pair.run_for(Duration::from_secs(2));
-    let held = window(&mut pair, ids);
-    for _ in 0..20 {
-        pair.server.connection().channels().stalled(ids.server);
-    }
-    pair.server.flow(ids.server).pace = Pace::Rate(held / 2);
-    let none = carried(&mut pair, ids, Duration::from_secs(1));
-    assert_eq!(none, 0, "no credit before the surplus is taken");
+    pair.server.flow(ids.server).pace = Pace::Rate(MIB);
+    pair.run_for(Duration::from_secs(60));
+    let window = window(&mut pair, ids);
+    assert!(window <= 2 * MIB, "{window}");
     pair.server.flow(ids.server).pace = Pace::AtOnce;
-    let some = carried(&mut pair, ids, Duration::from_secs(1));
-    assert!(some > 0);
-}
-
-/// Arithmetic only: three gigabits of real packets would take the test minutes.
-#[test]
-fn limits_allow_ten_gigabits_at_300_milliseconds() {
-    const RATE: u64 = 1_250_000_000;
-    let round_trip = Duration::from_millis(300);
-    let step = Duration::from_millis(1);
-    let mut now = Instant::now();
-    let mut budget = WindowBudget::new(WindowLimits::GENEROUS);
-    let mut window = budget.open_window(now);
-    // What was granted becomes data one round trip later, at the rate of the link.
-    let mut grants = std::collections::VecDeque::from([(now, u64::from(window.granted()))]);
-    let mut sendable = 0;
-    let mut last_second = 0;
-    for millisecond in 0..12_000 {
-        now += step;
-        while grants.front().is_some_and(|(at, _)| *at <= now) {
-            sendable += grants.pop_front().unwrap().1;
-        }
-        let arrives = sendable.min(RATE / 1000) as u32;
-        sendable -= u64::from(arrives);
-        window.receive(arrives).unwrap();
-        window.take(arrives, now, Some(round_trip), &mut budget);
-        if window.credit_due() {
-            grants.push_back((now + round_trip, u64::from(window.take_credit())));
-        }
-        if millisecond >= 11_000 {
-            last_second += u64::from(arrives);
-        }
-    }
-    assert!(last_second * 100 >= RATE * 95, "{last_second}");
-    assert!(u64::from(window.size()) >= RATE * 300 / 1000 * 2);
+    pair.run_for(Duration::from_secs(2));
+    let carried = carried(&mut pair, ids, Duration::from_secs(1));
+    assert!(
+        carried * 100 >= LinkConfig::WAN.rate * 95,
+        "it grows again: {carried}"
+    );
 }

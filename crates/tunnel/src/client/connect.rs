@@ -20,7 +20,7 @@ use crate::forward::dial::{self, DialError};
 use crate::forward::relay::relay;
 use crate::known_hosts::file::read_all;
 use crate::net::connection::OpenError;
-use crate::net::{Handle, Incoming, Stream, driver, handshake};
+use crate::net::{Handle, Incoming, Stream, driver, handshake, memory};
 
 /// Connects and logs in.
 pub(super) async fn establish(
@@ -54,6 +54,7 @@ pub(super) async fn establish(
             keep_alive: settings.keep_alive(),
             peer_ident: ident.line,
             seed,
+            windows: memory::windows(),
         };
         let connection = Connection::client(config, settings.user.clone(), Instant::now());
         let (handle, mut incoming, driver) = driver::start(socket, connection, &ident.early);

@@ -183,11 +183,9 @@ impl Channel {
         if let Some(kind) = io.sink_error {
             return Poll::Ready(Err(kind.into()));
         }
-        if let Some(data) = io.queue.pop_front() {
-            io.draining = true;
+        if let Some(data) = io.queue.take() {
             return Poll::Ready(Ok(Received::Data(data)));
         }
-        io.draining = false;
         match (io.closed, io.eof, ended) {
             (Some(close), _, _) => Poll::Ready(Ok(Received::Closed(close))),
             (None, true, None) => {

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::channel::Channel;
 use super::outbound::Outbound;
+use super::queue::InboundQueue;
 use super::stream::Stream;
 use crate::status::{ConnectionCounters, ForwardCounters};
 
@@ -145,10 +146,8 @@ pub(super) struct ChannelIo {
     pub(super) token: u64,
     /// Where inbound data goes straight from the read buffer.
     pub(super) sink: Option<(Arc<Stream>, Arc<ForwardCounters>)>,
-    /// Inbound data that the sink had no room for; the receive window bounds it.
-    pub(super) queue: VecDeque<Vec<u8>>,
-    /// The relay is writing a piece that it took from `queue`: what arrives must go behind it.
-    pub(super) draining: bool,
+    /// Inbound data that the sink had no room for.
+    pub(super) queue: InboundQueue,
     pub(super) sink_error: Option<io::ErrorKind>,
     pub(super) eof: bool,
     pub(super) closed: Option<PeerClose>,

@@ -19,9 +19,9 @@ use adit_proto::transport::OpenChange;
 use log::debug;
 use tokio::sync::mpsc;
 
-use super::buffer;
 use super::channel::Channel;
 use super::connection::{ChannelAsked, ChannelIo, Ended, Handle, Incoming, Shared, SocketState};
+use super::memory;
 use super::stream::Stream;
 use crate::status::ForwardCounters;
 
@@ -46,7 +46,7 @@ pub fn start(
     let (sender, receiver) = mpsc::channel(INCOMING);
     let mut input = None;
     if !early.is_empty() {
-        let mut bytes = buffer::take();
+        let mut bytes = memory::take_buffer();
         bytes[..early.len()].copy_from_slice(early);
         input = Some(bytes);
     }
@@ -115,7 +115,7 @@ impl Driver {
         };
         self.shared.end(ended);
         if let Some(input) = self.input.take() {
-            buffer::give_back(input);
+            memory::give_back(input);
         }
         Handle(self.shared).why_ended()
     }
@@ -178,7 +178,7 @@ impl Driver {
     }
 
     fn read(&mut self) -> Result<Input, Ended> {
-        let input = self.input.get_or_insert_with(buffer::take);
+        let input = self.input.get_or_insert_with(memory::take_buffer);
         if self.start > 0 {
             input.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -198,7 +198,7 @@ impl Driver {
         if self.start == self.end
             && let Some(input) = self.input.take()
         {
-            buffer::give_back(input);
+            memory::give_back(input);
             (self.start, self.end) = (0, 0);
         }
         Ok(Input::Open)
@@ -407,7 +407,7 @@ impl Driver {
             let Some(io) = state.io(id) else { continue };
             let in_place = packet.data_range(data.len());
             match (&io.sink, in_place) {
-                (Some((sink, counters)), Some(range)) if io.queue.is_empty() && !io.draining => {
+                (Some((sink, counters)), Some(range)) if io.queue.is_clear() => {
                     match self.deliveries.last_mut() {
                         Some(last) if last.id == id => last.slices.push(range),
                         _ => self.deliveries.push(Delivery {
@@ -419,7 +419,7 @@ impl Driver {
                     }
                 }
                 _ => {
-                    io.queue.push_back(data.to_vec());
+                    io.queue.push(data);
                     io.wake_reader();
                 }
             }
@@ -464,9 +464,7 @@ impl Delivery {
     /// Whether data of the same channel waits in its queue, which a direct write would overtake.
     fn may_overtake(&self, shared: &Shared) -> bool {
         let mut state = shared.state();
-        state
-            .io(self.id)
-            .is_some_and(|io| !io.queue.is_empty() || io.draining)
+        state.io(self.id).is_some_and(|io| !io.queue.is_clear())
     }
 
     /// Credits what the application took, and queues what it had no room for.
@@ -494,8 +492,7 @@ impl Delivery {
             let skipped = skip.min(range.len());
             skip -= skipped;
             if skipped < range.len() {
-                io.queue
-                    .push_back(input[range.start + skipped..range.end].to_vec());
+                io.queue.push(&input[range.start + skipped..range.end]);
             }
         }
         if !io.queue.is_empty() {

@@ -10,13 +10,14 @@
 //! Two locks: `Outbound` (seal and write) is taken before `State` (the channel table), never after it. Opening happens
 //! outside both, sealing outside `State`. Nobody holds a lock across an await.
 
-mod buffer;
 pub mod channel;
 pub mod connection;
 pub mod driver;
 pub mod handshake;
 pub mod listener;
+pub(crate) mod memory;
 mod outbound;
+mod queue;
 pub mod stream;
 
 pub use channel::{Channel, Pumped};

@@ -15,7 +15,7 @@ use adit_proto::packet::{HEADER_LEN, SealError, Sealer};
 use adit_proto::transport::Transmit;
 use aws_lc_rs::rand;
 
-use super::buffer::{self, BUFFER_LEN};
+use super::memory::{self, BUFFER_LEN};
 use super::stream::Stream;
 
 /// Data bytes that one turn may take; with others in line, `TURN_SHARED`.
@@ -121,7 +121,7 @@ impl Outbound {
     fn append_scratch(&mut self) {
         let len = self.scratch.len();
         let at = self.make_room(len);
-        let buffer = self.buffer.get_or_insert_with(buffer::take);
+        let buffer = self.buffer.get_or_insert_with(memory::take_buffer);
         buffer[at..at + len].copy_from_slice(&self.scratch);
         self.end = at + len;
     }
@@ -149,7 +149,7 @@ impl Outbound {
         let packet_data = reserved.max_packet as usize;
         let stride = self.sealer.sealed_len(DATA_HEADER_LEN + packet_data);
         let at = self.make_room(TURN as usize + CONTROL_ROOM);
-        let buffer = self.buffer.get_or_insert_with(buffer::take);
+        let buffer = self.buffer.get_or_insert_with(memory::take_buffer);
         let region = &mut buffer[at..];
         let wanted = reserved.bytes as usize;
         let result = read_into_packets(app, region, stride, packet_data, wanted);
@@ -214,7 +214,7 @@ impl Outbound {
         if self.pending() == 0 {
             (self.start, self.end) = (0, 0);
             if let Some(buffer) = self.buffer.take() {
-                buffer::give_back(buffer);
+                memory::give_back(buffer);
             }
         }
     }

@@ -29,7 +29,7 @@ use startups::Startups;
 use crate::config::values::AddressFamily;
 use crate::forward::dial;
 use crate::net::listener::{self, BindError, Listener, WILDCARD};
-use crate::net::{Ended, Stream, driver, handshake};
+use crate::net::{Ended, Stream, driver, handshake, memory};
 
 /// The pause of a listener when the process is out of file descriptors.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_secs(1);
@@ -193,6 +193,7 @@ async fn begin(socket: Stream, settings: &ServerSettings) -> io::Result<Begun> {
         keep_alive: settings.keep_alive,
         peer_ident: ident.line,
         seed,
+        windows: memory::windows(),
     };
     let connection = Connection::server(config, Instant::now());
     let (handle, incoming, driver) = driver::start(socket, connection, &ident.early);

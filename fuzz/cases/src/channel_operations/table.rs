@@ -1,9 +1,9 @@
 //! One channel table with what its owner knows, which is what the invariants are checked against.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use adit_proto::channels::{ChannelEvent, ChannelId, Channels};
+use adit_proto::channels::{ChannelEvent, ChannelId, Channels, WindowPool};
 use adit_proto::message::connection::{
     self as message, ChannelType, DATA_HEADER_LEN, Open, OpenConfirmation, OpenFailure,
 };
@@ -57,7 +57,7 @@ fn byte(position: u64) -> u8 {
 impl Table {
     pub(super) fn new() -> Self {
         Self {
-            channels: Channels::new(LIMITS, MAX_PACKET),
+            channels: Channels::new(LIMITS, MAX_PACKET, WindowPool::new(u64::MAX)),
             now: *START,
             wire: VecDeque::new(),
             flows: BTreeMap::new(),
@@ -185,9 +185,10 @@ impl Table {
         ids.into_iter().for_each(|id| self.release(ChannelId(id)));
     }
 
-    pub(super) fn stalled(&mut self, id: ChannelId) {
+    /// Readers that have data waiting are slow ones now.
+    pub(super) fn let_readers_lag(&mut self, time: Duration) {
         self.shrunk = true;
-        self.channels.stalled(id);
+        self.now += time;
     }
 }
 

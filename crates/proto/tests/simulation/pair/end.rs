@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use adit_proto::Side;
+use adit_proto::channels::WindowPool;
 use adit_proto::channels::{ChannelEvent, ChannelId};
 use adit_proto::connection::{Connection, ConnectionConfig, Event, KeepAlive};
 use adit_proto::error::{Error, Misbehaviour};
@@ -188,6 +189,7 @@ impl End {
             keep_alive: self.keep_alive,
             peer_ident,
             seed: [9; 32],
+            windows: WindowPool::new(WindowPool::DEFAULT_LIMIT),
         };
         self.connection = Some(match self.role {
             Role::Client { .. } => Connection::client(config, "user".into(), now),

@@ -1,7 +1,10 @@
-//! Large buffers that come and go: a connection holds one only while it has bytes in it, so that an idle
-//! connection costs none.
+//! Memory that all connections of this process share: large buffers that come and go, and the pool of windows.
+//!
+//! A connection holds a buffer only while it has bytes in it, so that an idle connection costs none.
 
-use std::sync::Mutex;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use adit_proto::channels::WindowPool;
 
 /// Bytes of each pooled buffer.
 pub(super) const BUFFER_LEN: usize = 576 << 10;
@@ -11,8 +14,16 @@ const KEPT: usize = 8;
 
 static POOL: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
 
+static WINDOWS: LazyLock<Arc<WindowPool>> =
+    LazyLock::new(|| WindowPool::new(WindowPool::DEFAULT_LIMIT));
+
+/// What the windows of every connection are taken from.
+pub(crate) fn windows() -> Arc<WindowPool> {
+    WINDOWS.clone()
+}
+
 /// A buffer from the pool.
-pub(super) fn take() -> Box<[u8]> {
+pub(super) fn take_buffer() -> Box<[u8]> {
     let pooled = POOL.lock().map(|mut pool| pool.pop()).unwrap_or(None);
     pooled.unwrap_or_else(|| vec![0; BUFFER_LEN].into_boxed_slice())
 }
