@@ -11,9 +11,7 @@ adit_interop::matrix! {
     adit_to_asyncssh: Adit => Asyncssh [streams remote_streams streams_rekey stalled];
     asyncssh_to_aditd: Asyncssh => Adit [streams remote_streams streams_rekey stalled];
     adit_to_paramiko: Adit => Paramiko [streams remote_streams streams_rekey stalled];
-    // No re-keying with many streams here: a CLOSE that crosses paramiko's own KEXINIT has its reader wait for keys that
-    // only the reader could bring, until paramiko gives up after 30 s. `bulk` in paramiko.rs re-keys with one stream.
-    paramiko_to_aditd: Paramiko => Adit [streams remote_streams stalled];
+    paramiko_to_aditd: Paramiko => Adit [streams remote_streams streams_rekey stalled];
     adit_to_russh: Adit => Russh [streams remote_streams streams_rekey];
     russh_to_aditd: Russh => Adit [streams remote_streams streams_rekey];
 }
