@@ -17,6 +17,8 @@ pub mod driver;
 pub mod handshake;
 pub mod listener;
 mod outbound;
+#[cfg(test)]
+pub(crate) mod pair;
 pub mod stream;
 
 pub use channel::{Channel, Pumped};
