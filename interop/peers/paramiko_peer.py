@@ -131,8 +131,18 @@ def serve(args):
     threading.Event().wait()
 
 
+def close_aside(channel, message):
+    """In a thread of its own: the reader would wait with the answer for keys that only the reader can bring."""
+    threading.Thread(target=channel._handle_close, args=(message,), daemon=True).start()
+
+
 class Transport(paramiko.Transport):
     """Writes the line that the harness counts. NEWKEYS has no hook of its own, but each exchange sends one."""
+
+    _channel_handler_table = {
+        **paramiko.Transport._channel_handler_table,
+        paramiko.common.MSG_CHANNEL_CLOSE: close_aside,
+    }
 
     def _send_message(self, message):
         super()._send_message(message)

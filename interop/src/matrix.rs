@@ -138,7 +138,14 @@ impl<'a> Pairing<'a> {
         });
     }
 
-    /// The same through `-R`.
+    /// The same, but no stream sends before all are open, for a peer that loses bytes otherwise.
+    pub fn streams_once_open(&self) {
+        self.tunnel(local, Rekey::Seldom, |visitor| {
+            visitor.many_once_open(STREAMS, STREAM)
+        });
+    }
+
+    /// `streams` through `-R`.
     pub fn remote_streams(&self) {
         self.tunnel(remote, Rekey::Seldom, |visitor| {
             visitor.many(STREAMS, STREAM)
@@ -150,7 +157,7 @@ impl<'a> Pairing<'a> {
         self.rekeyed_streams(Visitor::many);
     }
 
-    /// The same, but all streams are open before the first re-key, for a peer that loses bytes otherwise.
+    /// The same, but no stream sends before all are open.
     pub fn streams_rekey_once_open(&self) {
         self.rekeyed_streams(Visitor::many_once_open);
     }

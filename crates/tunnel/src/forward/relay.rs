@@ -38,12 +38,12 @@ async fn run(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> End
     let mut inbound = pin!(inbound(channel, app, counters));
     tokio::select! {
         sent = &mut outbound => match sent {
-            // Our EOF is out; the peer may still have much to say.
-            Ok(Pumped::AppEof) => match inbound.await {
+            // Our EOF is out, and the peer may still have much to say; or the peer's CLOSE is here, and what it had said
+            // before may still wait for the application.
+            Ok(_) => match inbound.await {
                 Ok(end) => end.unwrap_or(End::Orderly),
                 Err(error) => End::Reset(Some(error)),
             },
-            Ok(_) => End::Orderly,
             Err(error) => End::Reset(Some(error)),
         },
         received = &mut inbound => match received {
@@ -118,5 +118,39 @@ fn end_of(close: PeerClose) -> End {
     match close {
         PeerClose::Orderly => End::Orderly,
         PeerClose::Reset => End::Reset(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::net::pair::Pair;
+
+    /// More than a socket pair holds, less than a window.
+    const LENGTH: usize = 1 << 20;
+
+    #[tokio::test]
+    async fn close_does_not_overtake_data_that_the_application_is_slow_to_take() {
+        let mut pair = Pair::new().await;
+        let (theirs, ours) = pair.open().await;
+        let (app, mut target) = UnixStream::pair().unwrap();
+        let counters = Arc::default();
+        let relaying = tokio::spawn(async move { relay(ours, app.into(), &counters).await });
+
+        theirs.send(&vec![7; LENGTH]).await.unwrap();
+        theirs.send_eof();
+        drop(theirs);
+        pair.settle().await;
+        // The target ends its own direction, which sends the relay to the channel, and only then begins to read.
+        target.shutdown().await.unwrap();
+        pair.settle().await;
+        let mut came = Vec::new();
+        target.read_to_end(&mut came).await.unwrap();
+
+        assert_eq!(came.len(), LENGTH);
+        assert!(matches!(relaying.await.unwrap(), End::Orderly));
     }
 }

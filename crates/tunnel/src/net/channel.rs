@@ -120,6 +120,7 @@ impl Channel {
             self.shared.kick();
             return Poll::Pending;
         }
+        outbound.leave(cx.waker());
         let reserved = state.connection.channels().reserve(self.id, most);
         if reserved.is_some_and(|r| r.bytes == 0) {
             if let Some(io) = state.io(self.id) {
@@ -231,5 +232,73 @@ impl Drop for Channel {
         drop(state);
         // It may have been its turn to send: the driver passes the turn on.
         self.shared.kick();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::super::pair::Pair;
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// One task that sends on a channel of its own.
+    struct Sender {
+        channel: Channel,
+        woken: Arc<Woken>,
+    }
+
+    impl Sender {
+        fn poll(&self) -> Poll<io::Result<usize>> {
+            self.woken.0.store(false, Ordering::Relaxed);
+            let waker = Waker::from(self.woken.clone());
+            self.channel
+                .poll_send(&mut Context::from_waker(&waker), b"x")
+        }
+
+        fn is_woken(&self) -> bool {
+            self.woken.0.load(Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test]
+    async fn turn_is_not_lost_on_a_sender_that_has_had_its_turn() {
+        let mut pair = Pair::new().await;
+        let mut senders = Vec::new();
+        let mut served = Vec::new();
+        for _ in 0..4 {
+            let (channel, other_end) = pair.open().await;
+            let woken = Arc::default();
+            senders.push(Sender { channel, woken });
+            served.push(other_end);
+        }
+        let [first, second, third, fourth] = &senders[..] else {
+            unreachable!("four were made")
+        };
+        let shared = first.channel.shared();
+        shared.flush().unwrap();
+
+        // Nothing is awaited from here on, so the driver does not run in between.
+        assert!(first.poll().is_ready());
+        assert!(second.poll().is_pending() && third.poll().is_pending());
+        assert!(fourth.poll().is_pending());
+        shared.flush().unwrap();
+        assert!(second.is_woken());
+        // The third comes first: what arrived on its channel has woken its task, too.
+        assert!(third.poll().is_ready());
+        assert!(second.poll().is_pending());
+        shared.flush().unwrap();
+
+        assert!(fourth.is_woken(), "nobody else will wake those who wait");
     }
 }

@@ -17,6 +17,8 @@ pub mod handshake;
 pub mod listener;
 pub(crate) mod memory;
 mod outbound;
+#[cfg(test)]
+pub(crate) mod pair;
 mod queue;
 pub mod stream;
 

@@ -75,6 +75,11 @@ impl Outbound {
         }
     }
 
+    /// Leaves the line, where its turn came by another wake-up than the line's: the place would swallow a later one.
+    pub(super) fn leave(&mut self, waker: &Waker) {
+        self.line.retain(|w| !w.will_wake(waker));
+    }
+
     /// Wakes the first in line, if it may send now.
     pub(super) fn wake_next(&mut self) {
         if self.pending() == 0

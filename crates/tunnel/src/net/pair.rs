@@ -1,0 +1,102 @@
+//! Both ends of one connection in this process, logged in and joined by a socket pair: for the tests of what runs over it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use adit_proto::connection::{Connection, ConnectionConfig};
+use adit_proto::ident;
+use adit_proto::key::SigningKey;
+use adit_proto::message::connection::{ChannelType, GlobalRequest, TcpAddresses};
+use adit_proto::message::userauth::Method;
+use adit_proto::transport::TransportConfig;
+use adit_proto::transport::algorithms::Algorithms;
+use adit_proto::userauth::client::ClientAuthEvent;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc::Receiver;
+
+use super::{Channel, Handle, Incoming, driver};
+
+/// Both ends.
+pub(crate) struct Pair {
+    pub(crate) client: Handle,
+    server_incoming: Receiver<Incoming>,
+    _client_incoming: Receiver<Incoming>,
+}
+
+impl Pair {
+    /// Two ends that run as tasks of this runtime.
+    pub(crate) async fn new() -> Self {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let client = Connection::client(config(Vec::new()), "user".into(), Instant::now());
+        let host_key = SigningKey::generate_ed25519().unwrap();
+        let server = Connection::server(config(vec![host_key]), Instant::now());
+        let (client, mut client_incoming, driver) = driver::start(ours.into(), client, &[]);
+        tokio::spawn(driver);
+        let (server, mut server_incoming, driver) = driver::start(theirs.into(), server, &[]);
+        tokio::spawn(driver);
+        let log_in = async {
+            while let Some(event) = client_incoming.recv().await {
+                match event {
+                    Incoming::HostKey(_) => client.accept_host_key(),
+                    Incoming::Auth(ClientAuthEvent::Ready) => {
+                        client.authenticate(Method::None).unwrap();
+                    }
+                    Incoming::Auth(ClientAuthEvent::Success) => return,
+                    _ => {}
+                }
+            }
+        };
+        let let_in = async {
+            while let Some(event) = server_incoming.recv().await {
+                if matches!(event, Incoming::AuthRequest(_)) {
+                    return server.accept_user().unwrap();
+                }
+            }
+        };
+        tokio::join!(log_in, let_in);
+        Self {
+            client,
+            server_incoming,
+            _client_incoming: client_incoming,
+        }
+    }
+
+    /// A channel that the client asked for: its end and the server's.
+    pub(crate) async fn open(&mut self) -> (Channel, Channel) {
+        let addresses = TcpAddresses {
+            host: "127.0.0.1".into(),
+            port: 1,
+            originator_address: "127.0.0.1".into(),
+            originator_port: 2,
+        };
+        let give = async {
+            loop {
+                if let Incoming::Open(asked) = self.server_incoming.recv().await.unwrap() {
+                    return asked.accept();
+                }
+            }
+        };
+        let ask = self.client.open(ChannelType::DirectTcpip(addresses));
+        let (asked, given) = tokio::join!(ask, give);
+        (asked.unwrap(), given)
+    }
+
+    /// Once this returns, the server has handled all that the client had sent before.
+    pub(crate) async fn settle(&self) {
+        let refused = self.client.ask_global(GlobalRequest::KeepAlive).await;
+        assert!(refused.unwrap().is_err());
+    }
+}
+
+fn config(host_keys: Vec<SigningKey>) -> ConnectionConfig {
+    ConnectionConfig {
+        transport: Arc::new(TransportConfig {
+            algorithms: Algorithms::default(),
+            rekey: Default::default(),
+            host_keys,
+        }),
+        keep_alive: None,
+        peer_ident: ident::ours(),
+        seed: [7; 32],
+    }
+}
