@@ -1,7 +1,7 @@
 //! The load: applications at both ends of a tunnel.
 //!
 //! ```text
-//!   flow, echo, idle (near) ─▶ tunnel ─▶ target, far_end (far)
+//!   flow, echo, idle, http (near) ─▶ tunnel ─▶ target, far_end, http (far)
 //! ```
 //!
 //! Contents are not checked; that tunnels carry the right bytes is tested in `interop`.
@@ -9,6 +9,7 @@
 pub(crate) mod echo;
 pub(crate) mod far_end;
 pub(crate) mod flow;
+pub(crate) mod http;
 pub(crate) mod idle;
 pub(crate) mod target;
 

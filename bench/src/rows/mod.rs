@@ -3,6 +3,7 @@
 mod bulk;
 mod connects;
 mod echo;
+mod http;
 mod long;
 mod memory;
 mod streams;
@@ -22,10 +23,11 @@ pub(crate) struct Row {
 }
 
 /// All of them, in the order of the report.
-pub(crate) const ROWS: [Row; 6] = [
+pub(crate) const ROWS: [Row; 7] = [
     Row::new("bulk", bulk::cases),
     Row::new("streams", streams::cases),
     Row::new("connects", connects::cases),
+    Row::new("http", http::cases),
     Row::new("echo", echo::cases),
     Row::new("memory", memory::cases),
     Row::new("long", long::cases),
