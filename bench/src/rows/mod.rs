@@ -4,6 +4,7 @@ mod bulk;
 mod connects;
 mod echo;
 mod http;
+mod idle;
 mod long;
 mod memory;
 mod streams;
@@ -23,12 +24,13 @@ pub(crate) struct Row {
 }
 
 /// All of them, in the order of the report.
-pub(crate) const ROWS: [Row; 7] = [
+pub(crate) const ROWS: [Row; 8] = [
     Row::new("bulk", bulk::cases),
     Row::new("streams", streams::cases),
     Row::new("connects", connects::cases),
     Row::new("http", http::cases),
     Row::new("echo", echo::cases),
+    Row::new("idle", idle::cases),
     Row::new("memory", memory::cases),
     Row::new("long", long::cases),
 ];
