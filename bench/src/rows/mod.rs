@@ -7,6 +7,7 @@ mod http;
 mod idle;
 mod long;
 mod memory;
+mod stalled;
 mod streams;
 
 use crate::contestant::{Contestant, Kind, Programs, Role};
@@ -24,7 +25,7 @@ pub(crate) struct Row {
 }
 
 /// All of them, in the order of the report.
-pub(crate) const ROWS: [Row; 8] = [
+pub(crate) const ROWS: [Row; 9] = [
     Row::new("bulk", bulk::cases),
     Row::new("streams", streams::cases),
     Row::new("connects", connects::cases),
@@ -33,6 +34,7 @@ pub(crate) const ROWS: [Row; 8] = [
     Row::new("idle", idle::cases),
     Row::new("memory", memory::cases),
     Row::new("long", long::cases),
+    Row::new("stalled", stalled::cases),
 ];
 
 /// How a case is measured.
