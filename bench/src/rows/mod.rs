@@ -7,6 +7,7 @@ mod http;
 mod idle;
 mod long;
 mod memory;
+mod mixed;
 mod stalled;
 mod streams;
 
@@ -25,7 +26,7 @@ pub(crate) struct Row {
 }
 
 /// All of them, in the order of the report.
-pub(crate) const ROWS: [Row; 9] = [
+pub(crate) const ROWS: [Row; 10] = [
     Row::new("bulk", bulk::cases),
     Row::new("streams", streams::cases),
     Row::new("connects", connects::cases),
@@ -34,6 +35,7 @@ pub(crate) const ROWS: [Row; 9] = [
     Row::new("idle", idle::cases),
     Row::new("memory", memory::cases),
     Row::new("long", long::cases),
+    Row::new("mixed", mixed::cases),
     Row::new("stalled", stalled::cases),
 ];
 
