@@ -3,6 +3,7 @@
 mod bulk;
 mod connects;
 mod echo;
+mod first_byte;
 mod http;
 mod idle;
 mod long;
@@ -26,7 +27,7 @@ pub(crate) struct Row {
 }
 
 /// All of them, in the order of the report.
-pub(crate) const ROWS: [Row; 10] = [
+pub(crate) const ROWS: [Row; 11] = [
     Row::new("bulk", bulk::cases),
     Row::new("streams", streams::cases),
     Row::new("connects", connects::cases),
@@ -36,6 +37,7 @@ pub(crate) const ROWS: [Row; 10] = [
     Row::new("memory", memory::cases),
     Row::new("long", long::cases),
     Row::new("mixed", mixed::cases),
+    Row::new("first-byte", first_byte::cases),
     Row::new("stalled", stalled::cases),
 ];
 
