@@ -6,6 +6,7 @@
 
 mod args;
 mod contestant;
+mod crowd;
 mod failure;
 mod goal;
 mod link;

@@ -1,11 +1,13 @@
 //! What is measured: each row is a list of cases, and a case can be run for one contestant.
 
 mod bulk;
+mod clients;
 mod connects;
 mod echo;
 mod first_byte;
 mod http;
 mod idle;
+mod logins;
 mod long;
 mod memory;
 mod mixed;
@@ -27,7 +29,7 @@ pub(crate) struct Row {
 }
 
 /// All of them, in the order of the report.
-pub(crate) const ROWS: [Row; 11] = [
+pub(crate) const ROWS: [Row; 13] = [
     Row::new("bulk", bulk::cases),
     Row::new("streams", streams::cases),
     Row::new("connects", connects::cases),
@@ -38,6 +40,8 @@ pub(crate) const ROWS: [Row; 11] = [
     Row::new("long", long::cases),
     Row::new("mixed", mixed::cases),
     Row::new("first-byte", first_byte::cases),
+    Row::new("logins", logins::cases),
+    Row::new("clients", clients::cases),
     Row::new("stalled", stalled::cases),
 ];
 
