@@ -1,7 +1,7 @@
 //! The load: applications at both ends of a tunnel.
 //!
 //! ```text
-//!   flow, echo, idle, http (near) ─▶ tunnel ─▶ target, far_end, http (far)
+//!   flow, echo, idle, turns, http (near) ─▶ tunnel ─▶ target, far_end, http (far)
 //! ```
 //!
 //! Contents are not checked; that tunnels carry the right bytes is tested in `interop`.
@@ -12,6 +12,7 @@ pub(crate) mod flow;
 pub(crate) mod http;
 pub(crate) mod idle;
 pub(crate) mod target;
+pub(crate) mod turns;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread::{self, JoinHandle};

@@ -1,6 +1,7 @@
 //! What is measured: each row is a list of cases, and a case can be run for one contestant.
 
 mod bulk;
+mod channels;
 mod clients;
 mod connects;
 mod echo;
@@ -13,6 +14,7 @@ mod memory;
 mod mixed;
 mod stalled;
 mod streams;
+mod writes;
 
 use crate::contestant::{Contestant, Kind, Programs, Role};
 use crate::failure::{Failure, Result};
@@ -29,7 +31,7 @@ pub(crate) struct Row {
 }
 
 /// All of them, in the order of the report.
-pub(crate) const ROWS: [Row; 13] = [
+pub(crate) const ROWS: [Row; 15] = [
     Row::new("bulk", bulk::cases),
     Row::new("streams", streams::cases),
     Row::new("connects", connects::cases),
@@ -43,6 +45,8 @@ pub(crate) const ROWS: [Row; 13] = [
     Row::new("logins", logins::cases),
     Row::new("clients", clients::cases),
     Row::new("stalled", stalled::cases),
+    Row::new("channels", channels::cases),
+    Row::new("writes", writes::cases),
 ];
 
 /// How a case is measured.
