@@ -10,6 +10,7 @@ use crate::rows::{Case, ROWS, Row};
 
 pub(crate) const HELP: &str = "\
 usage: adit-bench ROW|all|smoke|record [OPTION]...
+       adit-bench instructions
 
 Measures tunnels through adit and OpenSSH side by side, on this machine.
 
@@ -18,6 +19,7 @@ rows: bulk streams connects http echo idle memory long mixed first-byte logins c
   smoke                   every row, very short; fails if something does not run, or if a ratio is worse than
                           half of what bench/recorded.json holds
   record                  the same, and writes bench/recorded.json anew
+  instructions            processor instructions of the core's hot paths, counted by valgrind
 
   --rounds N              rounds (5; channels and writes 3); the table shows medians
   --ours CLIENT:SERVER    what to measure (adit and aditd beside this program)
@@ -44,6 +46,13 @@ pub(crate) enum Args {
     FarEnd {
         port: u16,
     },
+    /// Do one of the core's tasks so many times, to be watched by valgrind.
+    Work {
+        name: String,
+        count: u64,
+    },
+    /// Count the instructions of all of them.
+    Instructions,
     Run(Box<Run>),
 }
 
@@ -146,9 +155,14 @@ impl Typed {
                 target: port(to)?,
             }),
             ["far-end", at] => Ok(Args::FarEnd { port: port(at)? }),
+            ["work", name, count] => Ok(Args::Work {
+                name: name.to_owned(),
+                count: count.parse().attempt(|| format!("read count {count}"))?,
+            }),
+            ["instructions"] => Ok(Args::Instructions),
             [what] => Ok(Args::Run(Box::new(self.run(what)?))),
             _ => Err(Failure::new(
-                "name one row, all, smoke or record; see --help",
+                "name one row, all, smoke, record or instructions; see --help",
             )),
         }
     }

@@ -9,6 +9,7 @@ mod contestant;
 mod crowd;
 mod failure;
 mod goal;
+mod instructions;
 mod link;
 mod load;
 mod machine;
@@ -50,6 +51,8 @@ fn obey(args: Args) -> Result<()> {
         }
         Args::Relay { port, target } => serve_relay(port, target),
         Args::FarEnd { port } => load::far_end::serve(port),
+        Args::Work { name, count } => instructions::work(&name, count),
+        Args::Instructions => instructions::count_all(),
         Args::Run(run) => {
             raise_descriptor_limit()?;
             run::measure_all(&run)
