@@ -101,7 +101,7 @@ fn measure_case(
             who.name,
             round + 1
         );
-        eprintln!("[{left} left] {what}");
+        eprint!("[{left} left] {what} … ");
         let start = Instant::now();
         match case.run(stage, who) {
             Err(failure) => report.failures.push(format!("{what}: {failure}")),
@@ -119,7 +119,9 @@ fn measure_case(
                     position: case.position,
                 })),
         }
-        progress.done(number, index, start.elapsed().as_secs_f64());
+        let seconds = start.elapsed().as_secs_f64();
+        eprintln!("{seconds:.1} s");
+        progress.done(number, index, seconds);
     }
 }
 
