@@ -24,9 +24,10 @@ rows: bulk streams connects http echo idle memory long mixed first-byte logins c
   --rounds N              rounds (5; channels and writes 3); the table shows medians
   --ours CLIENT:SERVER    what to measure (adit and aditd beside this program)
   --theirs CLIENT:SERVER  what to compare with (/usr/bin/ssh:/usr/sbin/sshd)
+  --short                 a moment for each, as smoke does: figures that no target is held against
   --no-floor              leave out the two plain relays
   --name NAME             the report's name (the row's)
-  --out DIR               where the report goes (bench/reports; smoke and record write none)
+  --out DIR               where the report goes (bench/reports; short runs write none)
   --json                  print JSON instead of the table
 ";
 
@@ -92,6 +93,7 @@ struct Typed {
     theirs: Option<String>,
     name: Option<String>,
     out: Option<PathBuf>,
+    short: bool,
     no_floor: bool,
     json: bool,
     help: bool,
@@ -136,6 +138,7 @@ impl Typed {
                 Long("theirs") => typed.theirs = Some(parser.value()?.string()?),
                 Long("name") => typed.name = Some(parser.value()?.string()?),
                 Long("out") => typed.out = Some(parser.value()?.into()),
+                Long("short") => typed.short = true,
                 Long("no-floor") => typed.no_floor = true,
                 Long("json") => typed.json = true,
                 Long("help") | Short('h') => typed.help = true,
@@ -173,10 +176,11 @@ impl Typed {
             "record" => Purpose::Record,
             _ => Purpose::Measure,
         };
-        let short = purpose != Purpose::Measure;
+        let every_row = purpose != Purpose::Measure;
+        let short = every_row || self.short;
         let rows: Vec<&'static Row> = ROWS
             .iter()
-            .filter(|row| short || what == "all" || what == row.name)
+            .filter(|row| every_row || what == "all" || what == row.name)
             .collect();
         if rows.is_empty() {
             return Err(Failure::new(format!("there is no row {what}; see --help")));

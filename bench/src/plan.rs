@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) growth_rounds: usize,
     /// Rounds for what is compared with recorded ratios, the others having one; nothing leaves all alike.
     pub(crate) checked_rounds: Option<usize>,
+    /// Whether figures are good enough to be held against what is aimed at.
+    pub(crate) is_judged: bool,
 }
 
 /// What it takes to start and end a tunnel, in seconds.
@@ -78,6 +80,7 @@ impl Plan {
         writes: &[1, 16, 256, 4 << 10, 32 << 10, 256 << 10],
         growth_rounds: 3,
         checked_rounds: None,
+        is_judged: true,
     };
 
     /// To see that everything runs, and that nothing has collapsed.
@@ -97,5 +100,6 @@ impl Plan {
         writes: &[1, 4 << 10],
         growth_rounds: 1,
         checked_rounds: Some(3),
+        is_judged: false,
     };
 }

@@ -20,7 +20,7 @@ const CHECKED: [(&str, &str, &str); 6] = [
     ("bulk", "-L up, aes256-gcm", "CPU s/GB"),
     ("connects", "-L, 32 clients", "connections/s"),
     ("http", "keep-alive, 64 clients", "requests/s"),
-    ("echo", "beside a stream up", "p50 µs"),
+    ("echo", "beside a stream up", "p99 µs"),
     ("long", "100 ms, 1 Gbit/s, up", "MB/s, whole run"),
 ];
 
@@ -31,6 +31,13 @@ struct Entry {
     case: String,
     quantity: String,
     ratio: f64,
+}
+
+/// A ratio that is worse than half of what it was.
+#[derive(Debug)]
+pub(crate) struct Collapse {
+    now: Entry,
+    recorded: f64,
 }
 
 /// Whether something of this case is recorded.
@@ -50,30 +57,38 @@ pub(crate) fn record(report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// Compares `report` with what was recorded, a sentence for each ratio; an error names those that collapsed.
-pub(crate) fn compare(report: &Report) -> Result<()> {
+/// What has become worse than half of what was recorded. A ratio that is not recorded is an error.
+pub(crate) fn collapses(report: &Report) -> Result<Vec<Collapse>> {
     let file = file();
     let json = fs::read(&file).attempt(|| format!("read {}", file.display()))?;
     let recorded: Vec<Entry> =
         serde_json::from_slice(&json).attempt(|| format!("read {}", file.display()))?;
-    let mut collapsed = Vec::new();
+    let mut collapses = Vec::new();
     for line in checked_lines(report)? {
         let now = Entry::of(&line);
-        let entry = recorded
+        let then = recorded
             .iter()
             .find(|entry| entry.is_about(&now))
             .ok_or_else(|| Failure::new(format!("{now} is not recorded; run adit-bench record")))?;
-        eprintln!("{now}, recorded {}", number(entry.ratio));
-        if has_collapsed(line.better, now.ratio, entry.ratio) {
-            collapsed.push(format!("{now}, recorded {}", number(entry.ratio)));
+        eprintln!("{now}, recorded {}", number(then.ratio));
+        if has_collapsed(line.better, now.ratio, then.ratio) {
+            let recorded = then.ratio;
+            collapses.push(Collapse { now, recorded });
         }
     }
-    match collapsed.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::new(format!(
-            "worse than half of what was recorded: {}",
-            collapsed.join("; ")
-        ))),
+    Ok(collapses)
+}
+
+impl Collapse {
+    /// Whether it was seen in this case.
+    pub(crate) fn is_in(&self, case: &Case) -> bool {
+        self.now.row == case.row && self.now.case == case.name
+    }
+}
+
+impl std::fmt::Display for Collapse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, recorded {}", self.now, number(self.recorded))
     }
 }
 
@@ -171,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_cannot_be_compared() {
-        let failure = compare(&crate::report::tests::example()).unwrap_err();
+        let failure = collapses(&crate::report::tests::example()).unwrap_err();
         assert!(
             failure.to_string().contains("was not measured"),
             "{failure}"

@@ -127,8 +127,14 @@ impl Report {
         for failure in &self.failures {
             text.extend(["failed: ", failure, "\n"]);
         }
-        text.extend([&self.summary(), "\n"]);
+        if !self.is_without_goals() {
+            text.extend([&self.summary(), "\n"]);
+        }
         text
+    }
+
+    fn is_without_goals(&self) -> bool {
+        self.samples.iter().all(|sample| sample.goal.is_none())
     }
 
     /// How many goals were reached.
@@ -136,7 +142,7 @@ impl Report {
         let verdicts: Vec<Verdict> = self.lines().iter().filter_map(Line::verdict).collect();
         let count = |verdict| verdicts.iter().filter(|v| **v == verdict).count();
         format!(
-            "{} targets: {} reached, {} missed, {} not measured",
+            "targets: {}; reached {}, missed {}, not measured {}",
             verdicts.len(),
             count(Verdict::Reached),
             count(Verdict::Missed),
@@ -293,7 +299,7 @@ pub(crate) mod tests {
             "bulk  -L up  MB/s ↑    2100       1050   2.00  ratio ≥ 1.30  reached"
         );
         assert_eq!(lines[2], "failed: long, up, adit: no byte arrived");
-        assert_eq!(lines[3], "1 targets: 1 reached, 0 missed, 0 not measured");
+        assert_eq!(lines[3], "targets: 1; reached 1, missed 0, not measured 0");
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::report::{Report, Sample};
 use crate::rows::{Case, Stage};
 use crate::workshop::Workshop;
 
+/// How often a case is measured again in which a ratio seems to have collapsed.
+const ROUNDS_AGAIN: usize = 6;
+
 /// One case for one contestant: how long it takes, and how often it still will.
 #[derive(Debug)]
 struct Turn {
@@ -56,13 +59,44 @@ pub(crate) fn measure_all(run: &Run) -> Result<()> {
     publish(run, &report)?;
     match run.purpose {
         Purpose::Measure => {}
-        Purpose::Compare => recorded::compare(&report)?,
+        Purpose::Compare => compare(&stage, &cases, &mut progress, &mut report)?,
         Purpose::Record => recorded::record(&report)?,
     }
     match report.failures.len() {
         0 => Ok(()),
         count => Err(Failure::new(format!("{count} measurements failed"))),
     }
+}
+
+/// Compares with what was recorded. What seems to have collapsed is measured again before that is believed.
+fn compare(
+    stage: &Stage,
+    cases: &[Case],
+    progress: &mut Progress,
+    report: &mut Report,
+) -> Result<()> {
+    let suspected = recorded::collapses(report)?;
+    let again = cases
+        .iter()
+        .enumerate()
+        .filter(|(_, case)| suspected.iter().any(|collapse| collapse.is_in(case)));
+    for (number, case) in again {
+        for round in report.rounds..report.rounds + ROUNDS_AGAIN {
+            measure_case(stage, (number, case), round, progress, report);
+        }
+    }
+    if suspected.is_empty() {
+        return Ok(());
+    }
+    let collapses = recorded::collapses(report)?;
+    if collapses.is_empty() {
+        return Ok(());
+    }
+    let sentences: Vec<String> = collapses.iter().map(ToString::to_string).collect();
+    Err(Failure::new(format!(
+        "worse than half of what was recorded: {}",
+        sentences.join("; ")
+    )))
 }
 
 fn empty_report(run: &Run) -> Report {
@@ -115,7 +149,7 @@ fn measure_case(
                     contestant: who.name.clone(),
                     round,
                     value: reading.value,
-                    goal: reading.goal,
+                    goal: reading.goal.filter(|_| stage.plan.is_judged),
                     position: case.position,
                 })),
         }
