@@ -30,7 +30,7 @@ fn shapes() -> impl Iterator<Item = Shape> {
         .flat_map(|cipher| SIZES.map(|size| Shape(cipher, size)))
 }
 
-#[divan::bench(args = shapes())]
+#[divan::bench(args = shapes(), sample_size = 32)]
 fn seal(bencher: Bencher<'_, '_>, &Shape(cipher, size): &Shape) {
     let mut packets = Packets::new(cipher, size);
     bencher
@@ -48,7 +48,7 @@ fn open(bencher: Bencher<'_, '_>, &Shape(cipher, size): &Shape) {
         .bench_local_values(|()| packets.borrow_mut().open());
 }
 
-#[divan::bench(args = CHANNELS)]
+#[divan::bench(args = CHANNELS, sample_size = 1000)]
 fn channel_turn(bencher: Bencher<'_, '_>, count: usize) {
     let mut table = Table::new(count);
     bencher.bench_local(|| table.turn());
