@@ -21,7 +21,8 @@ rows: bulk streams connects http echo idle memory long mixed first-byte logins c
   record                  the same, and writes bench/recorded.json anew
   instructions            processor instructions of the core's hot paths, counted by valgrind
 
-  --rounds N              rounds (5; channels and writes 3); the table shows medians
+  --rounds N              rounds (5; channels and writes 3; 1 of OpenSSH with 10,000 connections); the table
+                          shows medians
   --ours CLIENT:SERVER    what to measure (adit and aditd beside this program)
   --theirs CLIENT:SERVER  what to compare with (/usr/bin/ssh:/usr/sbin/sshd)
   --short                 a moment for each, as smoke does: figures that no target is held against
@@ -107,11 +108,15 @@ impl Args {
 }
 
 impl Run {
-    /// How often a case is measured.
-    pub(crate) fn rounds_of(&self, case: &Case) -> usize {
+    /// How often a case is measured for a contestant.
+    pub(crate) fn rounds_of(&self, case: &Case, who: &Contestant) -> usize {
+        let most = match who.role {
+            Role::Ours => case.max_rounds,
+            Role::Theirs | Role::Floor => case.max_rounds.min(case.max_rounds_of_others),
+        };
         match (self.rounds, self.plan.checked_rounds) {
             (Some(rounds), _) => rounds.max(1),
-            (None, None) => ROUNDS.min(case.max_rounds),
+            (None, None) => ROUNDS.min(most),
             (None, Some(rounds)) if recorded::is_checked(case) => rounds,
             (None, Some(_)) => 1,
         }
@@ -254,9 +259,10 @@ mod tests {
         }
     }
 
-    /// The rounds of the first case of each row.
+    /// Our rounds of the first case of each row.
     fn rounds(run: &Run) -> Vec<usize> {
-        let first = |row: &&Row| run.rounds_of(&(row.cases)(&run.plan)[0]);
+        let ours = &run.contestants[0];
+        let first = |row: &&Row| run.rounds_of(&(row.cases)(&run.plan)[0], ours);
         run.rows.iter().map(first).collect()
     }
 
@@ -271,6 +277,15 @@ mod tests {
     fn growth_rows_run_fewer_rounds_unless_told() {
         assert_eq!(rounds(&run(&["writes"])), [3]);
         assert_eq!(rounds(&run(&["writes", "--rounds", "7"])), [7]);
+    }
+
+    #[test]
+    fn what_takes_minutes_is_measured_less_often_for_others() {
+        let run = run(&["idle"]);
+        let cases = (run.rows[0].cases)(&run.plan);
+        let rounds = |case: &Case, who: usize| run.rounds_of(case, &run.contestants[who]);
+        let all: Vec<_> = cases.iter().map(|c| (rounds(c, 0), rounds(c, 1))).collect();
+        assert_eq!(all, [(5, 5), (5, 1)]);
     }
 
     #[test]

@@ -33,11 +33,16 @@ pub(crate) struct Plan {
     pub(crate) writes: &'static [usize],
     /// Rounds of the growth rows at most: they show a shape, and the longest of them is very long.
     pub(crate) growth_rounds: usize,
+    /// Rounds at most for others than ours with more than `MANY_CONNECTIONS`, which take OpenSSH a minute to open.
+    pub(crate) rounds_of_others_with_many: usize,
     /// Rounds for what is compared with recorded ratios, the others having one; nothing leaves all alike.
     pub(crate) checked_rounds: Option<usize>,
     /// Whether figures are good enough to be held against what is aimed at.
     pub(crate) is_judged: bool,
 }
+
+/// More connections than this take OpenSSH too long to be opened in every round.
+const MANY_CONNECTIONS: usize = 5000;
 
 /// What it takes to start and end a tunnel, in seconds.
 const TUNNEL: f64 = 0.4;
@@ -63,6 +68,14 @@ impl Plan {
         count as f64 / 500.0
     }
 
+    /// How often others than ours are measured at most with so many connections.
+    pub(crate) fn rounds_of_others(&self, count: usize) -> usize {
+        match count > MANY_CONNECTIONS {
+            true => self.rounds_of_others_with_many,
+            false => usize::MAX,
+        }
+    }
+
     /// For figures that are to be believed.
     pub(crate) const FULL: Self = Self {
         warm_up: Duration::from_millis(300),
@@ -79,6 +92,7 @@ impl Plan {
         channels: &[1, 10, 100, 1000, 10_000],
         writes: &[1, 16, 256, 4 << 10, 32 << 10, 256 << 10],
         growth_rounds: 3,
+        rounds_of_others_with_many: 1,
         checked_rounds: None,
         is_judged: true,
     };
@@ -99,6 +113,7 @@ impl Plan {
         channels: &[1, 10],
         writes: &[1, 4 << 10],
         growth_rounds: 1,
+        rounds_of_others_with_many: 1,
         checked_rounds: Some(3),
         is_judged: false,
     };

@@ -51,9 +51,14 @@ pub(crate) fn measure_all(run: &Run) -> Result<()> {
     eprintln!("expected to take {}", minutes(progress.seconds_left()));
     for round in 0..run.most_rounds() {
         for (number, case) in cases.iter().enumerate() {
-            if round < run.rounds_of(case) {
-                measure_case(&stage, (number, case), round, &mut progress, &mut report);
-            }
+            let due = |who: &Contestant| round < run.rounds_of(case, who);
+            measure_case(
+                &stage,
+                (number, case),
+                (round, &due),
+                &mut progress,
+                &mut report,
+            );
         }
     }
     publish(run, &report)?;
@@ -82,7 +87,7 @@ fn compare(
         .filter(|(_, case)| suspected.iter().any(|collapse| collapse.is_in(case)));
     for (number, case) in again {
         for round in report.rounds..report.rounds + ROUNDS_AGAIN {
-            measure_case(stage, (number, case), round, progress, report);
+            measure_case(stage, (number, case), (round, &|_| true), progress, report);
         }
     }
     if suspected.is_empty() {
@@ -115,18 +120,20 @@ fn empty_report(run: &Run) -> Report {
     }
 }
 
-/// One case for each contestant; who begins changes from round to round.
+/// One case for each contestant for whom the round is due; who begins changes from round to round.
 fn measure_case(
     stage: &Stage,
     (number, case): (usize, &Case),
-    round: usize,
+    (round, is_due): (usize, &dyn Fn(&Contestant) -> bool),
     progress: &mut Progress,
     report: &mut Report,
 ) {
     let count = stage.contestants.len();
-    let turns = (0..count).map(|turn| (turn + round) % count);
-    for index in turns.filter(|index| case.suits(&stage.contestants[*index])) {
+    for index in (0..count).map(|turn| (turn + round) % count) {
         let who = &stage.contestants[index];
+        if !case.suits(who) || !is_due(who) {
+            continue;
+        }
         let left = minutes(progress.seconds_left());
         let what = format!(
             "{}, {}, {}, round {}",
@@ -163,10 +170,9 @@ impl Progress {
     fn before(run: &Run, cases: &[Case]) -> Self {
         let turn = |case: &Case, who: &Contestant| Turn {
             seconds: case.seconds.unwrap_or(run.plan.seconds()),
-            left: if case.suits(who) {
-                run.rounds_of(case)
-            } else {
-                0
+            left: match case.suits(who) {
+                true => run.rounds_of(case, who),
+                false => 0,
             },
         };
         let turns = cases

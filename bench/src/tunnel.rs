@@ -154,9 +154,9 @@ impl Tunnel {
         self.entries[0]
     }
 
-    /// Where they connect to reach the last.
-    pub(crate) fn last_entry(&self) -> SocketAddr {
-        self.entries[self.entries.len() - 1]
+    /// The same for every far end, in the order in which they were named.
+    pub(crate) fn entries(&self) -> &[SocketAddr] {
+        &self.entries
     }
 
     /// The processes of both ends.
@@ -220,8 +220,8 @@ mod tests {
         let (near, far) = (Target::start().unwrap(), Target::start().unwrap());
         let ports = [near.port(), far.port()];
         let tunnel = Tunnel::start(&workshop, &openssh(), Setup::LOCAL, &ports).unwrap();
-        assert_ne!(tunnel.entry(), tunnel.last_entry());
-        echo_connection(tunnel.last_entry()).unwrap();
+        assert_ne!(tunnel.entry(), tunnel.entries()[1]);
+        echo_connection(tunnel.entries()[1]).unwrap();
     }
 
     #[test]

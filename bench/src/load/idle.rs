@@ -9,12 +9,16 @@ use crate::failure::{Failure, Result};
 /// How many are opened at the same time.
 const OPENERS: u8 = 16;
 
-/// Opens `count` connections to a far end through `entry`, each proven by one byte.
-pub(crate) fn connections(entry: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
+/// How many forwards to one far end let thousands in: OpenSSH takes in one connection of each forward whenever
+/// it has looked at all its channels, and with ten thousand of them it looks long.
+pub(crate) const DOORS: usize = 16;
+
+/// Opens `count` connections to far ends through `entries` in turn, each proven by one byte.
+pub(crate) fn connections(entries: &[SocketAddr], count: usize) -> Result<Vec<TcpStream>> {
     let open = |opener: u8| {
         let share = count / usize::from(OPENERS)
             + usize::from(usize::from(opener) < count % usize::from(OPENERS));
-        let source = source(opener);
+        let (source, entry) = (source(opener), entries[usize::from(opener) % entries.len()]);
         (0..share)
             .map(|_| echo_connection_from(source, entry))
             .collect::<Result<Vec<_>>>()
@@ -46,7 +50,7 @@ mod tests {
     #[test]
     fn as_many_as_asked_for_are_open() {
         let target = Target::start().unwrap();
-        let connections = connections(target.address, 19).unwrap();
+        let connections = connections(&[target.address], 19).unwrap();
         assert_eq!(connections.len(), 19);
     }
 }

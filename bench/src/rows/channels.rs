@@ -19,14 +19,15 @@ pub(super) fn cases(plan: &Plan) -> Vec<Case> {
         Case::new("channels", format!("{count} in turn"), Who::Ssh, run)
             .lasting(plan.growth_seconds() + Plan::opening_seconds(count))
             .at(position, rounds)
+            .others_at_most(plan.rounds_of_others(count))
     };
     plan.channels.iter().map(case).collect()
 }
 
 fn measure(stage: &Stage, who: &Contestant, count: usize) -> Result<Vec<Reading>> {
     let (far_end, plan) = (FarEnd::start(&stage.workshop)?, &stage.plan);
-    let tunnel = stage.tunnel(who, Setup::LOCAL_AES, &[far_end.port()])?;
-    let mut connections = idle::connections(tunnel.entry(), count)?;
+    let tunnel = stage.tunnel(who, Setup::LOCAL_AES, &[far_end.port(); idle::DOORS])?;
+    let mut connections = idle::connections(tunnel.entries(), count)?;
     let processes = tunnel.processes();
     let rate = turns::rate(&mut connections, &processes, plan.warm_up, plan.growth_time)?;
     Ok(vec![

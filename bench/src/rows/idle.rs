@@ -19,7 +19,9 @@ pub(super) fn cases(plan: &Plan) -> Vec<Case> {
         let name = format!("a stream beside {count} idle connections");
         let run = move |stage: &Stage, who: &Contestant| measure(stage, who, count);
         let seconds = 2.0 * plan.seconds() + Plan::opening_seconds(count);
-        Case::new("idle", name, Who::Ssh, run).lasting(seconds)
+        Case::new("idle", name, Who::Ssh, run)
+            .lasting(seconds)
+            .others_at_most(plan.rounds_of_others(count))
     };
     plan.idle_beside_bulk.map(case).into()
 }
@@ -28,10 +30,11 @@ pub(super) fn cases(plan: &Plan) -> Vec<Case> {
 /// meets both alike.
 fn measure(stage: &Stage, who: &Contestant, count: usize) -> Result<Vec<Reading>> {
     let (target, far_end) = (Target::start()?, FarEnd::start(&stage.workshop)?);
-    let ports = [target.port(), far_end.port()];
+    let mut ports = [far_end.port(); 1 + idle::DOORS];
+    ports[0] = target.port();
     let quiet = stage.tunnel(who, Setup::LOCAL_AES, &ports)?;
     let crowded = stage.tunnel(who, Setup::LOCAL_AES, &ports)?;
-    let connections = idle::connections(crowded.last_entry(), count)?;
+    let connections = idle::connections(&crowded.entries()[1..], count)?;
     let (mut alone, mut beside) = (0.0, 0.0);
     for _ in 0..TURNS {
         alone += bulk(stage, &quiet, &target)?;

@@ -20,7 +20,7 @@ fn measure(stage: &Stage, who: &Contestant) -> Result<Vec<Reading>> {
     let processes = tunnel.processes();
     let count = stage.plan.idle_for_memory;
     let before = processes.pss_bytes()? as f64;
-    let connections = idle::connections(tunnel.entry(), count)?;
+    let connections = idle::connections(tunnel.entries(), count)?;
     let after = processes.pss_bytes()? as f64;
     drop(connections);
     Ok(vec![

@@ -61,6 +61,8 @@ pub(crate) struct Case {
     pub(crate) seconds: Option<f64>,
     /// How often it is measured at most.
     pub(crate) max_rounds: usize,
+    /// How often it is measured at most for others than ours.
+    pub(crate) max_rounds_of_others: usize,
     /// Where it stands on the axis of a growth plot, if it does.
     pub(crate) position: Option<Position>,
     run: Box<Measure>,
@@ -136,6 +138,7 @@ impl Case {
             name: name.into(),
             seconds: None,
             max_rounds: usize::MAX,
+            max_rounds_of_others: usize::MAX,
             position: None,
             run: Box::new(run),
             who,
@@ -155,6 +158,14 @@ impl Case {
         Self {
             position: Some(position),
             max_rounds,
+            ..self
+        }
+    }
+
+    /// Others than ours are measured in at most so many rounds.
+    fn others_at_most(self, max_rounds_of_others: usize) -> Self {
+        Self {
+            max_rounds_of_others,
             ..self
         }
     }
