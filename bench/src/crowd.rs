@@ -130,3 +130,26 @@ async fn log_in(settings: ClientSettings) -> Result<Client> {
         .await
         .attempt(|| format!("log in at 127.0.0.1:{port}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contestant::tests::openssh;
+    use crate::load::target::Target;
+    use crate::measure::Processes;
+
+    #[test]
+    fn a_crowd_is_let_in_by_a_stock_server_and_stays() {
+        let workshop = Workshop::open().unwrap();
+        let target = Target::start().unwrap();
+        let program = openssh().programs().unwrap().server.clone();
+        let server = workshop.server(&program, None).unwrap();
+        let crowd = Crowd::before(&server, &workshop).unwrap();
+        let held = crowd.hold(3, target.port()).unwrap();
+        assert_eq!(held.clients.len(), 3);
+        // sshd makes a process for each client, at least.
+        let processes = Processes::new(vec![server.pid()]);
+        assert!(processes.pids().len() > 3);
+        assert!(crowd.log_in_for(Duration::from_millis(1)).unwrap() >= 1);
+    }
+}

@@ -84,3 +84,31 @@ impl Turns<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::load::{echo, far_end, idle, spawn};
+    use crate::workshop::free_port;
+
+    #[test]
+    fn every_chunk_is_acknowledged_whatever_the_number_of_connections() {
+        let port = free_port().unwrap();
+        spawn(move || far_end::serve(port)).unwrap();
+        let entry = (Ipv4Addr::LOCALHOST, port).into();
+        while echo::echo_connection(entry).is_err() {
+            std::thread::yield_now();
+        }
+        let own = Processes::new(vec![std::process::id()]);
+        for count in [1, 3, 2 * DEPTH] {
+            let mut connections = idle::connections(&[entry], count).unwrap();
+            let time = Duration::from_millis(50);
+            for _ in 0..2 {
+                let rate = rate(&mut connections, &own, Duration::ZERO, time).unwrap();
+                assert!(rate.megabytes_per_second > 0.0, "{count}: {rate:?}");
+            }
+        }
+    }
+}
