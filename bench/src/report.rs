@@ -142,7 +142,7 @@ impl Report {
         let verdicts: Vec<Verdict> = self.lines().iter().filter_map(Line::verdict).collect();
         let count = |verdict| verdicts.iter().filter(|v| **v == verdict).count();
         format!(
-            "targets: {}; reached {}, missed {}, not measured {}",
+            "{} targets: {} reached, {} missed, {} not measured",
             verdicts.len(),
             count(Verdict::Reached),
             count(Verdict::Missed),
@@ -160,9 +160,11 @@ impl Report {
         let rounds = self.rounds;
         text.push_str(&format!(
             "\nMedians over {rounds} rounds, of the growth rows and of OpenSSH with 10,000 connections over \
-             fewer; in each round all were measured in turn. ↑: more is better, ↓: less is better. {}.\n\n",
-            self.summary()
+             fewer; in each round all were measured in turn. ↑: more is better, ↓: less is better.\n\n"
         ));
+        if !self.is_without_goals() {
+            text.extend([&self.summary(), ".\n\n"]);
+        }
         push_markdown_table(&mut text, &self.cells());
         for (what, file) in plots {
             text.push_str(&format!("\n![{what}]({file})\n"));
@@ -299,7 +301,7 @@ pub(crate) mod tests {
             "bulk  -L up  MB/s ↑    2100       1050   2.00  ratio ≥ 1.30  reached"
         );
         assert_eq!(lines[2], "failed: long, up, adit: no byte arrived");
-        assert_eq!(lines[3], "targets: 1; reached 1, missed 0, not measured 0");
+        assert_eq!(lines[3], "1 targets: 1 reached, 0 missed, 0 not measured");
     }
 
     #[test]
