@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use crate::goal::{Better, Goal, Verdict};
 use crate::machine::Machine;
 use crate::measure::median;
-use crate::rows::Better;
+use crate::rows::Position;
 
 /// One reading of one contestant in one round.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -16,6 +17,8 @@ pub(crate) struct Sample {
     pub(crate) contestant: String,
     pub(crate) round: usize,
     pub(crate) value: f64,
+    pub(crate) goal: Option<Goal>,
+    pub(crate) position: Option<Position>,
 }
 
 /// A whole run.
@@ -33,7 +36,7 @@ pub(crate) struct Report {
 }
 
 /// One line of the table: the medians of one quantity of one case.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) row: &'static str,
     pub(crate) case: String,
@@ -41,12 +44,20 @@ pub(crate) struct Line {
     pub(crate) better: Better,
     /// In the order of [`Report::contestants`]; NaN where there is none.
     pub(crate) medians: Vec<f64>,
+    pub(crate) goal: Option<Goal>,
+    pub(crate) position: Option<Position>,
 }
 
 impl Line {
     /// Ours divided by the other's.
     pub(crate) fn ratio(&self) -> f64 {
         self.medians[0] / self.medians[1]
+    }
+
+    /// Whether the goal was reached, where there is one.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        let goal = self.goal?;
+        Some(goal.judge(self.better, self.medians[0], self.medians[1]))
     }
 
     fn arrow(&self) -> &'static str {
@@ -72,6 +83,8 @@ impl Report {
                 quantity: sample.quantity,
                 better: sample.better,
                 medians: Vec::new(),
+                goal: sample.goal,
+                position: sample.position,
             };
             line.medians = self
                 .contestants
@@ -114,11 +127,31 @@ impl Report {
         for failure in &self.failures {
             text.extend(["failed: ", failure, "\n"]);
         }
+        if !self.is_without_goals() {
+            text.extend([&self.summary(), "\n"]);
+        }
         text
     }
 
-    /// The report for people; `plot` is the file name of the picture beside it.
-    pub(crate) fn markdown(&self, plot: &str) -> String {
+    fn is_without_goals(&self) -> bool {
+        self.samples.iter().all(|sample| sample.goal.is_none())
+    }
+
+    /// How many goals were reached.
+    fn summary(&self) -> String {
+        let verdicts: Vec<Verdict> = self.lines().iter().filter_map(Line::verdict).collect();
+        let count = |verdict| verdicts.iter().filter(|v| **v == verdict).count();
+        format!(
+            "{} targets: {} reached, {} missed, {} not measured",
+            verdicts.len(),
+            count(Verdict::Reached),
+            count(Verdict::Missed),
+            count(Verdict::Unknown)
+        )
+    }
+
+    /// The report for people; `plots` are the pictures beside it, by what they show and their file names.
+    pub(crate) fn markdown(&self, plots: &[(String, String)]) -> String {
         let mut text = format!("# {}: {}\n\n", self.date, self.name);
         text.extend(["Machine: ", &self.machine.describe(), ".\n\n"]);
         for (name, version) in &self.contestants {
@@ -126,10 +159,16 @@ impl Report {
         }
         let rounds = self.rounds;
         text.push_str(&format!(
-            "\nMedians over {rounds} rounds; in each round all were measured in turn. ↑: more is \
-             better, ↓: less is better.\n\n![Medians side by side]({plot})\n\n"
+            "\nMedians over {rounds} rounds, of the growth rows and of OpenSSH with 10,000 connections over \
+             fewer; in each round all were measured in turn. ↑: more is better, ↓: less is better.\n\n"
         ));
+        if !self.is_without_goals() {
+            text.extend([&self.summary(), ".\n\n"]);
+        }
         push_markdown_table(&mut text, &self.cells());
+        for (what, file) in plots {
+            text.push_str(&format!("\n![{what}]({file})\n"));
+        }
         if !self.failures.is_empty() {
             text.push_str("\nNot measured:\n\n");
         }
@@ -146,12 +185,15 @@ impl Report {
         let mut head = vec!["row".to_owned(), "case".to_owned(), "quantity".to_owned()];
         head.extend(self.contestants.iter().map(|(name, _)| name.clone()));
         head.insert(5, "ratio".to_owned());
+        head.extend(["target", "verdict"].map(str::to_owned));
         let mut cells = vec![head];
         for line in self.lines() {
             let quantity = format!("{} {}", line.quantity, line.arrow());
             let mut row = vec![line.row.to_owned(), line.case.clone(), quantity];
             row.extend(line.medians.iter().map(|value| number(*value)));
             row.insert(5, number(line.ratio()));
+            row.push(line.goal.map_or(String::new(), |g| g.describe(line.better)));
+            row.push(line.verdict().map_or("", Verdict::word).to_owned());
             cells.push(row);
         }
         cells
@@ -216,6 +258,8 @@ pub(crate) mod tests {
             contestant: contestant.to_owned(),
             round,
             value,
+            goal: Some(Goal::Ratio(1.3)),
+            position: None,
         };
         Report {
             date: "2026-11-23".to_owned(),
@@ -248,15 +292,27 @@ pub(crate) mod tests {
     fn the_table_is_aligned_and_tells_failures() {
         let table = example().table();
         let lines: Vec<&str> = table.lines().collect();
-        assert_eq!(lines[0], "row   case   quantity  adit  <OpenSSH>  ratio");
-        assert_eq!(lines[1], "bulk  -L up  MB/s ↑    2100       1050   2.00");
+        assert_eq!(
+            lines[0],
+            "row   case   quantity  adit  <OpenSSH>  ratio        target  verdict"
+        );
+        assert_eq!(
+            lines[1],
+            "bulk  -L up  MB/s ↑    2100       1050   2.00  ratio ≥ 1.30  reached"
+        );
         assert_eq!(lines[2], "failed: long, up, adit: no byte arrived");
+        assert_eq!(lines[3], "1 targets: 1 reached, 0 missed, 0 not measured");
     }
 
     #[test]
     fn markdown_holds_every_reading() {
-        let text = example().markdown("x.svg");
-        assert!(text.contains("| bulk | -L up | MB/s ↑ | 2100 | 1050 | 2.00 |"));
+        let plots = [("Medians".to_owned(), "x.svg".to_owned())];
+        let text = example().markdown(&plots);
+        assert!(
+            text.contains(
+                "| bulk | -L up | MB/s ↑ | 2100 | 1050 | 2.00 | ratio ≥ 1.30 | reached |"
+            )
+        );
         assert!(text.contains("2000 · 2200"), "{text}");
         assert!(text.contains("(x.svg)"));
         assert!(text.contains("no byte arrived"));

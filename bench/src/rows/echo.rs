@@ -2,15 +2,20 @@
 
 use std::thread;
 
-use super::{Case, Floor, Reading, Stage};
-use crate::contestant::{Contestant, Setup};
-use crate::failure::{Attempt, Result};
-use crate::load::{Flow, Target, Way, echo_connection, echo_times};
+use super::{Case, Reading, Stage, Who};
+use crate::contestant::Contestant;
+use crate::failure::Result;
+use crate::goal::Goal;
+use crate::load::echo::{echo_connection, echo_times};
+use crate::load::flow::{Flow, Way};
+use crate::load::target::Target;
 use crate::measure::percentile;
+use crate::plan::Plan;
+use crate::tunnel::Setup;
 
-pub(super) fn cases() -> Vec<Case> {
+pub(super) fn cases(_: &Plan) -> Vec<Case> {
     let case = |name, beside| {
-        Case::new("echo", name, Floor::Measured, move |stage, who| {
+        Case::new("echo", name, Who::All, move |stage, who| {
             measure(stage, who, beside)
         })
     };
@@ -23,16 +28,21 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn measure(stage: &Stage, who: &Contestant, beside: Option<Way>) -> Result<Vec<Reading>> {
     let target = Target::start()?;
-    let tunnel = stage.workshop.tunnel(who, Setup::LOCAL, &target)?;
-    let mut socket = echo_connection(tunnel.entry)?;
+    let tunnel = stage.tunnel(who, Setup::LOCAL, &[target.port()])?;
+    let mut socket = echo_connection(tunnel.entry())?;
     let bulk = beside
-        .map(|way| Flow::start(tunnel.entry, &target, way))
+        .map(|way| Flow::start(tunnel.entry(), &target, way))
         .transpose()?;
     thread::sleep(stage.plan.warm_up);
-    let times = echo_times(&mut socket, stage.plan.time).attempt(|| "echo".to_owned())?;
+    let times = echo_times(&mut socket, stage.plan.time)?;
     drop(bulk);
-    Ok(vec![
-        Reading::less("p50 µs", percentile(&times, 50.0)),
-        Reading::less("p99 µs", percentile(&times, 99.0)),
-    ])
+    let p50 = Reading::less("p50 µs", percentile(&times, 50.0));
+    let p99 = Reading::less("p99 µs", percentile(&times, 99.0));
+    Ok(match beside {
+        None => vec![
+            p50.aiming_at(Goal::Ratio(0.9)),
+            p99.aiming_at(Goal::Ratio(0.7)),
+        ],
+        Some(_) => vec![p50, p99.aiming_at(Goal::Ratio(0.25))],
+    })
 }

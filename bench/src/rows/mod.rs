@@ -1,39 +1,53 @@
 //! What is measured: each row is a list of cases, and a case can be run for one contestant.
 
 mod bulk;
-pub(crate) mod connects;
+mod channels;
+mod clients;
+mod connects;
 mod echo;
+mod first_byte;
+mod http;
+mod idle;
 mod logins;
 mod long;
 mod memory;
+mod mixed;
+mod stalled;
 mod streams;
+mod writes;
 
-use std::time::Duration;
+use crate::contestant::{Contestant, Kind, Programs, Role};
+use crate::failure::{Failure, Result};
+use crate::goal::{Better, Goal};
+use crate::plan::Plan;
+use crate::tunnel::{Setup, Tunnel};
+use crate::workshop::Workshop;
 
-use crate::contestant::{Contestant, Kind, Workshop};
-use crate::failure::Result;
-
-/// The rows, by the names that the command line takes.
-pub(crate) const NAMES: [&str; 7] = [
-    "bulk", "streams", "connects", "echo", "long", "memory", "logins",
-];
-
-/// How long and how much.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Plan {
-    /// Before each measurement of a rate.
-    pub(crate) warm_up: Duration,
-    /// Of each measurement of a rate.
-    pub(crate) time: Duration,
-    /// Of each measurement over the long link, ramp-up included.
-    pub(crate) long_time: Duration,
-    /// Idle connections whose memory is measured.
-    pub(crate) idle_for_memory: usize,
-    /// Idle connections beside a busy one.
-    pub(crate) idle_beside_bulk: usize,
-    /// Logins whose time is measured one by one.
-    pub(crate) single_logins: usize,
+/// A row, by the name that the command line takes.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) cases: fn(&Plan) -> Vec<Case>,
 }
+
+/// All of them, in the order of the report.
+pub(crate) const ROWS: [Row; 15] = [
+    Row::new("bulk", bulk::cases),
+    Row::new("streams", streams::cases),
+    Row::new("connects", connects::cases),
+    Row::new("http", http::cases),
+    Row::new("echo", echo::cases),
+    Row::new("idle", idle::cases),
+    Row::new("memory", memory::cases),
+    Row::new("long", long::cases),
+    Row::new("mixed", mixed::cases),
+    Row::new("first-byte", first_byte::cases),
+    Row::new("logins", logins::cases),
+    Row::new("clients", clients::cases),
+    Row::new("stalled", stalled::cases),
+    Row::new("channels", channels::cases),
+    Row::new("writes", writes::cases),
+];
 
 /// How a case is measured.
 type Measure = dyn Fn(&Stage, &Contestant) -> Result<Vec<Reading>>;
@@ -42,15 +56,36 @@ type Measure = dyn Fn(&Stage, &Contestant) -> Result<Vec<Reading>>;
 pub(crate) struct Case {
     pub(crate) row: &'static str,
     pub(crate) name: String,
+    /// How long it may take for one contestant in one round, in seconds, before anybody has seen it; nothing
+    /// is what a plan takes for one rate.
+    pub(crate) seconds: Option<f64>,
+    /// How often it is measured at most.
+    pub(crate) max_rounds: usize,
+    /// How often it is measured at most for others than ours.
+    pub(crate) max_rounds_of_others: usize,
+    /// Where it stands on the axis of a growth plot, if it does.
+    pub(crate) position: Option<Position>,
     run: Box<Measure>,
-    floor: Floor,
+    who: Who,
 }
 
-/// Whether two plain relays can be measured too.
+/// Which contestants can be put to a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Floor {
-    Measured,
-    Meaningless,
+enum Who {
+    /// Two plain relays too.
+    All,
+    /// Those that speak SSH.
+    Ssh,
+    /// Ours alone: its goal is a figure of its own.
+    Ours,
+}
+
+/// A place on the axis of a growth plot.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub(crate) struct Position {
+    /// What grows.
+    pub(crate) axis: &'static str,
+    pub(crate) x: f64,
 }
 
 /// What a case finds around it.
@@ -58,6 +93,7 @@ enum Floor {
 pub(crate) struct Stage {
     pub(crate) plan: Plan,
     pub(crate) workshop: Workshop,
+    pub(crate) contestants: Vec<Contestant>,
 }
 
 /// One number that a case found.
@@ -66,59 +102,85 @@ pub(crate) struct Reading {
     pub(crate) quantity: &'static str,
     pub(crate) better: Better,
     pub(crate) value: f64,
+    pub(crate) goal: Option<Goal>,
 }
 
-/// Which of two numbers is the better one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub(crate) enum Better {
-    More,
-    Less,
+impl Row {
+    const fn new(name: &'static str, cases: fn(&Plan) -> Vec<Case>) -> Self {
+        Self { name, cases }
+    }
 }
 
-impl Plan {
-    /// For figures that are to be believed.
-    pub(crate) const FULL: Self = Self {
-        warm_up: Duration::from_millis(300),
-        time: Duration::from_secs(2),
-        long_time: Duration::from_secs(8),
-        idle_for_memory: 500,
-        idle_beside_bulk: 2000,
-        single_logins: 10,
-    };
+impl Stage {
+    /// A tunnel of `who` with one forward to each far end, by their ports.
+    fn tunnel(&self, who: &Contestant, setup: Setup, targets: &[u16]) -> Result<Tunnel> {
+        Tunnel::start(&self.workshop, who, setup, targets)
+    }
 
-    /// To see that everything runs.
-    pub(crate) const SMOKE: Self = Self {
-        warm_up: Duration::from_millis(50),
-        time: Duration::from_millis(200),
-        long_time: Duration::from_millis(1500),
-        idle_for_memory: 20,
-        idle_beside_bulk: 50,
-        single_logins: 1,
-    };
+    /// The programs of the contestant in that role.
+    fn programs_of(&self, role: Role) -> Result<&Programs> {
+        let found = self.contestants.iter().find(|who| who.role == role);
+        found
+            .ok_or_else(|| Failure::new(format!("there is no contestant {role:?}")))?
+            .programs()
+    }
 }
 
 impl Case {
-    /// Whether `contestant` can be put to it.
-    pub(crate) fn suits(&self, contestant: &Contestant) -> bool {
-        self.floor == Floor::Measured || !matches!(contestant.kind, Kind::Relays)
-    }
-
-    pub(crate) fn run(&self, stage: &Stage, contestant: &Contestant) -> Result<Vec<Reading>> {
-        (self.run)(stage, contestant)
-    }
-
     fn new(
         row: &'static str,
         name: impl Into<String>,
-        floor: Floor,
+        who: Who,
         run: impl Fn(&Stage, &Contestant) -> Result<Vec<Reading>> + 'static,
     ) -> Self {
         Self {
             row,
             name: name.into(),
+            seconds: None,
+            max_rounds: usize::MAX,
+            max_rounds_of_others: usize::MAX,
+            position: None,
             run: Box::new(run),
-            floor,
+            who,
         }
+    }
+
+    /// How long it may take, in seconds.
+    fn lasting(self, seconds: f64) -> Self {
+        Self {
+            seconds: Some(seconds),
+            ..self
+        }
+    }
+
+    /// A point of a growth plot, measured in at most so many rounds.
+    fn at(self, position: Position, max_rounds: usize) -> Self {
+        Self {
+            position: Some(position),
+            max_rounds,
+            ..self
+        }
+    }
+
+    /// Others than ours are measured in at most so many rounds.
+    fn others_at_most(self, max_rounds_of_others: usize) -> Self {
+        Self {
+            max_rounds_of_others,
+            ..self
+        }
+    }
+
+    /// Whether `contestant` can be put to it.
+    pub(crate) fn suits(&self, contestant: &Contestant) -> bool {
+        match self.who {
+            Who::All => true,
+            Who::Ssh => matches!(contestant.kind, Kind::Ssh(_)),
+            Who::Ours => contestant.role == Role::Ours,
+        }
+    }
+
+    pub(crate) fn run(&self, stage: &Stage, contestant: &Contestant) -> Result<Vec<Reading>> {
+        (self.run)(stage, contestant)
     }
 }
 
@@ -128,30 +190,24 @@ impl Reading {
             quantity,
             better: Better::More,
             value,
+            goal: None,
         }
     }
 
     fn less(quantity: &'static str, value: f64) -> Self {
         Self {
-            quantity,
             better: Better::Less,
-            value,
+            ..Self::more(quantity, value)
         }
     }
-}
 
-/// The cases of the row `name`; nothing if there is no such row.
-pub(crate) fn cases(name: &str) -> Option<Vec<Case>> {
-    Some(match name {
-        "bulk" => bulk::cases(),
-        "streams" => streams::cases(),
-        "connects" => connects::cases(),
-        "echo" => echo::cases(),
-        "long" => long::cases(),
-        "memory" => memory::cases(),
-        "logins" => logins::cases(),
-        _ => return None,
-    })
+    /// With what is aimed at.
+    fn aiming_at(self, goal: Goal) -> Self {
+        Self {
+            goal: Some(goal),
+            ..self
+        }
+    }
 }
 
 #[cfg(test)]
@@ -159,12 +215,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_has_cases_of_its_row() {
-        for name in NAMES {
-            let cases = cases(name).unwrap();
-            assert!(!cases.is_empty(), "{name}");
-            assert!(cases.iter().all(|case| case.row == name), "{name}");
+    fn every_row_has_cases_of_its_own() {
+        for plan in [Plan::FULL, Plan::SMOKE] {
+            for row in &ROWS {
+                let cases = (row.cases)(&plan);
+                assert!(!cases.is_empty(), "{}", row.name);
+                assert!(
+                    cases.iter().all(|case| case.row == row.name),
+                    "{}",
+                    row.name
+                );
+            }
         }
-        assert!(cases("no such row").is_none());
+    }
+
+    #[test]
+    fn no_two_cases_of_a_row_share_a_name() {
+        for row in &ROWS {
+            let mut names: Vec<String> = (row.cases)(&Plan::SMOKE)
+                .into_iter()
+                .map(|case| case.name)
+                .collect();
+            let all = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), all, "{}", row.name);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::{colour, escape};
 use crate::report::{Line, Report, number};
 
 const LABEL_WIDTH: usize = 380;
@@ -9,7 +10,6 @@ const BAR_WIDTH: f64 = 420.0;
 const BAR_HEIGHT: usize = 13;
 const GAP: usize = 9;
 const TOP: usize = 44;
-const COLOURS: [&str; 3] = ["#1f6f8b", "#c9a227", "#9a9a9a"];
 
 /// An SVG image. The bars of a line are scaled to its longest: only they can be compared.
 pub(crate) fn svg(report: &Report) -> String {
@@ -74,16 +74,6 @@ fn push_line(text: &mut String, line: &Line, top: usize) {
             number(*value)
         );
     }
-}
-
-fn colour(index: usize) -> &'static str {
-    COLOURS[index % COLOURS.len()]
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
