@@ -14,7 +14,6 @@ pub mod expand;
 mod keyword;
 pub(crate) mod lines;
 pub mod negotiation;
-pub mod pattern;
 mod rules_syntax;
 pub mod source;
 pub mod spec;
@@ -23,5 +22,7 @@ pub mod sshd_config;
 pub mod values;
 mod walk;
 
+#[doc(no_inline)]
+pub use crate::pattern;
 pub use expand::Lookups;
 pub use source::FileSource;

@@ -10,7 +10,7 @@ use crate::config::keyword::{
     Block, Keyword, accumulate, block, deprecated, first, moot, option, raw, restricts, unsupported,
 };
 use crate::config::lines::Arguments;
-use crate::config::pattern::{Case, PatternList};
+use crate::pattern::{Case, PatternList};
 use crate::config::rules_syntax::rule_list;
 use crate::config::spec::{Forward, SpecError};
 use crate::config::values::{

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::algorithms::AlgorithmList;
 use crate::config::destination::Destination;
 use crate::config::expand::{ExpandError, expand_tokens, expand_variables, join_home, split_home};
-use crate::config::pattern::PatternList;
+use crate::pattern::PatternList;
 use crate::config::spec::Forward;
 use crate::config::values::{AddressFamily, LogLevel, RekeyLimit};
 use crate::policy::RuleList;
