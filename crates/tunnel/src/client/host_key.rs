@@ -9,9 +9,8 @@ use tokio::sync::mpsc::Receiver;
 use super::error::ConnectError;
 use super::settings::ClientSettings;
 use super::{Echo, Prompts, Trust};
-use crate::config::ssh_config::StrictHostKeyChecking as Configured;
 use crate::known_hosts::file::{Hashing, append};
-use crate::known_hosts::{Decision, StrictHostKeyChecking, check, decide, message};
+use crate::known_hosts::{Decision, check, decide, message};
 use crate::net::{Handle, Incoming};
 
 /// Waits for the host key.
@@ -49,7 +48,11 @@ pub(super) async fn judge(
     let refuse = || ConnectError::HostKey {
         message: text.clone().unwrap_or_default(),
     };
-    match decide(&status, mode(settings)) {
+    let mode = settings
+        .options
+        .strict_host_key_checking
+        .unwrap_or_default();
+    match decide(&status, mode) {
         Decision::Accept => Ok(Trust::Full),
         Decision::AcceptAndAdd => {
             add(settings, key);
@@ -92,15 +95,6 @@ async fn consents(prompts: &Prompts, question: String, key: &PublicKey) -> bool 
         }
     }
     false
-}
-
-fn mode(settings: &ClientSettings) -> StrictHostKeyChecking {
-    match settings.options.strict_host_key_checking {
-        Some(Configured::Yes) => StrictHostKeyChecking::Yes,
-        Some(Configured::No) => StrictHostKeyChecking::No,
-        Some(Configured::AcceptNew) => StrictHostKeyChecking::AcceptNew,
-        Some(Configured::Ask) | None => StrictHostKeyChecking::Ask,
-    }
 }
 
 /// A key that cannot be kept is no reason to end a connection that is right.

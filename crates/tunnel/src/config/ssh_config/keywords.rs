@@ -16,11 +16,11 @@ use crate::config::spec::{Forward, SpecError};
 use crate::config::values::{
     address_family, choose, log_level, mask, number, port, rekey_limit, time_or_none, yes_no,
 };
+use crate::known_hosts::StrictHostKeyChecking;
 use crate::policy::HostPortRule;
 
 use super::options::{
     ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication, RequestTty, SessionType,
-    StrictHostKeyChecking,
 };
 
 /// How many `IdentityFile` lines are kept, as in OpenSSH.
@@ -95,10 +95,8 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
         first(&mut o.global_known_hosts_files, known_hosts(a)?)
     }),
     option("stricthostkeychecking", |o, a, _| {
-        first(
-            &mut o.strict_host_key_checking,
-            a.one(strict_host_key_checking)?,
-        )
+        let mode = a.one(StrictHostKeyChecking::parse)?;
+        first(&mut o.strict_host_key_checking, mode)
     }),
     option("hashknownhosts", |o, a, _| {
         first(&mut o.hash_known_hosts, a.one(yes_no)?)
@@ -364,19 +362,6 @@ fn known_hosts(arguments: &mut Arguments) -> Result<Vec<PathBuf>, LineError> {
         true => Err(arguments.bad_value("none", "none alone, or files")),
         false => Ok(words.into_iter().map(PathBuf::from).collect()),
     }
-}
-
-fn strict_host_key_checking(word: &str) -> Result<StrictHostKeyChecking, &'static str> {
-    let table = [
-        ("yes", StrictHostKeyChecking::Yes),
-        ("true", StrictHostKeyChecking::Yes),
-        ("no", StrictHostKeyChecking::No),
-        ("false", StrictHostKeyChecking::No),
-        ("off", StrictHostKeyChecking::No),
-        ("ask", StrictHostKeyChecking::Ask),
-        ("accept-new", StrictHostKeyChecking::AcceptNew),
-    ];
-    choose(word, &table).ok_or("yes, no, ask or accept-new")
 }
 
 /// Reads `ProxyJump` and `-J`: hops separated by commas, or `none`.

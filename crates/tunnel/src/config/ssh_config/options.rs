@@ -9,22 +9,10 @@ use crate::config::expand::{ExpandError, expand_tokens, expand_variables, join_h
 use crate::pattern::PatternList;
 use crate::config::spec::Forward;
 use crate::config::values::{AddressFamily, LogLevel, RekeyLimit};
+use crate::known_hosts::StrictHostKeyChecking;
 use crate::policy::RuleList;
 
 use super::Context;
-
-/// What to do about a host key that is not known (`StrictHostKeyChecking`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StrictHostKeyChecking {
-    /// Refuse unknown and changed keys.
-    Yes,
-    /// Accept unknown keys; with a changed key, go on without forwarding.
-    No,
-    /// Ask about unknown keys, refuse changed ones.
-    Ask,
-    /// Accept unknown keys, refuse changed ones.
-    AcceptNew,
-}
 
 /// Whether keys are used to log in (`PubkeyAuthentication`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
