@@ -94,7 +94,7 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
     route.push(reader.settings(&destination.host, options.clone())?);
     let level = match (args.quiet, args.verbose) {
         (true, _) => LogLevel::Quiet,
-        (false, 0) => options.log_level.unwrap_or(LogLevel::Info),
+        (false, 0) => options.connection.log_level.unwrap_or(LogLevel::Info),
         (false, 1) => LogLevel::Debug1,
         (false, _) => LogLevel::Debug3,
     };

@@ -129,7 +129,7 @@ fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
 fn level(args: &Args, options: &ServerOptions) -> LogLevel {
     match (args.quiet, args.debug) {
         (true, _) => LogLevel::Quiet,
-        (false, 0) => options.log_level.unwrap_or(LogLevel::Info),
+        (false, 0) => options.connection.log_level.unwrap_or(LogLevel::Info),
         (false, 1) => LogLevel::Debug1,
         (false, _) => LogLevel::Debug3,
     }

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod algorithms;
+pub mod connection;
 pub mod destination;
 pub mod error;
 pub mod expand;
@@ -24,5 +25,6 @@ mod walk;
 
 #[doc(no_inline)]
 pub use crate::pattern;
+pub use connection::ConnectionOptions;
 pub use expand::Lookups;
 pub use source::FileSource;

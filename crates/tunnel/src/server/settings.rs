@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use adit_proto::connection::KeepAlive;
 use adit_proto::key::SigningKey;
+use adit_proto::transport::TransportConfig;
 use adit_proto::transport::algorithms::Compression;
-use adit_proto::transport::{RekeyLimit, TransportConfig};
 
 use super::account::LocalAccount;
 use crate::authorized_keys::StrictModes;
 use crate::config::algorithms::AlgorithmError;
-use crate::config::negotiation::Lists;
 use crate::config::sshd_config::{MaxStartups, ServerOptions};
 use crate::config::values::AddressFamily;
 use crate::net::TcpKeepAlive;
@@ -22,7 +21,6 @@ use crate::policy::{AllowForwarding, Forwarding, GatewayPorts, RuleList, ServerR
 const LOGIN_GRACE: Duration = Duration::from_secs(120);
 const MAX_AUTH_TRIES: u32 = 6;
 const CLIENT_ALIVE_COUNT_MAX: u32 = 3;
-const STREAM_LOCAL_BIND_MASK: u32 = 0o177;
 const MAX_STARTUPS: MaxStartups = MaxStartups {
     start: 10,
     rate: 30,
@@ -72,32 +70,18 @@ impl ServerSettings {
         host_keys: Vec<SigningKey>,
         account: LocalAccount,
     ) -> Result<(Self, Vec<String>), AlgorithmError> {
-        let lists = Lists {
-            ciphers: options.ciphers.as_ref(),
-            macs: options.macs.as_ref(),
-            kex: options.kex_algorithms.as_ref(),
-            host_key: options.host_key_algorithms.as_ref(),
-        };
-        let offer = lists.offer(Compression::Off)?;
-        let rekey = options
-            .rekey_limit
-            .map_or(RekeyLimit::default(), |limit| RekeyLimit {
-                bytes: limit.bytes,
-                interval: limit.interval,
-            });
+        let connection = &options.connection;
+        let offer = connection.offer(Compression::Off)?;
         let settings = Self {
             transport: Arc::new(TransportConfig {
                 algorithms: offer.algorithms,
-                rekey,
+                rekey: connection.rekey(),
                 host_keys,
             }),
             keep_alive: keep_alive(&options),
-            tcp_keep_alive: match options.tcp_keep_alive {
-                Some(false) => TcpKeepAlive::Off,
-                _ => TcpKeepAlive::On,
-            },
+            tcp_keep_alive: connection.keep_alive_probes(),
             listen_on: listen_on(&options),
-            family: options.address_family.unwrap_or(AddressFamily::Any),
+            family: connection.family(),
             login_grace: match options.login_grace_time {
                 Some(Duration::ZERO) => None,
                 other => Some(other.unwrap_or(LOGIN_GRACE)),
@@ -109,13 +93,8 @@ impl ServerSettings {
                 _ => StrictModes::Yes,
             },
             rules: rules(&options),
-            stream_local_bind_mask: options
-                .stream_local_bind_mask
-                .unwrap_or(STREAM_LOCAL_BIND_MASK),
-            stale_socket: match options.stream_local_bind_unlink {
-                Some(true) => StaleSocket::Unlink,
-                _ => StaleSocket::UnlinkIfDead,
-            },
+            stream_local_bind_mask: connection.bind_mask(),
+            stale_socket: connection.stale_socket(),
             account,
             options,
         };
