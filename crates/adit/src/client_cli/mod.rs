@@ -14,12 +14,13 @@ use log::{error, info, warn};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::background::{self, StandardError};
+use crate::command_line::{FAILURE, fail};
 use crate::logger::{self, Style};
-use args::{Args, HELP, Print};
+use args::{Args, HELP};
 use options::Meaning;
 
-/// Exit code of every failure, as OpenSSH has it.
-const FAILURE: u8 = 255;
+/// How messages begin.
+const PROGRAM: &str = "adit";
 
 /// Runs adit; gives its exit code.
 pub fn main() -> ExitCode {
@@ -31,30 +32,19 @@ pub fn main() -> ExitCode {
     }
     let args = match Args::parse(std::env::args_os().skip(1)) {
         Ok(args) => args,
-        Err(message) => return fail(&format!("{message}\nhint: adit --help shows what there is")),
+        Err(message) => {
+            let hint = "hint: adit --help shows what there is";
+            return fail(PROGRAM, &format!("{message}\n{hint}"));
+        }
     };
-    match args.print {
-        Some(Print::Help) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Some(Print::Version) => {
-            eprintln!("adit {}", env!("CARGO_PKG_VERSION"));
-            return ExitCode::SUCCESS;
-        }
-        None => {}
+    if let Some(print) = args.print {
+        return print.for_program(PROGRAM, HELP);
     }
-    let result = run(&args);
-    match result {
+    match run(&args) {
         Ok(code) => code,
         Err(_) if args.quiet => ExitCode::from(FAILURE),
-        Err(message) => fail(&message),
+        Err(message) => fail(PROGRAM, &message),
     }
-}
-
-fn fail(message: &str) -> ExitCode {
-    eprintln!("adit: {message}");
-    ExitCode::from(FAILURE)
 }
 
 fn run(args: &Args) -> Result<ExitCode, String> {
