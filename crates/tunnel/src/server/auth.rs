@@ -14,7 +14,7 @@ use super::settings::ServerSettings;
 use crate::authorized_keys::{self, Clock, KeyOptions, ReadError, UnixTime};
 use crate::config::sshd_config::PermitRootLogin;
 use crate::net::{Handle, Incoming};
-use crate::policy::{Account, Grant};
+use crate::policy::Grant;
 
 /// Who logged in, and what it may do.
 #[derive(Debug)]
@@ -94,10 +94,7 @@ impl Judge<'_> {
             key.key_type(),
             key.fingerprint_sha256()
         );
-        let account = match self.settings.account.is_root() {
-            true => Account::Root,
-            false => Account::ORDINARY,
-        };
+        let account = self.settings.account.privileges();
         Ok(Login {
             user,
             grant: Grant::new(self.settings.rules.clone(), options.rules, account),
