@@ -94,14 +94,10 @@ fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
         true => LogLevel::Quiet,
         false => command_line::level(options.connection.log_level, args.debug),
     };
-    let (settings, passed_over) =
+    let (settings, more) =
         ServerSettings::new(options, host_keys, account.clone()).map_err(|e| e.to_string())?;
     let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    warnings.extend(
-        passed_over
-            .iter()
-            .map(|name| format!("{name}: adit does not have this algorithm")),
-    );
+    warnings.extend(more);
     Ok(Configured {
         settings,
         level,

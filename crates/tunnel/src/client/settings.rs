@@ -87,9 +87,10 @@ impl ClientSettings {
                 |a: &SignatureAlgorithm| types.iter().any(|t| t == a.key_type().as_str());
             offer.algorithms.host_key.sort_by_key(|a| !is_known(a));
         }
-        for name in &offer.passed_over {
-            log::warn!("{name}: adit does not have this algorithm");
-        }
+        offer
+            .warnings()
+            .iter()
+            .for_each(|text| log::warn!("{text}"));
         Ok(Arc::new(TransportConfig {
             algorithms: offer.algorithms,
             rekey: options.connection.rekey(),

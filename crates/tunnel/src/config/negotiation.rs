@@ -58,6 +58,16 @@ impl ConnectionOptions {
     }
 }
 
+impl Offer {
+    /// The names that were passed over, in words.
+    pub fn warnings(&self) -> Vec<String> {
+        let names = self.passed_over.iter();
+        names
+            .map(|name| format!("{name}: adit does not have this algorithm"))
+            .collect()
+    }
+}
+
 fn pick<T: Copy>(
     list: Option<&AlgorithmList>,
     all: &[T],

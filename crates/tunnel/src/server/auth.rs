@@ -154,6 +154,10 @@ impl Judge<'_> {
             }
         };
         let owner = Uid::from_raw(account.uid);
+        let clock = Clock {
+            now: now(),
+            zone: &self.settings.zone,
+        };
         paths.iter().find_map(|path| {
             let text =
                 match authorized_keys::read(path, &account.home, owner, self.settings.strict_modes)
@@ -169,10 +173,10 @@ impl Judge<'_> {
                         return None;
                     }
                 };
-            let lookup = authorized_keys::lookup(&text, key.blob(), clock(), address);
+            let lookup = authorized_keys::lookup(&text, key.blob(), clock, address);
             for skipped in &lookup.skipped {
                 info!(
-                    "{}:{}: key does not count: {:?}",
+                    "{}:{}: key does not count: {}",
                     path.display(),
                     skipped.line,
                     skipped.reason
@@ -183,12 +187,9 @@ impl Judge<'_> {
     }
 }
 
-fn clock() -> Clock {
+fn now() -> UnixTime {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    Clock {
-        now: UnixTime(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
-        utc_offset: 0,
-    }
+    UnixTime(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -9,7 +9,7 @@ use adit_proto::transport::TransportConfig;
 use adit_proto::transport::algorithms::Compression;
 
 use super::account::LocalAccount;
-use crate::authorized_keys::StrictModes;
+use crate::authorized_keys::{LocalZone, StrictModes};
 use crate::config::algorithms::AlgorithmError;
 use crate::config::sshd_config::{MaxStartups, ServerOptions};
 use crate::config::values::AddressFamily;
@@ -54,6 +54,8 @@ pub struct ServerSettings {
     pub stream_local_bind_mask: u32,
     /// `StreamLocalBindUnlink`.
     pub stale_socket: StaleSocket,
+    /// The time zone of `expiry-time=` without `Z`.
+    pub zone: LocalZone,
     /// The account that may log in.
     pub account: LocalAccount,
     /// The options behind it all, for what is decided per user.
@@ -61,7 +63,8 @@ pub struct ServerSettings {
 }
 
 impl ServerSettings {
-    /// Fills in the defaults. The second value names algorithms that were configured and that adit does not have.
+    /// Fills in the defaults. The second value is what to warn about: algorithms that were configured and that adit
+    /// does not have, and a time zone that cannot be used. As in the C library, such a zone is UTC.
     ///
     /// # Errors
     /// A list of algorithms of which nothing is left.
@@ -72,6 +75,11 @@ impl ServerSettings {
     ) -> Result<(Self, Vec<String>), AlgorithmError> {
         let connection = &options.connection;
         let offer = connection.offer(Compression::Off)?;
+        let mut warnings = offer.warnings();
+        let zone = LocalZone::system().unwrap_or_else(|error| {
+            warnings.push(format!("{error}; times in authorized_keys are read as UTC"));
+            LocalZone::utc()
+        });
         let settings = Self {
             transport: Arc::new(TransportConfig {
                 algorithms: offer.algorithms,
@@ -95,10 +103,11 @@ impl ServerSettings {
             rules: rules(&options),
             stream_local_bind_mask: connection.bind_mask(),
             stale_socket: connection.stale_socket(),
+            zone,
             account,
             options,
         };
-        Ok((settings, offer.passed_over))
+        Ok((settings, warnings))
     }
 }
 
