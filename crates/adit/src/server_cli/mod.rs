@@ -18,6 +18,7 @@ use crate::background::{self, StandardError};
 use crate::command_line::{self, Machine, fail};
 use crate::logger::{self, Style};
 use args::{Args, HELP};
+use host_keys::Absent;
 
 /// How messages begin.
 const PROGRAM: &str = "aditd";
@@ -89,7 +90,11 @@ fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
     options
         .host_keys
         .splice(0..0, args.host_keys.iter().cloned());
-    let host_keys = host_keys::load(&options.host_keys, account)?;
+    let absent = match args.test {
+        true => Absent::Leave,
+        false => Absent::Make,
+    };
+    let host_keys = host_keys::load(&options.host_keys, account, absent)?;
     let level = match args.quiet {
         true => LogLevel::Quiet,
         false => command_line::level(options.connection.log_level, args.debug),
@@ -181,7 +186,7 @@ fn reload(server: &Server, args: &Args, account: &LocalAccount) {
 fn bind_message(error: adit_tunnel::net::listener::BindError) -> String {
     let hint = match error.kind() {
         std::io::ErrorKind::PermissionDenied => {
-            "\nhint: ports below 1024 need root; choose another with -p"
+            "\nhint: low ports, most often those below 1024, need root; choose another with -p"
         }
         std::io::ErrorKind::AddrInUse => {
             "\nhint: another server has this port; choose another with -p"
