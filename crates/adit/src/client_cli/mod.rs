@@ -6,8 +6,8 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use adit_tunnel::client::{Client, ConnectError, ForwardError, Prompts, Started};
-use adit_tunnel::config::spec::{Forward, ListenSpec};
+use adit_tunnel::client::{Client, ForwardError, Prompts, Started};
+use adit_tunnel::config::spec::Forward;
 use adit_tunnel::config::values::LogLevel;
 use adit_tunnel::net::Ended;
 use log::{error, info, warn};
@@ -80,14 +80,14 @@ async fn tunnel(meaning: Meaning) -> Result<ExitCode, String> {
     let answering = tokio::spawn(terminal::answer(questions));
     let connected = Client::connect(meaning.route, &prompts).await;
     answering.abort();
-    let mut client = connected.map_err(|error| connect_message(&error))?;
+    let mut client = connected.map_err(|error| with_hint(error.to_string(), error.hint()))?;
     log::debug!("Authenticated to {host}.");
     let exit_on_failure = meaning.options.exit_on_forward_failure == Some(true);
     for forward in meaning.options.effective_forwards() {
         match client.forward(forward).await {
             Ok(started) => announce(forward, &started),
-            Err(error) if exit_on_failure => return Err(forward_message(forward, &error, "Error")),
-            Err(error) => error!("{}", forward_message(forward, &error, "Warning")),
+            Err(error) if exit_on_failure => return Err(forward_message(&error, "Error")),
+            Err(error) => error!("{}", forward_message(&error, "Warning")),
         }
     }
     if background::is_background() {
@@ -118,33 +118,21 @@ fn announce(forward: &Forward, started: &Started) {
     }
 }
 
-fn forward_message(forward: &Forward, error: &ForwardError, severity: &str) -> String {
+fn forward_message(error: &ForwardError, severity: &str) -> String {
     let mut message = match error {
-        ForwardError::Refused { .. } => format!("{severity}: {error}"),
+        ForwardError::Refused { .. } | ForwardError::NotTrusted => format!("{severity}: {error}"),
         error => error.to_string(),
     };
-    if let Some(hint) = error.hint() {
-        message.push_str("\nhint: ");
-        message.push_str(hint);
-    }
     if severity == "Error" && matches!(error, ForwardError::Bind { .. }) {
         message.push_str("\nCould not request local forwarding.");
     }
-    if let Forward::Remote {
-        listen: ListenSpec::Tcp { .. },
-        ..
-    } = forward
-        && matches!(error, ForwardError::NotTrusted)
-    {
-        return format!("{severity}: {error}");
-    }
-    message
+    with_hint(message, error.hint())
 }
 
-fn connect_message(error: &ConnectError) -> String {
-    match error.hint() {
-        Some(hint) => format!("{error}\nhint: {hint}"),
-        None => error.to_string(),
+fn with_hint(message: String, hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) => format!("{message}\nhint: {hint}"),
+        None => message,
     }
 }
 

@@ -79,16 +79,16 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
     let options = reader.options(&destination, Some(args))?;
     let carries_forwards_only =
         args.no_session || options.session_type == Some(SessionType::Nothing);
-    if args.background && !carries_forwards_only && args.command.is_empty() {
+    if !args.command.is_empty() {
+        return Err("no remote commands yet: adit carries forwards only\nhint: leave out the command; -N is for forwards alone".into());
+    }
+    if args.background && !carries_forwards_only {
         return Err(
             "Cannot fork into background without a command to execute.\nhint: add -N".into(),
         );
     }
     if !carries_forwards_only {
         return Err("no shell yet: adit carries forwards only\nhint: add -N".into());
-    }
-    if !args.command.is_empty() {
-        return Err("no remote commands yet: adit carries forwards only\nhint: leave out the command, keep -N".into());
     }
     let mut route = reader.hops(&options)?;
     route.push(reader.settings(&destination.host, options.clone())?);

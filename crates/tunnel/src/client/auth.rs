@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::error::ConnectError;
 use super::settings::ClientSettings;
-use super::{Echo, Prompts, Trust};
+use super::{Echo, Prompts, Trust, plain};
 use crate::config::ssh_config::{IdentityAgent, PubkeyAuthentication};
 use crate::identity::agent::{Agent, AgentKey};
 use crate::identity::{IdentityError, file};
@@ -30,11 +30,6 @@ pub(super) async fn log_in(
     trust: Trust,
     prompts: &Prompts,
 ) -> Result<(), ConnectError> {
-    let silent = Prompts::none();
-    let prompts = match settings.options.batch_mode {
-        Some(true) => &silent,
-        _ => prompts,
-    };
     let mut login = Login {
         handle,
         incoming,
@@ -471,9 +466,4 @@ fn wants_passphrase(error: &IdentityError) -> bool {
         error,
         IdentityError::NeedsPassphrase(_) | IdentityError::WrongPassphrase(_)
     )
-}
-
-/// A server's text without what could steer a terminal.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
 }

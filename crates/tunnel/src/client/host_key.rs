@@ -10,7 +10,7 @@ use super::error::ConnectError;
 use super::settings::ClientSettings;
 use super::{Echo, Prompts, Trust};
 use crate::known_hosts::file::{Hashing, append};
-use crate::known_hosts::{Decision, check, decide, message};
+use crate::known_hosts::{Decision, HostKeyStatus, check, decide, message};
 use crate::net::{Handle, Incoming};
 
 /// Waits for the host key.
@@ -47,6 +47,7 @@ pub(super) async fn judge(
     let text = message(&status, host, port, key);
     let refuse = || ConnectError::HostKey {
         message: text.clone().unwrap_or_default(),
+        hint: hint(&status),
     };
     let mode = settings
         .options
@@ -77,6 +78,16 @@ pub(super) async fn judge(
             }
             Err(refuse())
         }
+    }
+}
+
+/// What to do about a key that was refused; the message about a changed one says it already.
+fn hint(status: &HostKeyStatus) -> Option<&'static str> {
+    match status {
+        HostKeyStatus::Unknown { other_types } if other_types.is_empty() => Some(
+            "compare the fingerprint with the host's, then answer yes at a terminal, or use -o StrictHostKeyChecking=accept-new",
+        ),
+        _ => None,
     }
 }
 

@@ -41,13 +41,18 @@ impl Client {
             }
         };
         let (request, what) = request(listen);
+        for said in self.heard() {
+            debug!("Remote: {said}");
+        }
         let reply = self
             .handle
             .ask_global(request)
             .await
             .map_err(ForwardError::Ended)?;
+        // What a server says between a request and its answer is about the request.
         let Ok(allocated_port) = reply else {
-            return Err(ForwardError::Refused { label, what });
+            let said = self.heard();
+            return Err(ForwardError::Refused { label, what, said });
         };
         let entry = RemoteForward {
             label: label.clone(),
@@ -55,8 +60,14 @@ impl Client {
             counters: self.counters(&label),
         };
         let key = registered_at(listen, allocated_port);
-        if self.remote.insert(key, entry).is_err() {
-            return Err(ForwardError::Refused { label, what });
+        let inserted = self.remote.insert(key, entry);
+        // Only now: connections of this forward may have come along with the words.
+        let said = self.heard();
+        if inserted.is_err() {
+            return Err(ForwardError::Refused { label, what, said });
+        }
+        for said in said {
+            warn!("{label}: the server says: {said}");
         }
         Ok(Started {
             label,
