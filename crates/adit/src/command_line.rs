@@ -64,9 +64,12 @@ pub(crate) fn level(configured: Option<LogLevel>, times: u8) -> LogLevel {
     }
 }
 
+/// Finds the port of a service by its name.
+type PortOfService = dyn Fn(&str) -> Option<u16>;
+
 /// What the configuration may look up on this machine: variables, services, other users' homes.
 pub(crate) struct Machine {
-    service: Box<dyn Fn(&str) -> Option<u16>>,
+    service: Box<PortOfService>,
 }
 
 impl Machine {
