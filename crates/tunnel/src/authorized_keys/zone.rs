@@ -30,6 +30,11 @@ impl LocalZone {
         Self(TimeZone::utc())
     }
 
+    /// A zone that is always so many seconds ahead of UTC, or behind it if negative. `i32::MIN` is no such zone.
+    pub fn fixed(seconds: i32) -> Option<Self> {
+        TimeZone::fixed(seconds).map(Self).ok()
+    }
+
     /// The zone of this process, from `TZ` or the system's setting; UTC where nothing is set.
     ///
     /// # Errors
@@ -114,6 +119,17 @@ mod tests {
         }
         let missing = Path::new("/no/such/localtime");
         assert_eq!(LocalZone::of_file(missing).unwrap(), LocalZone::utc());
+    }
+
+    #[test]
+    fn fixed_zone_is_ahead_by_its_seconds_on_every_day() {
+        for (seconds, year) in [(7200, 1970), (-3600, 2026), (86_400, 9999)] {
+            let zone = LocalZone::fixed(seconds).unwrap();
+            let written = UtcDateTime::new(year, 7, 15, 12, 0, 0, 0).unwrap();
+            let expected = written.unix_time() - i64::from(seconds);
+            assert_eq!(zone.earliest(&written), Some(UnixTime(expected)));
+        }
+        assert_eq!(LocalZone::fixed(i32::MIN), None);
     }
 
     #[test]
