@@ -3,6 +3,7 @@
 
 pub mod background;
 pub mod client_cli;
+mod command_line;
 mod demo;
 pub mod logger;
 pub mod server_cli;

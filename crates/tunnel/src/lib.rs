@@ -8,7 +8,7 @@ pub mod forward;
 pub mod identity;
 pub mod known_hosts;
 pub mod net;
-mod pattern;
+pub mod pattern;
 pub mod policy;
 pub mod server;
 pub mod status;

@@ -1,7 +1,7 @@
 //! The command line that all peers share which are libraries, not programs: the scripts in `interop/peers` and the
 //! `russh-peer` binary.
 
-use super::{ClientAsk, Rekey, ServerAsk};
+use super::{ClientAsk, Peer, Rekey, ServerAsk};
 use crate::missing::{self, Missing};
 use crate::process::Process;
 use crate::scratch::{self, Scratch};
@@ -10,21 +10,70 @@ use std::process::Command;
 
 const REKEY_BYTES: &str = "1048576";
 
-/// The Python of the environment that `./check` makes.
-pub(super) fn python() -> PathBuf {
-    missing::target_dir().join("interop-venv/bin/python")
+/// An SSH library behind that command line.
+pub(super) trait Library {
+    /// Its name.
+    const NAME: &'static str;
+
+    /// Whether it is on this machine.
+    fn find_library() -> Result<(), Missing>;
+
+    /// What plays its part; the arguments are still to come.
+    fn program() -> Command;
 }
 
-/// A script in `interop/peers`.
-pub(super) fn script(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("peers")
-        .join(name)
+impl<L: Library> Peer for L {
+    fn name(&self) -> &'static str {
+        L::NAME
+    }
+
+    fn find(&self) -> Result<(), Missing> {
+        L::find_library()
+    }
+
+    fn server(&self, scratch: &Scratch, port: u16, ask: &ServerAsk) -> Command {
+        server(L::program(), scratch, port, ask)
+    }
+
+    fn client(&self, scratch: &Scratch, port: u16, ask: &ClientAsk) -> Command {
+        client(L::program(), scratch, port, ask)
+    }
+
+    /// The clients write this word when all their forwards are there.
+    fn is_ready(&self, client: &Process) -> bool {
+        client.output().contains("ready")
+    }
+
+    /// Both roles write this line once for each key exchange that they see.
+    fn key_exchanges(&self, log: &str) -> Option<usize> {
+        let lines = log.lines();
+        Some(
+            lines
+                .filter(|line| line.contains("key exchange done"))
+                .count(),
+        )
+    }
+}
+
+/// The script in `interop/peers` that plays the part of a Python library.
+pub(super) fn python(library: &str) -> Command {
+    let mut command = Command::new(interpreter());
+    command.arg(
+        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("peers")
+            .join(format!("{library}_peer.py")),
+    );
+    command
+}
+
+/// The Python of the environment that `./check` makes.
+fn interpreter() -> PathBuf {
+    missing::target_dir().join("interop-venv/bin/python")
 }
 
 /// Whether the environment has `module`.
 pub(super) fn find_module(module: &'static str) -> Result<(), Missing> {
-    let found = Command::new(python())
+    let found = Command::new(interpreter())
         .args(["-c", &format!("import {module}")])
         .output()
         .is_ok_and(|said| said.status.success());
@@ -39,12 +88,7 @@ pub(super) fn find_module(module: &'static str) -> Result<(), Missing> {
 }
 
 /// Completes a command that serves.
-pub(super) fn server(
-    mut command: Command,
-    scratch: &Scratch,
-    port: u16,
-    ask: &ServerAsk,
-) -> Command {
+fn server(mut command: Command, scratch: &Scratch, port: u16, ask: &ServerAsk) -> Command {
     command
         .args(["server", "--port", &port.to_string(), "--host-key"])
         .arg(scratch.host_key())
@@ -54,12 +98,7 @@ pub(super) fn server(
 }
 
 /// Completes a command that connects.
-pub(super) fn client(
-    mut command: Command,
-    scratch: &Scratch,
-    port: u16,
-    ask: &ClientAsk,
-) -> Command {
+fn client(mut command: Command, scratch: &Scratch, port: u16, ask: &ClientAsk) -> Command {
     command
         .args([
             "client",
@@ -74,18 +113,6 @@ pub(super) fn client(
         .arg(scratch.known_hosts(port))
         .args(ask.forwards.iter().flat_map(|forward| forward.args()));
     with_rekey(command, ask.rekey)
-}
-
-/// The scripts' clients write this word when all their forwards are there.
-pub(super) fn is_ready(client: &Process) -> bool {
-    client.output().contains("ready")
-}
-
-/// The scripts write this line once for each key exchange that they see.
-pub(super) fn key_exchanges(log: &str) -> usize {
-    log.lines()
-        .filter(|line| line.contains("key exchange done"))
-        .count()
 }
 
 fn with_rekey(mut command: Command, rekey: Rekey) -> Command {

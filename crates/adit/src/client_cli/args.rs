@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use lexopt::prelude::*;
 
+use crate::command_line::{Print, path, sentence, text};
+
 /// What the user typed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Args {
@@ -45,15 +47,6 @@ pub(super) enum ForwardFlag {
     Remote,
     /// `-D`.
     Dynamic,
-}
-
-/// What to print instead of connecting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Print {
-    /// `--help`.
-    Help,
-    /// `-V`.
-    Version,
 }
 
 /// The text of `--help`.
@@ -165,18 +158,6 @@ impl Args {
     fn line(&mut self, keyword: &str, value: &str) {
         self.lines.push(format!("{keyword}={value}"));
     }
-}
-
-fn text(parser: &mut lexopt::Parser) -> Result<String, String> {
-    parser.value().and_then(|v| v.string()).map_err(sentence)
-}
-
-fn path(parser: &mut lexopt::Parser) -> Result<PathBuf, String> {
-    parser.value().map(PathBuf::from).map_err(sentence)
-}
-
-fn sentence(error: lexopt::Error) -> String {
-    error.to_string()
 }
 
 #[cfg(test)]

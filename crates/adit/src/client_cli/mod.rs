@@ -6,20 +6,21 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use adit_tunnel::client::{Client, ConnectError, ForwardError, Prompts, Started};
-use adit_tunnel::config::spec::{Forward, ListenSpec};
+use adit_tunnel::client::{Client, ForwardError, Prompts, Started};
+use adit_tunnel::config::spec::Forward;
 use adit_tunnel::config::values::LogLevel;
 use adit_tunnel::net::Ended;
 use log::{error, info, warn};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::background::{self, StandardError};
+use crate::command_line::{FAILURE, fail};
 use crate::logger::{self, Style};
-use args::{Args, HELP, Print};
+use args::{Args, HELP};
 use options::Meaning;
 
-/// Exit code of every failure, as OpenSSH has it.
-const FAILURE: u8 = 255;
+/// How messages begin.
+const PROGRAM: &str = "adit";
 
 /// Runs adit; gives its exit code.
 pub fn main() -> ExitCode {
@@ -31,30 +32,19 @@ pub fn main() -> ExitCode {
     }
     let args = match Args::parse(std::env::args_os().skip(1)) {
         Ok(args) => args,
-        Err(message) => return fail(&format!("{message}\nhint: adit --help shows what there is")),
+        Err(message) => {
+            let hint = "hint: adit --help shows what there is";
+            return fail(PROGRAM, &format!("{message}\n{hint}"));
+        }
     };
-    match args.print {
-        Some(Print::Help) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Some(Print::Version) => {
-            eprintln!("adit {}", env!("CARGO_PKG_VERSION"));
-            return ExitCode::SUCCESS;
-        }
-        None => {}
+    if let Some(print) = args.print {
+        return print.for_program(PROGRAM, HELP);
     }
-    let result = run(&args);
-    match result {
+    match run(&args) {
         Ok(code) => code,
         Err(_) if args.quiet => ExitCode::from(FAILURE),
-        Err(message) => fail(&message),
+        Err(message) => fail(PROGRAM, &message),
     }
-}
-
-fn fail(message: &str) -> ExitCode {
-    eprintln!("adit: {message}");
-    ExitCode::from(FAILURE)
 }
 
 fn run(args: &Args) -> Result<ExitCode, String> {
@@ -90,14 +80,14 @@ async fn tunnel(meaning: Meaning) -> Result<ExitCode, String> {
     let answering = tokio::spawn(terminal::answer(questions));
     let connected = Client::connect(meaning.route, &prompts).await;
     answering.abort();
-    let mut client = connected.map_err(|error| connect_message(&error))?;
+    let mut client = connected.map_err(|error| with_hint(error.to_string(), error.hint()))?;
     log::debug!("Authenticated to {host}.");
     let exit_on_failure = meaning.options.exit_on_forward_failure == Some(true);
     for forward in meaning.options.effective_forwards() {
         match client.forward(forward).await {
             Ok(started) => announce(forward, &started),
-            Err(error) if exit_on_failure => return Err(forward_message(forward, &error, "Error")),
-            Err(error) => error!("{}", forward_message(forward, &error, "Warning")),
+            Err(error) if exit_on_failure => return Err(forward_message(&error, "Error")),
+            Err(error) => error!("{}", forward_message(&error, "Warning")),
         }
     }
     if background::is_background() {
@@ -128,33 +118,21 @@ fn announce(forward: &Forward, started: &Started) {
     }
 }
 
-fn forward_message(forward: &Forward, error: &ForwardError, severity: &str) -> String {
+fn forward_message(error: &ForwardError, severity: &str) -> String {
     let mut message = match error {
-        ForwardError::Refused { .. } => format!("{severity}: {error}"),
+        ForwardError::Refused { .. } | ForwardError::NotTrusted => format!("{severity}: {error}"),
         error => error.to_string(),
     };
-    if let Some(hint) = error.hint() {
-        message.push_str("\nhint: ");
-        message.push_str(hint);
-    }
     if severity == "Error" && matches!(error, ForwardError::Bind { .. }) {
         message.push_str("\nCould not request local forwarding.");
     }
-    if let Forward::Remote {
-        listen: ListenSpec::Tcp { .. },
-        ..
-    } = forward
-        && matches!(error, ForwardError::NotTrusted)
-    {
-        return format!("{severity}: {error}");
-    }
-    message
+    with_hint(message, error.hint())
 }
 
-fn connect_message(error: &ConnectError) -> String {
-    match error.hint() {
-        Some(hint) => format!("{error}\nhint: {hint}"),
-        None => error.to_string(),
+fn with_hint(message: String, hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) => format!("{message}\nhint: {hint}"),
+        None => message,
     }
 }
 

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use adit_tunnel::client::ClientSettings;
 use adit_tunnel::config::destination::{Destination, check_host, check_user};
-use adit_tunnel::config::expand::service_port;
 use adit_tunnel::config::spec::Forward;
 use adit_tunnel::config::ssh_config::{
     ClientOptions, ConfigFiles, Context, ProxyJump, SessionType,
@@ -14,6 +13,7 @@ use adit_tunnel::config::{FileSource, Lookups};
 use nix::unistd::{Uid, User, gethostname};
 
 use super::args::{Args, ForwardFlag};
+use crate::command_line::{self, Machine};
 
 /// Hops of one route; more are a loop.
 const MAX_HOPS: usize = 16;
@@ -79,7 +79,10 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
     let options = reader.options(&destination, Some(args))?;
     let carries_forwards_only =
         args.no_session || options.session_type == Some(SessionType::Nothing);
-    if args.background && !carries_forwards_only && args.command.is_empty() {
+    if !args.command.is_empty() {
+        return Err("no remote commands yet: adit carries forwards only\nhint: leave out the command; -N is for forwards alone".into());
+    }
+    if args.background && !carries_forwards_only {
         return Err(
             "Cannot fork into background without a command to execute.\nhint: add -N".into(),
         );
@@ -87,16 +90,11 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
     if !carries_forwards_only {
         return Err("no shell yet: adit carries forwards only\nhint: add -N".into());
     }
-    if !args.command.is_empty() {
-        return Err("no remote commands yet: adit carries forwards only\nhint: leave out the command, keep -N".into());
-    }
     let mut route = reader.hops(&options)?;
     route.push(reader.settings(&destination.host, options.clone())?);
-    let level = match (args.quiet, args.verbose) {
-        (true, _) => LogLevel::Quiet,
-        (false, 0) => options.log_level.unwrap_or(LogLevel::Info),
-        (false, 1) => LogLevel::Debug1,
-        (false, _) => LogLevel::Debug3,
+    let level = match args.quiet {
+        true => LogLevel::Quiet,
+        false => command_line::level(options.connection.log_level, args.verbose),
     };
     Ok(Meaning {
         route,
@@ -127,12 +125,8 @@ impl Reader {
         destination: &Destination,
         args: Option<&Args>,
     ) -> Result<ClientOptions, String> {
-        let services = std::fs::read_to_string("/etc/services").unwrap_or_default();
-        let lookups = Lookups {
-            variable: &|name| std::env::var(name).ok(),
-            service: &|name| service_port(&services, name),
-            home_of: &|name| User::from_name(name).ok().flatten().map(|u| u.dir),
-        };
+        let machine = Machine::read();
+        let lookups = machine.lookups();
         let context = Context {
             host: &destination.host,
             local_user: &self.user.name,

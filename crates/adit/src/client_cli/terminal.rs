@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
 
 use adit_tunnel::client::{Echo, Question};
+use adit_tunnel::net::listener::describe;
 use tokio::sync::mpsc::Receiver;
 
 /// The longest answer that is read.
@@ -17,7 +18,7 @@ pub(super) async fn answer(mut questions: Receiver<Question>) {
         match typed {
             // Whoever asked may have given up.
             Ok(Ok(typed)) => drop(answer.send(typed)),
-            Ok(Err(error)) => log::warn!("cannot ask on the terminal: {error}"),
+            Ok(Err(error)) => log::warn!("cannot ask on the terminal: {}", describe(&error)),
             Err(_) => {}
         }
     }

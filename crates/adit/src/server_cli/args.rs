@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use lexopt::prelude::*;
 
+use crate::command_line::{Print, path, sentence, text};
+
 /// What the user typed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Args {
@@ -30,15 +32,6 @@ pub(super) struct Args {
     pub debug: u8,
     /// What to print instead of serving.
     pub print: Option<Print>,
-}
-
-/// What to print instead of serving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Print {
-    /// `--help`.
-    Help,
-    /// `-V`.
-    Version,
 }
 
 /// The text of `--help`.
@@ -80,14 +73,12 @@ impl Args {
         let mut args = Self::default();
         while let Some(argument) = parser.next().map_err(sentence)? {
             match argument {
-                Short('f') => args.config = Some(parser.value().map_err(sentence)?.into()),
+                Short('f') => args.config = Some(path(&mut parser)?),
                 Short('D') => args.foreground = true,
                 Short('e') => args.log_to_stderr = true,
-                Short('E') => args.log_file = Some(parser.value().map_err(sentence)?.into()),
+                Short('E') => args.log_file = Some(path(&mut parser)?),
                 Short('p') => args.ports.push(text(&mut parser)?),
-                Short('h') => args
-                    .host_keys
-                    .push(parser.value().map_err(sentence)?.into()),
+                Short('h') => args.host_keys.push(path(&mut parser)?),
                 Short('o') => args.options.push(text(&mut parser)?),
                 Short('t') => args.test = true,
                 Short('q') => args.quiet = true,
@@ -99,14 +90,6 @@ impl Args {
         }
         Ok(args)
     }
-}
-
-fn text(parser: &mut lexopt::Parser) -> Result<String, String> {
-    parser.value().and_then(|v| v.string()).map_err(sentence)
-}
-
-fn sentence(error: lexopt::Error) -> String {
-    error.to_string()
 }
 
 #[cfg(test)]

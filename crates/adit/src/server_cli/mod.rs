@@ -7,20 +7,21 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use adit_tunnel::config::expand::service_port;
+use adit_tunnel::config::FileSource;
 use adit_tunnel::config::sshd_config::{PidFile, ServerOptions};
 use adit_tunnel::config::values::LogLevel;
-use adit_tunnel::config::{FileSource, Lookups};
 use adit_tunnel::server::{LocalAccount, Server, ServerSettings};
 use log::{info, warn};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::background::{self, StandardError};
+use crate::command_line::{self, Machine, fail};
 use crate::logger::{self, Style};
-use args::{Args, HELP, Print};
+use args::{Args, HELP};
+use host_keys::Absent;
 
-/// Exit code of every failure, as OpenSSH has it.
-const FAILURE: u8 = 255;
+/// How messages begin.
+const PROGRAM: &str = "aditd";
 /// Where an ordinary user's aditd listens without a configuration.
 const USER_PORT: u16 = 2222;
 
@@ -28,26 +29,15 @@ const USER_PORT: u16 = 2222;
 pub fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
-        Err(message) => {
-            eprintln!("aditd: {message}");
-            ExitCode::from(FAILURE)
-        }
+        Err(message) => fail(PROGRAM, &message),
     }
 }
 
 fn run() -> Result<ExitCode, String> {
     let args = Args::parse(std::env::args_os().skip(1))
         .map_err(|e| format!("{e}\nhint: aditd --help shows what there is"))?;
-    match args.print {
-        Some(Print::Help) => {
-            print!("{HELP}");
-            return Ok(ExitCode::SUCCESS);
-        }
-        Some(Print::Version) => {
-            eprintln!("aditd {}", env!("CARGO_PKG_VERSION"));
-            return Ok(ExitCode::SUCCESS);
-        }
-        None => {}
+    if let Some(print) = args.print {
+        return Ok(print.for_program(PROGRAM, HELP));
     }
     let foreground = args.foreground || args.debug > 0 || args.test;
     if !foreground && !background::is_background() {
@@ -73,17 +63,8 @@ struct Configured {
 }
 
 fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
-    let services = std::fs::read_to_string("/etc/services").unwrap_or_default();
-    let lookups = Lookups {
-        variable: &|name| std::env::var(name).ok(),
-        service: &|name| service_port(&services, name),
-        home_of: &|name| {
-            nix::unistd::User::from_name(name)
-                .ok()
-                .flatten()
-                .map(|u| u.dir)
-        },
-    };
+    let machine = Machine::read();
+    let lookups = machine.lookups();
     let mut options = ServerOptions::default();
     let mut warnings = Vec::new();
     let ports = args.ports.iter().map(|port| format!("Port={port}"));
@@ -109,30 +90,24 @@ fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
     options
         .host_keys
         .splice(0..0, args.host_keys.iter().cloned());
-    let host_keys = host_keys::load(&options.host_keys, account)?;
-    let level = level(args, &options);
-    let (settings, passed_over) =
+    let absent = match args.test {
+        true => Absent::Leave,
+        false => Absent::Make,
+    };
+    let host_keys = host_keys::load(&options.host_keys, account, absent)?;
+    let level = match args.quiet {
+        true => LogLevel::Quiet,
+        false => command_line::level(options.connection.log_level, args.debug),
+    };
+    let (settings, more) =
         ServerSettings::new(options, host_keys, account.clone()).map_err(|e| e.to_string())?;
     let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    warnings.extend(
-        passed_over
-            .iter()
-            .map(|name| format!("{name}: adit does not have this algorithm")),
-    );
+    warnings.extend(more);
     Ok(Configured {
         settings,
         level,
         warnings,
     })
-}
-
-fn level(args: &Args, options: &ServerOptions) -> LogLevel {
-    match (args.quiet, args.debug) {
-        (true, _) => LogLevel::Quiet,
-        (false, 0) => options.log_level.unwrap_or(LogLevel::Info),
-        (false, 1) => LogLevel::Debug1,
-        (false, _) => LogLevel::Debug3,
-    }
 }
 
 fn serve(args: &Args, account: LocalAccount, configured: Configured) -> Result<ExitCode, String> {
@@ -211,7 +186,7 @@ fn reload(server: &Server, args: &Args, account: &LocalAccount) {
 fn bind_message(error: adit_tunnel::net::listener::BindError) -> String {
     let hint = match error.kind() {
         std::io::ErrorKind::PermissionDenied => {
-            "\nhint: ports below 1024 need root; choose another with -p"
+            "\nhint: low ports, most often those below 1024, need root; choose another with -p"
         }
         std::io::ErrorKind::AddrInUse => {
             "\nhint: another server has this port; choose another with -p"

@@ -1,26 +1,26 @@
 //! Points in time as `expiry-time=` writes them, without asking a clock.
 
+use tz::UtcDateTime;
+
+use super::zone::LocalZone;
+
 /// Seconds since 1970-01-01 00:00 UTC, not counting leap seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixTime(pub i64);
 
 /// The time as the caller knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Clock {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Clock<'a> {
     /// Now.
     pub now: UnixTime,
-    /// Seconds to add to UTC for the system's own time zone: 7200 for UTC+2.
-    ///
-    /// It gives a meaning to times written without `Z`. The offset of today is used for every date, so
-    /// that such a time can be an hour off across a change of daylight saving. Zero means UTC.
-    pub utc_offset: i32,
+    /// Gives a meaning to times written without `Z`.
+    pub zone: &'a LocalZone,
 }
 
 /// When a key ends to be valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Expiry {
-    /// As if the written time was UTC.
-    at: UnixTime,
+    written: UtcDateTime,
     zone: Zone,
 }
 
@@ -41,53 +41,33 @@ impl Expiry {
         if !matches!(digits.len(), 8 | 12 | 14) || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
-        let number = |at: usize, len: usize| -> Option<i64> {
-            match digits.get(at..at + len) {
+        let number = |at: usize| -> Option<u8> {
+            match digits.get(at..at + 2) {
                 Some(part) => part.parse().ok(),
                 None => Some(0),
             }
         };
-        let days = days_since_1970(number(0, 4)?, number(4, 2)?, number(6, 2)?)?;
-        let (hour, minute, second) = (number(8, 2)?, number(10, 2)?, number(12, 2)?);
-        if hour > 23 || minute > 59 || second > 59 {
+        let year: i32 = digits.get(..4)?.parse().ok()?;
+        let (month, day) = (number(4)?, number(6)?);
+        let (hour, minute, second) = (number(8)?, number(10)?, number(12)?);
+        // The calendar would take second 60, a leap second.
+        if year < 1970 || second > 59 {
             return None;
         }
-        let at = UnixTime(days * 86_400 + hour * 3600 + minute * 60 + second);
-        Some(Self { at, zone })
+        let written = UtcDateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+        Some(Self { written, zone })
     }
 
     /// Whether the key has ceased to be valid; the written second itself is too late.
-    pub(super) fn has_passed(&self, clock: Clock) -> bool {
-        let written = match self.zone {
-            Zone::Utc => self.at.0,
-            Zone::System => self.at.0 - i64::from(clock.utc_offset),
+    ///
+    /// A time that the system's zone does not have at all has passed.
+    pub(super) fn has_passed(&self, clock: Clock<'_>) -> bool {
+        let ends = match self.zone {
+            Zone::Utc => Some(UnixTime(self.written.unix_time())),
+            Zone::System => clock.zone.earliest(&self.written),
         };
-        clock.now.0 >= written
+        ends.is_none_or(|ends| clock.now >= ends)
     }
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar; `None` if there is no such date.
-fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
-    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    let in_month = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 if leap => 29,
-        2 => 28,
-        _ => return None,
-    };
-    if year < 1970 || !(1..=in_month).contains(&day) {
-        return None;
-    }
-    // Count years from March, so that the leap day is a year's last, and months of 153 days in five.
-    let (year, month) = match month {
-        1 | 2 => (year - 1, month + 9),
-        _ => (year, month - 3),
-    };
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
-    const DAYS_TO_1970: i64 = 719_468;
-    Some(days - DAYS_TO_1970)
 }
 
 #[cfg(test)]
@@ -95,7 +75,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> Option<i64> {
-        Expiry::parse(text).map(|expiry| expiry.at.0)
+        Expiry::parse(text).map(|expiry| expiry.written.unix_time())
     }
 
     #[test]
@@ -133,18 +113,43 @@ mod tests {
         }
     }
 
-    #[test]
-    fn times_without_zone_are_in_the_systems_zone() {
-        let clock = |now, utc_offset| Clock {
-            now: UnixTime(now),
-            utc_offset,
+    /// The first second at which `text` has passed in `zone`.
+    fn ends(text: &str, zone: &LocalZone) -> i64 {
+        let written = at(text).unwrap();
+        let expiry = Expiry::parse(text).unwrap();
+        let passed = |now: &i64| {
+            let now = UnixTime(*now);
+            expiry.has_passed(Clock { now, zone })
         };
-        let utc = Expiry::parse("19700102Z").unwrap();
-        let local = Expiry::parse("19700102").unwrap();
-        assert!(!utc.has_passed(clock(86_399, 7200)));
-        assert!(utc.has_passed(clock(86_400, 7200)));
-        assert!(!local.has_passed(clock(86_399 - 7200, 7200)));
-        assert!(local.has_passed(clock(86_400 - 7200, 7200)));
-        assert!(!local.has_passed(clock(86_400 + 3599, -3600)));
+        let day = written - 86_400..written + 86_400;
+        day.into_iter().find(passed).unwrap()
+    }
+
+    #[test]
+    fn times_without_zone_are_on_the_clock_of_the_day_they_name() {
+        let berlin = LocalZone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        // Winter is one hour ahead of UTC, summer two, whatever the season now is.
+        assert_eq!(ends("20260115", &berlin), at("202601142300Z").unwrap());
+        assert_eq!(ends("20260715", &berlin), at("202607142200Z").unwrap());
+        assert_eq!(
+            ends("20260715120000", &berlin),
+            at("20260715100000Z").unwrap()
+        );
+        // Half past two comes twice in October, and not at all in March: the key ends at the earlier chance.
+        assert_eq!(ends("202610250230", &berlin), at("202610250030Z").unwrap());
+        assert_eq!(ends("202603290230", &berlin), at("202603290100Z").unwrap());
+    }
+
+    #[test]
+    fn times_with_zone_are_the_same_everywhere() {
+        let new_york = LocalZone::from_posix("EST5EDT,M3.2.0,M11.1.0").unwrap();
+        for text in ["20260715Z", "20260115UTC"] {
+            assert_eq!(ends(text, &new_york), at(text).unwrap());
+        }
+        assert_eq!(ends("20260715", &new_york), at("202607150400Z").unwrap());
+        assert_eq!(
+            ends("20260715", &LocalZone::utc()),
+            at("20260715Z").unwrap()
+        );
     }
 }

@@ -8,6 +8,7 @@ mod expiry;
 mod file;
 mod key;
 mod options;
+mod zone;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use crate::policy::KeyRules;
 pub use expiry::{Clock, UnixTime};
 pub use file::{ReadError, StrictModes, read};
 pub use options::{BadOptions, Unsupported};
+pub use zone::{BadZone, LocalZone};
 
 /// At most so many unusable lines are reported by one lookup.
 const MAX_SKIPPED: usize = 32;
@@ -85,7 +87,7 @@ pub struct Lookup {
 ///
 /// `peer` is the address the connection comes from; without one (a server on pipes) no `from=`
 /// matches. Host names in `from=` are not resolved, as with OpenSSH's `UseDNS no`.
-pub fn lookup(text: &[u8], blob: &[u8], clock: Clock, peer: Option<IpAddr>) -> Lookup {
+pub fn lookup(text: &[u8], blob: &[u8], clock: Clock<'_>, peer: Option<IpAddr>) -> Lookup {
     let mut skipped = Vec::new();
     for (index, line) in text.split(|&b| b == b'\n').enumerate() {
         let line_number = index + 1;
@@ -132,7 +134,7 @@ fn key_at_start(line: &[u8]) -> Option<Vec<u8>> {
     key::blob(line.utf8_chunks().next()?.valid())
 }
 
-fn judge(options: &[u8], clock: Clock, peer: Option<IpAddr>) -> Result<KeyOptions, Unusable> {
+fn judge(options: &[u8], clock: Clock<'_>, peer: Option<IpAddr>) -> Result<KeyOptions, Unusable> {
     let line = options::parse(options).map_err(Unusable::BadOptions)?;
     let expired = |time: &expiry::Expiry| time.has_passed(clock);
     if line.expiry.iter().any(expired) {

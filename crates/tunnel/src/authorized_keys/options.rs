@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::KeyOptions;
 use super::expiry::Expiry;
-use crate::pattern::{ListMatch, Network, match_list, matches};
-use crate::policy::{Forwarding, HostPortRule, PortRule, RuleList};
+use crate::pattern::{Case, Network, Sense, Verdict, list_verdict, wildcard};
+use crate::policy::{Forwarding, HostPortRule, RuleList};
 
 /// So many `permitopen=`, `permitlisten=` and `environment=` may stand on one line.
 const MAX_REPEATS: usize = 4096;
@@ -56,7 +56,7 @@ impl FromList {
     /// Refuses lists with an empty element or an impossible network, as OpenSSH does.
     fn parse(list: String) -> Option<Self> {
         let sound = list.split(',').all(|element| {
-            let element = element.strip_prefix('!').unwrap_or(element);
+            let (_, element) = Sense::split(element);
             !element.is_empty() && !matches!(Network::parse(element), Some(Err(_)))
         });
         sound.then_some(Self(list))
@@ -68,12 +68,12 @@ impl FromList {
             return false;
         };
         let text = peer.to_string();
-        let answer = match_list(&self.0, |element| match Network::parse(element) {
+        let answer = list_verdict(&self.0, |element| match Network::parse(element) {
             Some(Ok(network)) => network.contains(peer),
             Some(Err(_)) => false,
-            None => matches(&element.to_lowercase(), &text),
+            None => wildcard(element, &text, Case::Insensitive),
         });
-        answer == ListMatch::Yes
+        answer == Verdict::Matches
     }
 }
 
@@ -254,11 +254,14 @@ impl Parser {
                 self.add_variable(variable)
             }
             "permitopen" => {
-                let rule = parse_host_port(&value).map_err(bad)?;
+                let rule = HostPortRule::parse_open(&value).map_err(|_| {
+                    bad("needs host:port; * stands for any, IPv6 addresses stand in brackets")
+                })?;
                 push(option, &mut self.permit_open, rule)
             }
             "permitlisten" => {
-                let rule = parse_listen(&value).map_err(bad)?;
+                let rule = HostPortRule::parse_listen(&value)
+                    .map_err(|_| bad("needs port or host:port; * stands for any"))?;
                 push(option, &mut self.permit_listen, rule)
             }
             "principals" => Err(BadOptions::Unsupported(Unsupported::Certificates)),
@@ -322,43 +325,6 @@ fn parse_variable(text: &str) -> Option<(String, String)> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let sound = !name.is_empty() && name.bytes().all(legal) && !value.contains('\0');
     sound.then(|| (name.to_owned(), value.to_owned()))
-}
-
-/// `permitlisten=`: a bare port stands for every host.
-fn parse_listen(text: &str) -> Result<HostPortRule, &'static str> {
-    match text.contains(':') {
-        true => parse_host_port(text),
-        false => parse_host_port(&format!("*:{text}")),
-    }
-}
-
-/// `host:port` or `[host]:port`; both may be `*`. Service names are not looked up.
-fn parse_host_port(text: &str) -> Result<HostPortRule, &'static str> {
-    const NO_PORT: &str = "needs host:port";
-    /// The longest host name that the system's resolver takes (`NI_MAXHOST`).
-    const MAX_HOST: usize = 1024;
-    let (host, port) = match text.strip_prefix('[') {
-        Some(bracketed) => {
-            let (host, rest) = bracketed.split_once(']').ok_or("lacks a closing bracket")?;
-            (host, rest.strip_prefix(':').ok_or(NO_PORT)?)
-        }
-        None => text.split_once(':').ok_or(NO_PORT)?,
-    };
-    if host.is_empty() || host.len() >= MAX_HOST {
-        return Err("has no usable host");
-    }
-    let port = match port {
-        "*" => PortRule::Any,
-        digits if !digits.bytes().all(|b| b.is_ascii_digit()) => {
-            return Err("needs a port in digits, or *; IPv6 addresses stand in brackets");
-        }
-        digits => match digits.parse() {
-            Ok(0) | Err(_) => return Err("has an impossible port"),
-            Ok(port) => PortRule::Exactly(port),
-        },
-    };
-    let host = host.to_owned();
-    Ok(HostPortRule { host, port })
 }
 
 impl fmt::Display for BadOptions {

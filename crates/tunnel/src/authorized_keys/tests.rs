@@ -1,5 +1,7 @@
 //! Lines of `authorized_keys` and what they allow.
 
+use std::sync::LazyLock;
+
 use super::*;
 use crate::policy::{Forwarding, HostPortRule, PortRule, RuleList};
 
@@ -8,17 +10,20 @@ const KEY: &str =
 const OTHER: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZK";
 
-const CLOCK: Clock = Clock {
-    now: UnixTime(1_795_430_700), // 2026-11-23 10:45 UTC
-    utc_offset: 0,
-};
+static UTC: LazyLock<LocalZone> = LazyLock::new(LocalZone::utc);
+
+/// 2026-11-23 10:45 UTC.
+fn clock() -> Clock<'static> {
+    let now = UnixTime(1_795_430_700);
+    Clock { now, zone: &UTC }
+}
 
 fn blob() -> Vec<u8> {
     key::blob(KEY).unwrap()
 }
 
 fn ask(text: impl AsRef<[u8]>) -> Lookup {
-    lookup(text.as_ref(), &blob(), CLOCK, "192.0.2.7".parse().ok())
+    lookup(text.as_ref(), &blob(), clock(), "192.0.2.7".parse().ok())
 }
 
 /// The options of one line `options KEY`.
@@ -221,7 +226,7 @@ fn from_matches_addresses_networks_and_wildcards() {
     ] {
         let text = format!("from=\"{list}\" {KEY}");
         let peer: IpAddr = peer.parse().unwrap();
-        let answer = lookup(text.as_bytes(), &blob(), CLOCK, Some(peer));
+        let answer = lookup(text.as_bytes(), &blob(), clock(), Some(peer));
         assert_eq!(answer.authorized.is_some(), expected, "{list} {peer}");
     }
 }
@@ -230,12 +235,12 @@ fn from_matches_addresses_networks_and_wildcards() {
 fn unknown_peer_matches_no_from() {
     for list in ["*", "UNKNOWN", "0.0.0.0/0,::/0", "!192.0.2.7"] {
         let text = format!("from=\"{list}\" {KEY}");
-        let answer = lookup(text.as_bytes(), &blob(), CLOCK, None);
+        let answer = lookup(text.as_bytes(), &blob(), clock(), None);
         assert_eq!(answer.authorized, None, "{list}");
         assert_eq!(answer.skipped[0].reason, Unusable::NotFrom(None));
     }
     assert!(
-        lookup(KEY.as_bytes(), &blob(), CLOCK, None)
+        lookup(KEY.as_bytes(), &blob(), clock(), None)
             .authorized
             .is_some()
     );

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::error::ConnectError;
 use super::settings::ClientSettings;
-use super::{Echo, Prompts, Trust};
+use super::{Echo, Prompts, Trust, plain};
 use crate::config::ssh_config::{IdentityAgent, PubkeyAuthentication};
 use crate::identity::agent::{Agent, AgentKey};
 use crate::identity::{IdentityError, file};
@@ -30,11 +30,6 @@ pub(super) async fn log_in(
     trust: Trust,
     prompts: &Prompts,
 ) -> Result<(), ConnectError> {
-    let silent = Prompts::none();
-    let prompts = match settings.options.batch_mode {
-        Some(true) => &silent,
-        _ => prompts,
-    };
     let mut login = Login {
         handle,
         incoming,
@@ -47,7 +42,9 @@ pub(super) async fn log_in(
         return Ok(());
     }
     // An impostor is given no secrets.
-    if trust == Trust::Full && (login.keyboard_interactive().await? || login.password().await?) {
+    if trust == Trust::Full
+        && (login.ask(Asking::KeyboardInteractive).await? || login.ask(Asking::Password).await?)
+    {
         return Ok(());
     }
     handle.end("no authentication method left");
@@ -361,20 +358,28 @@ impl Login<'_> {
         .await
     }
 
-    async fn keyboard_interactive(&mut self) -> Result<bool, ConnectError> {
-        if self.settings.options.kbd_interactive_authentication == Some(false) {
+    /// Asks the user as often as `NumberOfPasswordPrompts` allows, while the server takes the method.
+    async fn ask(&mut self, asking: Asking) -> Result<bool, ConnectError> {
+        let options = &self.settings.options;
+        let (method, enabled) = match asking {
+            Asking::KeyboardInteractive => (
+                "keyboard-interactive",
+                options.kbd_interactive_authentication,
+            ),
+            Asking::Password => ("password", options.password_authentication),
+        };
+        if enabled == Some(false) {
             return Ok(false);
         }
-        for _ in 0..self
-            .settings
-            .options
-            .number_of_password_prompts
-            .unwrap_or(PROMPTS)
-        {
-            if !self.may("keyboard-interactive") {
+        for _ in 0..options.number_of_password_prompts.unwrap_or(PROMPTS) {
+            if !self.may(method) {
                 return Ok(false);
             }
-            match self.interact().await? {
+            let interaction = match asking {
+                Asking::KeyboardInteractive => self.interact().await?,
+                Asking::Password => self.password().await?,
+            };
+            match interaction {
                 Interaction::Success => return Ok(true),
                 Interaction::NobodyAnswers => return Ok(false),
                 Interaction::Failure => {}
@@ -428,33 +433,28 @@ impl Login<'_> {
         Some(answers)
     }
 
-    async fn password(&mut self) -> Result<bool, ConnectError> {
-        if self.settings.options.password_authentication == Some(false) {
-            return Ok(false);
+    async fn password(&mut self) -> Result<Interaction, ConnectError> {
+        let text = format!("{}@{}'s password: ", self.settings.user, self.settings.host);
+        let Some(password) = self.prompts.ask(text, Echo::Hidden).await else {
+            return Ok(Interaction::NobodyAnswers);
+        };
+        let password = Zeroizing::new(password);
+        if self.attempt(Method::Password(password.as_bytes())).await? {
+            return Ok(Interaction::Success);
         }
-        for _ in 0..self
-            .settings
-            .options
-            .number_of_password_prompts
-            .unwrap_or(PROMPTS)
-        {
-            if !self.may("password") {
-                return Ok(false);
-            }
-            let text = format!("{}@{}'s password: ", self.settings.user, self.settings.host);
-            let Some(password) = self.prompts.ask(text, Echo::Hidden).await else {
-                return Ok(false);
-            };
-            let password = Zeroizing::new(password);
-            if self.attempt(Method::Password(password.as_bytes())).await? {
-                return Ok(true);
-            }
-            warn!("Permission denied, please try again.");
-        }
-        Ok(false)
+        warn!("Permission denied, please try again.");
+        Ok(Interaction::Failure)
     }
 }
 
+/// What the user is asked for.
+#[derive(Debug, Clone, Copy)]
+enum Asking {
+    KeyboardInteractive,
+    Password,
+}
+
+/// How one round of asking ended.
 enum Interaction {
     Success,
     Failure,
@@ -466,9 +466,4 @@ fn wants_passphrase(error: &IdentityError) -> bool {
         error,
         IdentityError::NeedsPassphrase(_) | IdentityError::WrongPassphrase(_)
     )
-}
-
-/// A server's text without what could steer a terminal.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
 }

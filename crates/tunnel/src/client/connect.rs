@@ -28,6 +28,11 @@ pub(super) async fn establish(
     hop: Option<&Client>,
     prompts: &Prompts,
 ) -> Result<(Handle, Receiver<Incoming>, Trust), ConnectError> {
+    let silent = Prompts::none();
+    let prompts = match settings.options.batch_mode {
+        Some(true) => &silent,
+        _ => prompts,
+    };
     let known = read_all(&settings.known_hosts).map_err(|e| ConnectError::Local(e.to_string()))?;
     let transport = settings
         .transport(&known)

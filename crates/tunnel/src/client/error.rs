@@ -44,6 +44,8 @@ pub enum ConnectError {
     HostKey {
         /// What is wrong with it, with a hint.
         message: String,
+        /// What the user can do, where the message does not say it.
+        hint: Option<&'static str>,
     },
     /// No method of authentication succeeded.
     Denied {
@@ -82,7 +84,7 @@ impl fmt::Display for ConnectError {
                 Ended::ClosedByPeer => write!(f, "Connection to {host} closed by remote host."),
                 ended => write!(f, "{host}: {ended}"),
             },
-            Self::HostKey { message } => write!(f, "{message}\nHost key verification failed."),
+            Self::HostKey { message, .. } => write!(f, "{message}\nHost key verification failed."),
             Self::Denied {
                 user,
                 host,
@@ -111,6 +113,7 @@ impl ConnectError {
                 ),
                 _ => None,
             },
+            Self::HostKey { hint, .. } => *hint,
             Self::Denied { .. } => Some(
                 "name the key with -i, and see that its .pub is in the server's authorized_keys; -v shows what was tried",
             ),
@@ -135,6 +138,8 @@ pub enum ForwardError {
         label: String,
         /// `port 9000` or `path /run/x`.
         what: String,
+        /// What the server said about it, without control characters; most say nothing.
+        said: Vec<String>,
     },
     /// The host key is not trusted.
     NotTrusted,
@@ -146,11 +151,13 @@ impl fmt::Display for ForwardError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind { label, source } => write!(f, "{label}: {source}"),
-            Self::Refused { label, what } => {
+            Self::Refused { label, what, said } => {
                 write!(
                     f,
                     "remote port forwarding failed for listen {what} ({label})"
-                )
+                )?;
+                said.iter()
+                    .try_for_each(|text| write!(f, "\nthe server says: {text}"))
             }
             Self::NotTrusted => write!(f, "forwarding disabled due to host key check failure"),
             Self::Ended(ended) => write!(f, "{ended}"),
@@ -166,16 +173,22 @@ impl ForwardError {
         match self {
             Self::Bind { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => {
-                    Some("ports below 1024 need root; choose a higher one")
+                    Some("low ports, most often those below 1024, need root; choose a higher one")
                 }
                 io::ErrorKind::AddrInUse => {
                     Some("another program listens there; choose another port")
                 }
+                io::ErrorKind::AddrNotAvailable => Some(
+                    "this machine does not have that address; leave it out to listen on loopback",
+                ),
                 _ => None,
             },
-            Self::Refused { .. } => Some(
-                "the port is in use at the server, or its rules (AllowTcpForwarding, PermitListen, authorized_keys) forbid it; -v shows its reason",
+            Self::Refused { said, .. } if said.is_empty() => Some(
+                "the port is in use at the server, or its rules (AllowTcpForwarding, PermitListen, authorized_keys) forbid it; the server's log has the reason",
             ),
+            Self::Refused { .. } => {
+                Some("choose another port or path, or have the server's rules changed")
+            }
             _ => None,
         }
     }

@@ -9,9 +9,8 @@ use tokio::sync::mpsc::Receiver;
 use super::error::ConnectError;
 use super::settings::ClientSettings;
 use super::{Echo, Prompts, Trust};
-use crate::config::ssh_config::StrictHostKeyChecking as Configured;
 use crate::known_hosts::file::{Hashing, append};
-use crate::known_hosts::{Decision, StrictHostKeyChecking, check, decide, message};
+use crate::known_hosts::{Decision, HostKeyStatus, check, decide, message};
 use crate::net::{Handle, Incoming};
 
 /// Waits for the host key.
@@ -48,8 +47,13 @@ pub(super) async fn judge(
     let text = message(&status, host, port, key);
     let refuse = || ConnectError::HostKey {
         message: text.clone().unwrap_or_default(),
+        hint: hint(&status),
     };
-    match decide(&status, mode(settings)) {
+    let mode = settings
+        .options
+        .strict_host_key_checking
+        .unwrap_or_default();
+    match decide(&status, mode) {
         Decision::Accept => Ok(Trust::Full),
         Decision::AcceptAndAdd => {
             add(settings, key);
@@ -77,6 +81,16 @@ pub(super) async fn judge(
     }
 }
 
+/// What to do about a key that was refused; the message about a changed one says it already.
+fn hint(status: &HostKeyStatus) -> Option<&'static str> {
+    match status {
+        HostKeyStatus::Unknown { other_types } if other_types.is_empty() => Some(
+            "compare the fingerprint with the host's, then answer yes at a terminal, or use -o StrictHostKeyChecking=accept-new",
+        ),
+        _ => None,
+    }
+}
+
 /// Asks until the answer is yes, no or the fingerprint; at most a few times.
 async fn consents(prompts: &Prompts, question: String, key: &PublicKey) -> bool {
     let mut question = question;
@@ -92,15 +106,6 @@ async fn consents(prompts: &Prompts, question: String, key: &PublicKey) -> bool 
         }
     }
     false
-}
-
-fn mode(settings: &ClientSettings) -> StrictHostKeyChecking {
-    match settings.options.strict_host_key_checking {
-        Some(Configured::Yes) => StrictHostKeyChecking::Yes,
-        Some(Configured::No) => StrictHostKeyChecking::No,
-        Some(Configured::AcceptNew) => StrictHostKeyChecking::AcceptNew,
-        Some(Configured::Ask) | None => StrictHostKeyChecking::Ask,
-    }
 }
 
 /// A key that cannot be kept is no reason to end a connection that is right.

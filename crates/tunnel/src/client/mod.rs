@@ -116,21 +116,38 @@ impl Client {
     /// Serves remote forwards until the connection ends; gives the reason.
     pub async fn run(&mut self) -> Ended {
         while let Some(event) = self.incoming.recv().await {
-            match event {
-                Incoming::Open(asked) => self.serve_remote(asked),
-                Incoming::Global {
-                    want_reply: true, ..
-                } => {
-                    // A server has nothing to ask of a client.
-                    let _ = self
-                        .handle
-                        .reply_global(Err(adit_proto::connection::RequestRefused));
-                }
-                Incoming::Debug(text) => log::debug!("Remote: {}", text.escape_debug()),
-                _ => {}
+            if let Some(said) = self.handle_event(event) {
+                log::debug!("Remote: {said}");
             }
         }
         self.handle.why_ended()
+    }
+
+    /// Does what an event asks for; gives what the server said for people to read.
+    fn handle_event(&self, event: Incoming) -> Option<String> {
+        match event {
+            Incoming::Open(asked) => self.serve_remote(asked),
+            Incoming::Global {
+                want_reply: true, ..
+            } => {
+                // A server has nothing to ask of a client; the connection may be over.
+                let _ = self
+                    .handle
+                    .reply_global(Err(adit_proto::connection::RequestRefused));
+            }
+            Incoming::Debug(text) => return Some(plain(&text)),
+            _ => {}
+        }
+        None
+    }
+
+    /// What the server has said for people to read since this was last asked.
+    fn heard(&mut self) -> Vec<String> {
+        let mut heard = Vec::new();
+        while let Ok(event) = self.incoming.try_recv() {
+            heard.extend(self.handle_event(event));
+        }
+        heard
     }
 
     /// The connection, for ending it from elsewhere.
@@ -157,6 +174,11 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.handle.end("disconnected by user");
     }
+}
+
+/// A server's text without what could steer a terminal.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// How messages name a forward: `forward -L 9000 → db:5432`.

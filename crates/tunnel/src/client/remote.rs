@@ -21,7 +21,7 @@ use crate::forward::socks::{Host, Outcome, Progress, Request, Socks};
 use crate::net::channel::Received;
 use crate::net::connection::ChannelAsked;
 use crate::net::{Channel, Stream};
-use crate::policy::{PortRule, RuleList};
+use crate::policy::RuleList;
 use crate::status::ForwardCounters;
 
 /// How long an application may take over its SOCKS handshake.
@@ -41,13 +41,18 @@ impl Client {
             }
         };
         let (request, what) = request(listen);
+        for said in self.heard() {
+            debug!("Remote: {said}");
+        }
         let reply = self
             .handle
             .ask_global(request)
             .await
             .map_err(ForwardError::Ended)?;
+        // What a server says between a request and its answer is about the request.
         let Ok(allocated_port) = reply else {
-            return Err(ForwardError::Refused { label, what });
+            let said = self.heard();
+            return Err(ForwardError::Refused { label, what, said });
         };
         let entry = RemoteForward {
             label: label.clone(),
@@ -55,8 +60,14 @@ impl Client {
             counters: self.counters(&label),
         };
         let key = registered_at(listen, allocated_port);
-        if self.remote.insert(key, entry).is_err() {
-            return Err(ForwardError::Refused { label, what });
+        let inserted = self.remote.insert(key, entry);
+        // Only now: connections of this forward may have come along with the words.
+        let said = self.heard();
+        if inserted.is_err() {
+            return Err(ForwardError::Refused { label, what, said });
+        }
+        for said in said {
+            warn!("{label}: the server says: {said}");
         }
         Ok(Started {
             label,
@@ -224,7 +235,7 @@ impl Dynamic {
         let Endpoint::Tcp { host, port } = target else {
             return Err(DialError::Denied("not a TCP target".into()));
         };
-        if !permits(&self.permitted, host, *port) {
+        if !self.permitted.permits_open(host, *port) {
             return Err(DialError::Denied("not in PermitRemoteOpen".into()));
         }
         dial_tcp(host, *port, self.family, |_: SocketAddr| Ok(())).await
@@ -239,22 +250,6 @@ async fn begin(channel: &Channel, app: &Stream, request: &Request, early: &[u8])
     app.write_all(early).await?;
     channel.taken(early.len());
     Ok(())
-}
-
-/// `PermitRemoteOpen`: the host as it was asked for, literally, or `*`.
-fn permits(list: &RuleList, host: &str, port: u16) -> bool {
-    match list {
-        RuleList::Any => true,
-        RuleList::None => false,
-        RuleList::Only(rules) => rules.iter().any(|rule| {
-            let host_fits = rule.host == "*" || rule.host == host;
-            let port_fits = match rule.port {
-                PortRule::Any => true,
-                PortRule::Exactly(only) => only == port,
-            };
-            host_fits && port_fits
-        }),
-    }
 }
 
 /// The request, and the application's bytes behind it, which are not credited yet.

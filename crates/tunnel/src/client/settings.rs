@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use adit_proto::connection::KeepAlive;
 use adit_proto::key::SignatureAlgorithm;
+use adit_proto::transport::TransportConfig;
 use adit_proto::transport::algorithms::Compression;
-use adit_proto::transport::{RekeyLimit, TransportConfig};
 
 use crate::config::algorithms::AlgorithmError;
-use crate::config::negotiation::Lists;
 use crate::config::ssh_config::ClientOptions;
 use crate::config::values::AddressFamily;
 use crate::known_hosts::known_types;
@@ -20,7 +19,6 @@ use crate::policy::GatewayPorts;
 
 const SSH_PORT: u16 = 22;
 const SERVER_ALIVE_COUNT_MAX: u32 = 3;
-const STREAM_LOCAL_BIND_MASK: u32 = 0o177;
 /// Without `ConnectTimeout` the kernel alone would wait over two minutes for each address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -78,35 +76,24 @@ impl ClientSettings {
         known: &[(PathBuf, String)],
     ) -> Result<Arc<TransportConfig>, AlgorithmError> {
         let options = &self.options;
-        let lists = Lists {
-            ciphers: options.ciphers.as_ref(),
-            macs: options.macs.as_ref(),
-            kex: options.kex_algorithms.as_ref(),
-            host_key: options.host_key_algorithms.as_ref(),
-        };
         let compression = match options.compression {
             Some(true) => Compression::Delayed,
             _ => Compression::Off,
         };
-        let mut offer = lists.offer(compression)?;
-        if options.host_key_algorithms.is_none() {
+        let mut offer = options.connection.offer(compression)?;
+        if options.connection.host_key_algorithms.is_none() {
             let types = known_types(known, self.known_host_name(), self.known_host_port());
             let is_known =
                 |a: &SignatureAlgorithm| types.iter().any(|t| t == a.key_type().as_str());
             offer.algorithms.host_key.sort_by_key(|a| !is_known(a));
         }
-        for name in &offer.passed_over {
-            log::warn!("{name}: adit does not have this algorithm");
-        }
-        let rekey = options
-            .rekey_limit
-            .map_or(RekeyLimit::default(), |limit| RekeyLimit {
-                bytes: limit.bytes,
-                interval: limit.interval,
-            });
+        offer
+            .warnings()
+            .iter()
+            .for_each(|text| log::warn!("{text}"));
         Ok(Arc::new(TransportConfig {
             algorithms: offer.algorithms,
-            rekey,
+            rekey: options.connection.rekey(),
             host_keys: Vec::new(),
         }))
     }
@@ -146,15 +133,12 @@ impl ClientSettings {
 
     /// `AddressFamily`.
     pub fn family(&self) -> AddressFamily {
-        self.options.address_family.unwrap_or(AddressFamily::Any)
+        self.options.connection.family()
     }
 
     /// `TCPKeepAlive`.
     pub fn tcp_keep_alive(&self) -> TcpKeepAlive {
-        match self.options.tcp_keep_alive {
-            Some(false) => TcpKeepAlive::Off,
-            _ => TcpKeepAlive::On,
-        }
+        self.options.connection.keep_alive_probes()
     }
 
     /// `GatewayPorts` of the client.
@@ -167,17 +151,12 @@ impl ClientSettings {
 
     /// `StreamLocalBindMask`.
     pub fn stream_local_bind_mask(&self) -> u32 {
-        self.options
-            .stream_local_bind_mask
-            .unwrap_or(STREAM_LOCAL_BIND_MASK)
+        self.options.connection.bind_mask()
     }
 
     /// `StreamLocalBindUnlink`.
     pub fn stale_socket(&self) -> StaleSocket {
-        match self.options.stream_local_bind_unlink {
-            Some(true) => StaleSocket::Unlink,
-            _ => StaleSocket::UnlinkIfDead,
-        }
+        self.options.connection.stale_socket()
     }
 
     /// The keys to try: `IdentityFile`, or the customary ones.

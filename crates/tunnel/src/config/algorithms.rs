@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::pattern::{has_wildcard, wildcard};
+use crate::pattern::{Case, has_wildcard, wildcard};
 
 /// What kind of algorithm a list names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,7 +267,7 @@ impl fmt::Display for AlgorithmList {
 
 /// Does a name of a list, perhaps with wildcards, stand for this algorithm?
 fn covers(name: &str, algorithm: &str) -> bool {
-    wildcard(name.as_bytes(), algorithm.as_bytes())
+    wildcard(name, algorithm, Case::Sensitive)
 }
 
 /// Only signature algorithms may be named by a pattern, and only by one that matches something.

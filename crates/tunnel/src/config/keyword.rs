@@ -1,8 +1,12 @@
 //! What a keyword is: one line of a table says its name and what happens to it.
 //!
-//! A new keyword is one line in the table and one field in the options.
+//! A new keyword is one line in the table and one field in the options. Keywords that both programs have stand in
+//! `connection.rs`, the others in the table of their program.
 
-use super::error::LineError;
+use std::path::PathBuf;
+
+use super::connection::{self, ConnectionOptions};
+use super::error::{ConfigError, Findings, LineError, Place, Warning};
 use super::expand::Lookups;
 use super::lines::{Arguments, Line};
 
@@ -99,8 +103,72 @@ pub(crate) const fn deprecated<O>(name: &'static str) -> Keyword<O> {
     }
 }
 
+/// The options of one of the two programs.
+pub(crate) trait Options: Default + 'static {
+    /// The keywords that only this program has.
+    fn keywords() -> &'static [Keyword<Self>];
+
+    /// Where the keywords go that both programs have.
+    fn connection(&mut self) -> &mut ConnectionOptions;
+
+    /// What becomes of a keyword that stands in no table.
+    fn unknown(&self, line: &Line<'_>) -> Result<Option<String>, LineError> {
+        Err(LineError::UnknownKeyword(line.keyword.to_owned()))
+    }
+}
+
+/// What a keyword steers, if it is one of those that steer the reading.
+pub(crate) fn block_of<O: Options>(line: &Line<'_>) -> Option<Block> {
+    match find(O::keywords(), line.keyword)?.class {
+        Class::Block(block) => Some(block),
+        _ => None,
+    }
+}
+
+/// Applies a line that steers nothing; what comes back is a warning.
+pub(crate) fn apply<O: Options>(
+    line: &Line<'_>,
+    options: &mut O,
+    activity: Activity,
+    lookups: &Lookups<'_>,
+) -> Result<Option<String>, LineError> {
+    if let Some(own) = find(O::keywords(), line.keyword) {
+        return own.class.apply(line, options, activity, lookups);
+    }
+    match find(connection::KEYWORDS, line.keyword) {
+        Some(shared) => {
+            let options = options.connection();
+            shared.class.apply(line, options, activity, lookups)
+        }
+        None => options.unknown(line),
+    }
+}
+
+/// Applies one `-o` option: `Keyword=value` or `"Keyword value"`.
+pub(crate) fn apply_text<O: Options>(
+    text: &str,
+    options: &mut O,
+    lookups: &Lookups<'_>,
+) -> Result<Vec<Warning>, ConfigError> {
+    let place = Place {
+        file: PathBuf::from("command-line"),
+        line: 0,
+    };
+    let outcome = match Line::parse(text.as_bytes()) {
+        Err(error) => Err(error),
+        Ok(None) => Err(LineError::MissingArgument("-o".to_owned())),
+        Ok(Some(line)) => match block_of::<O>(&line) {
+            Some(_) => Err(LineError::NotOnCommandLine(line.keyword.to_owned())),
+            None => apply(&line, options, Activity::Active, lookups),
+        },
+    };
+    let mut findings = Findings::default();
+    findings.note(&place, outcome);
+    findings.finish(&place.file)
+}
+
 /// Finds a keyword; upper case does not matter.
-pub(crate) fn find<O>(table: &'static [Keyword<O>], word: &str) -> Option<&'static Keyword<O>> {
+fn find<O>(table: &'static [Keyword<O>], word: &str) -> Option<&'static Keyword<O>> {
     table
         .iter()
         .find(|keyword| keyword.name.eq_ignore_ascii_case(word))
@@ -142,7 +210,7 @@ impl<O: Default> Class<O> {
     /// Applies a keyword that is no block; what comes back is a warning.
     ///
     /// In an inactive block, values are checked and thrown away.
-    pub(crate) fn apply(
+    fn apply(
         &self,
         line: &Line<'_>,
         options: &mut O,
@@ -177,4 +245,18 @@ impl<O: Default> Class<O> {
             _ => Ok(None),
         }
     }
+}
+
+/// Panics unless every keyword of a program stands in one place, under a name that [`find`] can find.
+#[cfg(test)]
+pub(crate) fn assert_sound<O: Options>() {
+    let own = O::keywords().iter().map(|keyword| keyword.name);
+    let shared = connection::KEYWORDS.iter().map(|keyword| keyword.name);
+    let mut names: Vec<&str> = own.chain(shared).collect();
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    assert!(names.iter().all(|name| name.bytes().all(plain)));
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all);
 }

@@ -8,13 +8,13 @@
 //! ```
 
 pub mod algorithms;
+pub mod connection;
 pub mod destination;
 pub mod error;
 pub mod expand;
 mod keyword;
 pub(crate) mod lines;
 pub mod negotiation;
-pub mod pattern;
 mod rules_syntax;
 pub mod source;
 pub mod spec;
@@ -23,5 +23,8 @@ pub mod sshd_config;
 pub mod values;
 mod walk;
 
+#[doc(no_inline)]
+pub use crate::pattern;
+pub use connection::ConnectionOptions;
 pub use expand::Lookups;
 pub use source::FileSource;

@@ -6,19 +6,7 @@ use adit_proto::key::SignatureAlgorithm;
 use adit_proto::transport::algorithms::{Algorithms, Compression};
 
 use super::algorithms::{AlgorithmError, AlgorithmList};
-
-/// The four lists as configured; none means the default.
-#[derive(Debug, Clone, Copy)]
-pub struct Lists<'a> {
-    /// `Ciphers`.
-    pub ciphers: Option<&'a AlgorithmList>,
-    /// `MACs`.
-    pub macs: Option<&'a AlgorithmList>,
-    /// `KexAlgorithms`.
-    pub kex: Option<&'a AlgorithmList>,
-    /// `HostKeyAlgorithms`.
-    pub host_key: Option<&'a AlgorithmList>,
-}
+use super::connection::ConnectionOptions;
 
 /// What to offer, and the configured names that this program does not have.
 #[derive(Debug, Clone)]
@@ -29,8 +17,8 @@ pub struct Offer {
     pub passed_over: Vec<String>,
 }
 
-impl Lists<'_> {
-    /// The offer these lists make.
+impl ConnectionOptions {
+    /// The offer that the four lists make; a list that is set nowhere offers everything.
     ///
     /// # Errors
     /// A list of which nothing is left.
@@ -38,20 +26,25 @@ impl Lists<'_> {
         let mut passed_over = Vec::new();
         let algorithms = Algorithms {
             ciphers: pick(
-                self.ciphers,
+                self.ciphers.as_ref(),
                 CipherName::ALL,
                 CipherName::as_str,
                 &mut passed_over,
             )?,
-            macs: pick(self.macs, MacName::ALL, MacName::as_str, &mut passed_over)?,
+            macs: pick(
+                self.macs.as_ref(),
+                MacName::ALL,
+                MacName::as_str,
+                &mut passed_over,
+            )?,
             kex: pick(
-                self.kex,
+                self.kex_algorithms.as_ref(),
                 &KexAlgorithm::ALL,
                 KexAlgorithm::as_str,
                 &mut passed_over,
             )?,
             host_key: pick(
-                self.host_key,
+                self.host_key_algorithms.as_ref(),
                 &SignatureAlgorithm::ALL,
                 SignatureAlgorithm::as_str,
                 &mut passed_over,
@@ -62,6 +55,16 @@ impl Lists<'_> {
             algorithms,
             passed_over,
         })
+    }
+}
+
+impl Offer {
+    /// The names that were passed over, in words.
+    pub fn warnings(&self) -> Vec<String> {
+        let names = self.passed_over.iter();
+        names
+            .map(|name| format!("{name}: adit does not have this algorithm"))
+            .collect()
     }
 }
 
@@ -95,13 +98,11 @@ mod tests {
             "aes128-ctr,3des-cbc,aes256-gcm@openssh.com",
         )
         .unwrap();
-        let lists = Lists {
-            ciphers: Some(&ciphers),
-            macs: None,
-            kex: None,
-            host_key: None,
+        let options = ConnectionOptions {
+            ciphers: Some(ciphers),
+            ..ConnectionOptions::default()
         };
-        let offer = lists.offer(Compression::Off).unwrap();
+        let offer = options.offer(Compression::Off).unwrap();
         assert_eq!(
             offer.algorithms.ciphers,
             [CipherName::Aes128Ctr, CipherName::Aes256Gcm]

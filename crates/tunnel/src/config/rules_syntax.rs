@@ -8,6 +8,9 @@ use super::lines::Arguments;
 const EXPECTED_OPEN: &str = "host:port, with * for any";
 const EXPECTED_LISTEN: &str = "[host:]port, with * for any";
 
+/// The longest host name that the system's resolver takes (`NI_MAXHOST`).
+const MAX_HOST: usize = 1024;
+
 impl HostPortRule {
     /// Reads one `host:port` of `PermitOpen`, `permitopen=` or `PermitRemoteOpen`.
     ///
@@ -32,7 +35,7 @@ impl HostPortRule {
             "*" => PortRule::Any,
             _ => PortRule::Exactly(decimal_port(port)?),
         };
-        (!host.is_empty()).then(|| Self {
+        (!host.is_empty() && host.len() < MAX_HOST).then(|| Self {
             host: host.to_owned(),
             port,
         })

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use super::error::ConfigError;
-use super::pattern::wildcard;
+use crate::pattern::{Case, wildcard};
 
 /// The largest configuration file, in bytes.
 pub const MAX_FILE: usize = 1024 * 1024;
@@ -129,9 +129,11 @@ fn matching_on_disk(pattern: &Path) -> Result<Vec<PathBuf>, String> {
 fn path_matches(pattern: &Path, path: &Path) -> bool {
     let mut path = path.components();
     let all = pattern.components().all(|part| match (part, path.next()) {
-        (Component::Normal(part), Some(Component::Normal(name))) => {
-            wildcard(part.as_encoded_bytes(), name.as_encoded_bytes())
-        }
+        (Component::Normal(part), Some(Component::Normal(name))) => wildcard(
+            part.as_encoded_bytes(),
+            name.as_encoded_bytes(),
+            Case::Sensitive,
+        ),
         (part, name) => Some(part) == name,
     });
     all && path.next().is_none()

@@ -58,6 +58,15 @@ impl<'a> Walk<'a> {
         Ok(bytes)
     }
 
+    /// Reads a file that must exist, whoever owns it: the user named it.
+    pub(crate) fn read_required(&mut self, path: &Path) -> Result<Vec<u8>, ConfigError> {
+        let missing = || ConfigError::Unreadable {
+            path: path.to_path_buf(),
+            reason: "No such file or directory".to_owned(),
+        };
+        self.read(path, Trust::Anyone)?.ok_or_else(missing)
+    }
+
     /// The files that the words after an `Include` bring in. A pattern may match none.
     pub(crate) fn included(
         &mut self,

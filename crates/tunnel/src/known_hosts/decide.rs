@@ -20,13 +20,16 @@ pub enum StrictHostKeyChecking {
 
 impl StrictHostKeyChecking {
     /// The setting of that name, as in `ssh_config`; `off` is `no`.
-    pub fn from_name(name: &str) -> Option<Self> {
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn parse(name: &str) -> Result<Self, &'static str> {
         match name.to_ascii_lowercase().as_str() {
-            "yes" | "true" => Some(Self::Yes),
-            "no" | "false" | "off" => Some(Self::No),
-            "ask" => Some(Self::Ask),
-            "accept-new" => Some(Self::AcceptNew),
-            _ => None,
+            "yes" | "true" => Ok(Self::Yes),
+            "no" | "false" | "off" => Ok(Self::No),
+            "ask" => Ok(Self::Ask),
+            "accept-new" => Ok(Self::AcceptNew),
+            _ => Err("yes, no, ask or accept-new"),
         }
     }
 }
@@ -178,14 +181,18 @@ mod tests {
 
     #[test]
     fn modes_have_the_names_of_ssh_config() {
-        for (name, mode) in [("yes", Yes), ("No", No), ("off", No), ("ask", Ask)] {
-            assert_eq!(StrictHostKeyChecking::from_name(name), Some(mode));
+        for (name, mode) in [
+            ("yes", Yes),
+            ("true", Yes),
+            ("No", No),
+            ("false", No),
+            ("off", No),
+            ("ask", Ask),
+            ("accept-new", AcceptNew),
+        ] {
+            assert_eq!(StrictHostKeyChecking::parse(name), Ok(mode));
         }
-        assert_eq!(
-            StrictHostKeyChecking::from_name("accept-new"),
-            Some(AcceptNew)
-        );
-        assert_eq!(StrictHostKeyChecking::from_name("maybe"), None);
+        assert!(StrictHostKeyChecking::parse("maybe").is_err());
     }
 
     #[test]

@@ -6,6 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use adit_proto::wire::Reader;
 
+use crate::pattern::{Case, Verdict, list_verdict, wildcard};
+
 /// What a hashed host field begins with; 1 is the only scheme: HMAC-SHA1 keyed with the salt.
 pub(super) const HASH_MAGIC: &str = "|1|";
 /// Bytes of the salt and of the HMAC in a hashed host field.
@@ -60,15 +62,10 @@ impl<'a> Line<'a> {
         if self.hosts.starts_with('|') {
             return hashed_matches(self.hosts, name);
         }
-        let mut found = false;
-        for pattern in self.hosts.split(',') {
-            match pattern.strip_prefix('!') {
-                Some(not) if wildcard_matches(not, name) => return false,
-                Some(_) => {}
-                None => found |= wildcard_matches(pattern, name),
-            }
-        }
-        found
+        let listed = list_verdict(self.hosts, |pattern| {
+            wildcard(pattern, name, Case::Insensitive)
+        });
+        listed == Verdict::Matches
     }
 
     /// The key blob, if it is base64 and of the type that the line names.
@@ -98,36 +95,6 @@ fn hashed_matches(field: &str, name: &str) -> bool {
     }
 }
 
-/// Matches `*` (any characters) and `?` (one), letters without regard to case.
-///
-/// Only the last `*` is ever tried again, so the work is at most the product of both lengths.
-fn wildcard_matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(&c) if c == b'?' || c.eq_ignore_ascii_case(&name[n]) => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, taken)) => {
-                    star = Some((at, taken + 1));
-                    p = at + 1;
-                    n = taken + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&c| c == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,14 +118,9 @@ mod tests {
             ("!a.example,*.example", "a.example", false),
             ("!a.example,*.example", "b.example", true),
             ("!a.example", "b.example", false),
-            ("h?st", "host", true),
-            ("h?st", "hst", false),
             ("[a.example]:2222", "[a.example]:2222", true),
             ("[a.example]:2222", "a.example", false),
             ("[*]:2222", "[a.example]:2222", true),
-            ("*a*b*", "xxaxxbxx", true),
-            ("*a*b", "xxaxxbxx", false),
-            ("*", "", true),
         ] {
             assert_eq!(hosts_match(hosts, name), expected, "{hosts} {name}");
         }

@@ -21,6 +21,8 @@ mod rules;
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::pattern::{Case, wildcard};
+
 pub use bind::{BindHost, BindOutcome, RemoteBind, local_bind, remote_bind};
 pub use rules::{AllowForwarding, GatewayPorts, HostPortRule, PortRule, RuleList};
 
@@ -387,16 +389,14 @@ impl RuleList {
     }
 
     /// `PermitOpen` compares strings: `localhost` is not `127.0.0.1`, nor is it `LOCALHOST`.
-    fn permits_open(&self, host: &str, port: u16) -> bool {
+    /// `PermitRemoteOpen` is read the same way, on the client.
+    pub(crate) fn permits_open(&self, host: &str, port: u16) -> bool {
         self.permits(port, |rule| rule == "*" || rule == host)
     }
 
     /// `PermitListen` hosts are patterns.
     fn permits_listen(&self, host: &str, port: u16) -> bool {
-        let host = host.to_lowercase();
-        self.permits(port, |rule| {
-            crate::pattern::matches(&rule.to_lowercase(), &host)
-        })
+        self.permits(port, |rule| wildcard(rule, host, Case::Insensitive))
     }
 
     /// Whether the list restricts nothing: `any`, or an entry `*:*`.

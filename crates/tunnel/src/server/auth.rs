@@ -14,7 +14,7 @@ use super::settings::ServerSettings;
 use crate::authorized_keys::{self, Clock, KeyOptions, ReadError, UnixTime};
 use crate::config::sshd_config::PermitRootLogin;
 use crate::net::{Handle, Incoming};
-use crate::policy::{Account, Grant};
+use crate::policy::Grant;
 
 /// Who logged in, and what it may do.
 #[derive(Debug)]
@@ -94,10 +94,7 @@ impl Judge<'_> {
             key.key_type(),
             key.fingerprint_sha256()
         );
-        let account = match self.settings.account.is_root() {
-            true => Account::Root,
-            false => Account::ORDINARY,
-        };
+        let account = self.settings.account.privileges();
         Ok(Login {
             user,
             grant: Grant::new(self.settings.rules.clone(), options.rules, account),
@@ -157,6 +154,10 @@ impl Judge<'_> {
             }
         };
         let owner = Uid::from_raw(account.uid);
+        let clock = Clock {
+            now: now(),
+            zone: &self.settings.zone,
+        };
         paths.iter().find_map(|path| {
             let text =
                 match authorized_keys::read(path, &account.home, owner, self.settings.strict_modes)
@@ -172,10 +173,10 @@ impl Judge<'_> {
                         return None;
                     }
                 };
-            let lookup = authorized_keys::lookup(&text, key.blob(), clock(), address);
+            let lookup = authorized_keys::lookup(&text, key.blob(), clock, address);
             for skipped in &lookup.skipped {
                 info!(
-                    "{}:{}: key does not count: {:?}",
+                    "{}:{}: key does not count: {}",
                     path.display(),
                     skipped.line,
                     skipped.reason
@@ -186,12 +187,9 @@ impl Judge<'_> {
     }
 }
 
-fn clock() -> Clock {
+fn now() -> UnixTime {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    Clock {
-        now: UnixTime(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
-        utc_offset: 0,
-    }
+    UnixTime(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use adit_proto::Side;
 use adit_proto::connection::{Connection, ConnectionConfig};
+use adit_proto::error::Error;
 use aws_lc_rs::rand;
 use log::{error, info, warn};
 use tokio::time::timeout;
@@ -165,7 +166,7 @@ pub async fn serve_connection(
     let login = match before(deadline, login).await {
         Some(Ok(login)) => login,
         Some(Err(auth::NoLogin)) => {
-            log_end(name, "[preauth]", &handle.why_ended());
+            log_end(name, " [preauth]", &handle.why_ended());
             return;
         }
         None => {
@@ -213,11 +214,12 @@ async fn before<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -
 
 fn log_end(peer: Peer, when: &str, ended: &Ended) {
     match ended {
-        Ended::Protocol(error @ adit_proto::error::Error::PeerDisconnected(_)) => {
-            info!("Received disconnect from {peer}: {error} {when}");
-        }
-        Ended::Protocol(error) => error!("Connection from {peer}: {error} {when}"),
-        ended => info!("Connection from {peer} {ended} {when}"),
+        Ended::Protocol(Error::PeerDisconnected(disconnect)) => info!(
+            "Received disconnect from {peer}: {}{when}",
+            disconnect.description.escape_debug()
+        ),
+        Ended::Protocol(error) => error!("Connection from {peer}: {error}{when}"),
+        ended => info!("Connection from {peer} {ended}{when}"),
     }
 }
 

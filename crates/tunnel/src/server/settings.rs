@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use adit_proto::connection::KeepAlive;
 use adit_proto::key::SigningKey;
+use adit_proto::transport::TransportConfig;
 use adit_proto::transport::algorithms::Compression;
-use adit_proto::transport::{RekeyLimit, TransportConfig};
 
 use super::account::LocalAccount;
-use crate::authorized_keys::StrictModes;
+use crate::authorized_keys::{LocalZone, StrictModes};
 use crate::config::algorithms::AlgorithmError;
-use crate::config::negotiation::Lists;
 use crate::config::sshd_config::{MaxStartups, ServerOptions};
 use crate::config::values::AddressFamily;
 use crate::net::TcpKeepAlive;
@@ -22,7 +21,6 @@ use crate::policy::{AllowForwarding, Forwarding, GatewayPorts, RuleList, ServerR
 const LOGIN_GRACE: Duration = Duration::from_secs(120);
 const MAX_AUTH_TRIES: u32 = 6;
 const CLIENT_ALIVE_COUNT_MAX: u32 = 3;
-const STREAM_LOCAL_BIND_MASK: u32 = 0o177;
 const MAX_STARTUPS: MaxStartups = MaxStartups {
     start: 10,
     rate: 30,
@@ -56,6 +54,8 @@ pub struct ServerSettings {
     pub stream_local_bind_mask: u32,
     /// `StreamLocalBindUnlink`.
     pub stale_socket: StaleSocket,
+    /// The time zone of `expiry-time=` without `Z`.
+    pub zone: LocalZone,
     /// The account that may log in.
     pub account: LocalAccount,
     /// The options behind it all, for what is decided per user.
@@ -63,7 +63,8 @@ pub struct ServerSettings {
 }
 
 impl ServerSettings {
-    /// Fills in the defaults. The second value names algorithms that were configured and that adit does not have.
+    /// Fills in the defaults. The second value is what to warn about: algorithms that were configured and that adit
+    /// does not have, and a time zone that cannot be used. As in the C library, such a zone is UTC.
     ///
     /// # Errors
     /// A list of algorithms of which nothing is left.
@@ -72,32 +73,23 @@ impl ServerSettings {
         host_keys: Vec<SigningKey>,
         account: LocalAccount,
     ) -> Result<(Self, Vec<String>), AlgorithmError> {
-        let lists = Lists {
-            ciphers: options.ciphers.as_ref(),
-            macs: options.macs.as_ref(),
-            kex: options.kex_algorithms.as_ref(),
-            host_key: options.host_key_algorithms.as_ref(),
-        };
-        let offer = lists.offer(Compression::Off)?;
-        let rekey = options
-            .rekey_limit
-            .map_or(RekeyLimit::default(), |limit| RekeyLimit {
-                bytes: limit.bytes,
-                interval: limit.interval,
-            });
+        let connection = &options.connection;
+        let offer = connection.offer(Compression::Off)?;
+        let mut warnings = offer.warnings();
+        let zone = LocalZone::system().unwrap_or_else(|error| {
+            warnings.push(format!("{error}; times in authorized_keys are read as UTC"));
+            LocalZone::utc()
+        });
         let settings = Self {
             transport: Arc::new(TransportConfig {
                 algorithms: offer.algorithms,
-                rekey,
+                rekey: connection.rekey(),
                 host_keys,
             }),
             keep_alive: keep_alive(&options),
-            tcp_keep_alive: match options.tcp_keep_alive {
-                Some(false) => TcpKeepAlive::Off,
-                _ => TcpKeepAlive::On,
-            },
+            tcp_keep_alive: connection.keep_alive_probes(),
             listen_on: listen_on(&options),
-            family: options.address_family.unwrap_or(AddressFamily::Any),
+            family: connection.family(),
             login_grace: match options.login_grace_time {
                 Some(Duration::ZERO) => None,
                 other => Some(other.unwrap_or(LOGIN_GRACE)),
@@ -109,17 +101,13 @@ impl ServerSettings {
                 _ => StrictModes::Yes,
             },
             rules: rules(&options),
-            stream_local_bind_mask: options
-                .stream_local_bind_mask
-                .unwrap_or(STREAM_LOCAL_BIND_MASK),
-            stale_socket: match options.stream_local_bind_unlink {
-                Some(true) => StaleSocket::Unlink,
-                _ => StaleSocket::UnlinkIfDead,
-            },
+            stream_local_bind_mask: connection.bind_mask(),
+            stale_socket: connection.stale_socket(),
+            zone,
             account,
             options,
         };
-        Ok((settings, offer.passed_over))
+        Ok((settings, warnings))
     }
 }
 

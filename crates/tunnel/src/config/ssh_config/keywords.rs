@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::config::algorithms::{AlgorithmKind, AlgorithmList};
 use crate::config::destination::{Destination, check_user};
 use crate::config::error::LineError;
 use crate::config::expand::Lookups;
@@ -10,17 +9,15 @@ use crate::config::keyword::{
     Block, Keyword, accumulate, block, deprecated, first, moot, option, raw, restricts, unsupported,
 };
 use crate::config::lines::Arguments;
-use crate::config::pattern::{Case, PatternList};
 use crate::config::rules_syntax::rule_list;
 use crate::config::spec::{Forward, SpecError};
-use crate::config::values::{
-    address_family, choose, log_level, mask, number, port, rekey_limit, time_or_none, yes_no,
-};
+use crate::config::values::{choose, number, port, time_or_none, yes_no};
+use crate::known_hosts::StrictHostKeyChecking;
+use crate::pattern::{Case, PatternList};
 use crate::policy::HostPortRule;
 
 use super::options::{
     ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication, RequestTty, SessionType,
-    StrictHostKeyChecking,
 };
 
 /// How many `IdentityFile` lines are kept, as in OpenSSH.
@@ -41,20 +38,11 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     option("hostname", |o, a, _| first(&mut o.host_name, a.word()?)),
     option("user", |o, a, _| first(&mut o.user, a.one(user)?)),
     option("port", |o, a, _| first(&mut o.port, a.one(port)?)),
-    option("addressfamily", |o, a, _| {
-        first(&mut o.address_family, a.one(address_family)?)
-    }),
     option("bindaddress", |o, a, _| {
         first(&mut o.bind_address, a.word()?)
     }),
     option("connecttimeout", |o, a, _| {
         first(&mut o.connect_timeout, a.one(time_or_none)?)
-    }),
-    option("tcpkeepalive", |o, a, _| {
-        first(&mut o.tcp_keep_alive, a.one(yes_no)?)
-    }),
-    option("keepalive", |o, a, _| {
-        first(&mut o.tcp_keep_alive, a.one(yes_no)?)
     }),
     option("proxyjump", |o, a, _| {
         first(&mut o.proxy_jump, a.one(proxy_jump)?)
@@ -95,10 +83,8 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
         first(&mut o.global_known_hosts_files, known_hosts(a)?)
     }),
     option("stricthostkeychecking", |o, a, _| {
-        first(
-            &mut o.strict_host_key_checking,
-            a.one(strict_host_key_checking)?,
-        )
+        let mode = a.one(StrictHostKeyChecking::parse)?;
+        first(&mut o.strict_host_key_checking, mode)
     }),
     option("hashknownhosts", |o, a, _| {
         first(&mut o.hash_known_hosts, a.one(yes_no)?)
@@ -133,12 +119,6 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
             rule_list(a, HostPortRule::parse_open)?,
         )
     }),
-    option("streamlocalbindmask", |o, a, _| {
-        first(&mut o.stream_local_bind_mask, a.one(mask)?)
-    }),
-    option("streamlocalbindunlink", |o, a, _| {
-        first(&mut o.stream_local_bind_unlink, a.one(yes_no)?)
-    }),
     // The connection.
     option("serveraliveinterval", |o, a, _| {
         first(&mut o.server_alive_interval, a.one(time_or_none)?)
@@ -149,40 +129,7 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     option("compression", |o, a, _| {
         first(&mut o.compression, a.one(yes_no)?)
     }),
-    option("rekeylimit", |o, a, _| {
-        first(&mut o.rekey_limit, rekey_limit(a)?)
-    }),
-    option("ciphers", |o, a, _| {
-        first(
-            &mut o.ciphers,
-            AlgorithmList::parse(AlgorithmKind::Cipher, &a.word()?)?,
-        )
-    }),
-    option("macs", |o, a, _| {
-        first(
-            &mut o.macs,
-            AlgorithmList::parse(AlgorithmKind::Mac, &a.word()?)?,
-        )
-    }),
-    option("kexalgorithms", |o, a, _| {
-        first(
-            &mut o.kex_algorithms,
-            AlgorithmList::parse(AlgorithmKind::Kex, &a.word()?)?,
-        )
-    }),
-    option("hostkeyalgorithms", |o, a, _| {
-        first(&mut o.host_key_algorithms, signatures(a)?)
-    }),
-    option("pubkeyacceptedalgorithms", |o, a, _| {
-        first(&mut o.pubkey_accepted_algorithms, signatures(a)?)
-    }),
-    option("pubkeyacceptedkeytypes", |o, a, _| {
-        first(&mut o.pubkey_accepted_algorithms, signatures(a)?)
-    }),
     // The program.
-    option("loglevel", |o, a, _| {
-        first(&mut o.log_level, a.one(log_level)?)
-    }),
     option("forkafterauthentication", |o, a, _| {
         first(&mut o.fork_after_authentication, a.one(yes_no)?)
     }),
@@ -203,8 +150,6 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     raw("proxycommand", proxy_command),
     restricts("revokedhostkeys", &["none"]),
     restricts("refuseconnection", &[]),
-    restricts("requiredrsasize", &["1024"]),
-    restricts("casignaturealgorithms", &[]),
     // Real and not supported.
     unsupported("addkeystoagent", &["no"]),
     unsupported("bindinterface", &[]),
@@ -214,15 +159,12 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     unsupported("canonicalizemaxdots", &[]),
     unsupported("canonicalizepermittedcnames", &["none"]),
     unsupported("certificatefile", &["none"]),
-    unsupported("channeltimeout", &["none"]),
     unsupported("checkhostip", &["no"]),
     unsupported("connectionattempts", &["1"]),
     unsupported("controlmaster", &["no"]),
     unsupported("controlpath", &["none"]),
     unsupported("controlpersist", &["no"]),
     unsupported("forwardagent", &["no"]),
-    unsupported("hostbasedauthentication", &["no"]),
-    unsupported("ipqos", &["none"]),
     unsupported("kbdinteractivedevices", &[]),
     unsupported("knownhostscommand", &["none"]),
     unsupported("localcommand", &[]),
@@ -238,44 +180,31 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     unsupported("tunneldevice", &["any:any"]),
     unsupported("updatehostkeys", &["no"]),
     unsupported("verifyhostkeydns", &["no"]),
-    unsupported("versionaddendum", &["none"]),
     // They say nothing about tunnels: terminals, X11, the environment, Kerberos.
     moot("enableescapecommandline"),
     moot("enablesshkeysign"),
     moot("escapechar"),
-    moot("fingerprinthash"),
     moot("forwardx11"),
     moot("forwardx11timeout"),
     moot("forwardx11trusted"),
     moot("gssapiauthentication"),
     moot("gssapiclientidentity"),
     moot("gssapidelegatecredentials"),
-    moot("gssapikexalgorithms"),
     moot("gssapikeyexchange"),
     moot("gssapirenewalforcesrekey"),
     moot("gssapiserveridentity"),
     moot("gssapitrustdns"),
-    moot("hostbasedacceptedalgorithms"),
     moot("hostbasedkeytypes"),
-    moot("logverbose"),
     moot("obscurekeystroketiming"),
     moot("sendenv"),
-    moot("setenv"),
     moot("visualhostkey"),
     moot("warnweakcrypto"),
-    moot("xauthlocation"),
-    moot("protocol"),
     // Gone from OpenSSH too.
-    deprecated("afstokenpassing"),
     deprecated("cipher"),
     deprecated("compressionlevel"),
     deprecated("fallbacktorsh"),
     deprecated("globalknownhostsfile2"),
     deprecated("kerberosauthentication"),
-    deprecated("kerberostgtpassing"),
-    deprecated("rhostsauthentication"),
-    deprecated("rhostsrsaauthentication"),
-    deprecated("rsaauthentication"),
     deprecated("protocolkeepalives"),
     deprecated("setuptimeout"),
     deprecated("useblacklistedkeys"),
@@ -287,13 +216,6 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
 
 fn user(word: &str) -> Result<String, &'static str> {
     check_user(word).map(|()| word.to_owned())
-}
-
-fn signatures(arguments: &mut Arguments) -> Result<AlgorithmList, LineError> {
-    Ok(AlgorithmList::parse(
-        AlgorithmKind::Signature,
-        &arguments.word()?,
-    )?)
 }
 
 fn identity_file(
@@ -364,19 +286,6 @@ fn known_hosts(arguments: &mut Arguments) -> Result<Vec<PathBuf>, LineError> {
         true => Err(arguments.bad_value("none", "none alone, or files")),
         false => Ok(words.into_iter().map(PathBuf::from).collect()),
     }
-}
-
-fn strict_host_key_checking(word: &str) -> Result<StrictHostKeyChecking, &'static str> {
-    let table = [
-        ("yes", StrictHostKeyChecking::Yes),
-        ("true", StrictHostKeyChecking::Yes),
-        ("no", StrictHostKeyChecking::No),
-        ("false", StrictHostKeyChecking::No),
-        ("off", StrictHostKeyChecking::No),
-        ("ask", StrictHostKeyChecking::Ask),
-        ("accept-new", StrictHostKeyChecking::AcceptNew),
-    ];
-    choose(word, &table).ok_or("yes, no, ask or accept-new")
 }
 
 /// Reads `ProxyJump` and `-J`: hops separated by commas, or `none`.
@@ -462,15 +371,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_keyword_stands_in_the_table_once_in_lower_case() {
-        let mut names: Vec<&str> = KEYWORDS.iter().map(|keyword| keyword.name).collect();
-        assert!(names.iter().all(|name| {
-            name.bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        }));
-        let all = names.len();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), all);
+    fn every_keyword_stands_in_one_table_once_in_lower_case() {
+        crate::config::keyword::assert_sound::<ClientOptions>();
     }
 }

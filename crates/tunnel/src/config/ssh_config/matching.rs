@@ -2,7 +2,7 @@
 
 use crate::config::error::LineError;
 use crate::config::lines::Arguments;
-use crate::config::pattern::{Case, PatternList};
+use crate::pattern::{Case, PatternList};
 
 use super::{ClientOptions, Context};
 

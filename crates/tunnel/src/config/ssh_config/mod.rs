@@ -10,9 +10,10 @@ mod parse;
 
 use std::path::{Path, PathBuf};
 
+#[doc(no_inline)]
+pub use crate::known_hosts::StrictHostKeyChecking;
 pub use options::{
     ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication, RequestTty, SessionType,
-    StrictHostKeyChecking,
 };
 
 use super::expand::Lookups;

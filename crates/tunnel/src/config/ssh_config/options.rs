@@ -3,28 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::algorithms::AlgorithmList;
+use crate::config::connection::ConnectionOptions;
 use crate::config::destination::Destination;
 use crate::config::expand::{ExpandError, expand_tokens, expand_variables, join_home, split_home};
-use crate::config::pattern::PatternList;
 use crate::config::spec::Forward;
-use crate::config::values::{AddressFamily, LogLevel, RekeyLimit};
+use crate::known_hosts::StrictHostKeyChecking;
+use crate::pattern::PatternList;
 use crate::policy::RuleList;
 
 use super::Context;
-
-/// What to do about a host key that is not known (`StrictHostKeyChecking`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StrictHostKeyChecking {
-    /// Refuse unknown and changed keys.
-    Yes,
-    /// Accept unknown keys; with a changed key, go on without forwarding.
-    No,
-    /// Ask about unknown keys, refuse changed ones.
-    Ask,
-    /// Accept unknown keys, refuse changed ones.
-    AcceptNew,
-}
 
 /// Whether keys are used to log in (`PubkeyAuthentication`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,14 +79,10 @@ pub struct ClientOptions {
     pub user: Option<String>,
     /// `Port`; default 22.
     pub port: Option<u16>,
-    /// `AddressFamily`; default any.
-    pub address_family: Option<AddressFamily>,
     /// `BindAddress`: the source address of the SSH connection.
     pub bind_address: Option<String>,
     /// `ConnectTimeout`; default and zero: the system's.
     pub connect_timeout: Option<Duration>,
-    /// `TCPKeepAlive`; default yes.
-    pub tcp_keep_alive: Option<bool>,
     /// `ProxyJump`, also set by `ProxyCommand none`; default direct.
     pub proxy_jump: Option<ProxyJump>,
 
@@ -145,10 +128,6 @@ pub struct ClientOptions {
     pub exit_on_forward_failure: Option<bool>,
     /// `PermitRemoteOpen`: where remote SOCKS may lead; default any.
     pub permit_remote_open: Option<RuleList>,
-    /// `StreamLocalBindMask`; default 0177.
-    pub stream_local_bind_mask: Option<u32>,
-    /// `StreamLocalBindUnlink`; default no.
-    pub stream_local_bind_unlink: Option<bool>,
 
     /// `ServerAliveInterval`; default and zero: never.
     pub server_alive_interval: Option<Duration>,
@@ -156,21 +135,9 @@ pub struct ClientOptions {
     pub server_alive_count_max: Option<u32>,
     /// `Compression`; default no.
     pub compression: Option<bool>,
-    /// `RekeyLimit`.
-    pub rekey_limit: Option<RekeyLimit>,
-    /// `Ciphers`.
-    pub ciphers: Option<AlgorithmList>,
-    /// `MACs`.
-    pub macs: Option<AlgorithmList>,
-    /// `KexAlgorithms`.
-    pub kex_algorithms: Option<AlgorithmList>,
-    /// `HostKeyAlgorithms`.
-    pub host_key_algorithms: Option<AlgorithmList>,
-    /// `PubkeyAcceptedAlgorithms`.
-    pub pubkey_accepted_algorithms: Option<AlgorithmList>,
+    /// What sshd_config has, too.
+    pub connection: ConnectionOptions,
 
-    /// `LogLevel`; default INFO.
-    pub log_level: Option<LogLevel>,
     /// `ForkAfterAuthentication`; default no.
     pub fork_after_authentication: Option<bool>,
     /// `StdinNull`; default no.

@@ -1,9 +1,10 @@
 //! Reading the client's files and options, in order.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::config::connection::ConnectionOptions;
 use crate::config::error::{ConfigError, LineError, Place, Warning};
-use crate::config::keyword::{Activity, Block, Class, find};
+use crate::config::keyword::{Activity, Block, Keyword, Options, apply, apply_text, block_of};
 use crate::config::lines::Line;
 use crate::config::source::Trust;
 use crate::config::walk::{IncludeBase, MAX_DEPTH, Walk, numbered};
@@ -28,22 +29,7 @@ impl ClientOptions {
         text: &str,
         context: &Context<'_>,
     ) -> Result<Vec<Warning>, ConfigError> {
-        let place = Place {
-            file: PathBuf::from("command-line"),
-            line: 0,
-        };
-        let mut walk = Walk::new(context.files);
-        let outcome = match Line::parse(text.as_bytes()) {
-            Err(error) => Err(error),
-            Ok(None) => Err(LineError::MissingArgument("-o".to_owned())),
-            Ok(Some(line)) => match find(KEYWORDS, line.keyword).map(|found| &found.class) {
-                Some(Class::Block(_)) => Err(LineError::NotOnCommandLine(line.keyword.to_owned())),
-                Some(class) => class.apply(&line, self, Activity::Active, &context.lookups),
-                None => unknown(self, &line),
-            },
-        };
-        walk.findings.note(&place, outcome);
-        walk.findings.finish(&place.file)
+        apply_text(text, self, &context.lookups)
     }
 
     /// Reads the files. What is set already stays.
@@ -80,11 +66,20 @@ impl ClientOptions {
     }
 }
 
-/// The outcome for a keyword that is not in the table.
-fn unknown(options: &ClientOptions, line: &Line<'_>) -> Result<Option<String>, LineError> {
-    match &options.ignore_unknown {
-        Some(patterns) if patterns.matches(line.keyword) => Ok(None),
-        _ => Err(LineError::UnknownKeyword(line.keyword.to_owned())),
+impl Options for ClientOptions {
+    fn keywords() -> &'static [Keyword<Self>] {
+        KEYWORDS
+    }
+
+    fn connection(&mut self) -> &mut ConnectionOptions {
+        &mut self.connection
+    }
+
+    fn unknown(&self, line: &Line<'_>) -> Result<Option<String>, LineError> {
+        match &self.ignore_unknown {
+            Some(patterns) if patterns.matches(line.keyword) => Ok(None),
+            _ => Err(LineError::UnknownKeyword(line.keyword.to_owned())),
+        }
     }
 }
 
@@ -120,13 +115,7 @@ impl<'a> Reader<'a> {
     }
 
     fn required(mut self, path: &Path) -> Result<Vec<Warning>, ConfigError> {
-        let Some(bytes) = self.walk.read(path, Trust::Anyone)? else {
-            let reason = "No such file or directory".to_owned();
-            return Err(ConfigError::Unreadable {
-                path: path.to_path_buf(),
-                reason,
-            });
-        };
+        let bytes = self.walk.read_required(path)?;
         self.lines(path, &bytes, Scope::top())?;
         self.walk.findings.finish(path)
     }
@@ -161,11 +150,10 @@ impl<'a> Reader<'a> {
         place: &Place,
         scope: &mut Scope,
     ) -> Result<(), ConfigError> {
-        let outcome = match find(KEYWORDS, line.keyword).map(|found| &found.class) {
-            Some(Class::Block(Block::Include)) => return self.include(line, place, *scope),
-            Some(Class::Block(block)) => self.block(*block, line, scope),
-            Some(class) => class.apply(line, self.options, scope.activity, &self.context.lookups),
-            None => unknown(self.options, line),
+        let outcome = match block_of::<ClientOptions>(line) {
+            Some(Block::Include) => return self.include(line, place, *scope),
+            Some(block) => self.block(block, line, scope),
+            None => apply(line, self.options, scope.activity, &self.context.lookups),
         };
         self.walk.findings.note(place, outcome);
         Ok(())

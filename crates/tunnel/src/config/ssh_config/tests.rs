@@ -321,7 +321,7 @@ fn typed_values_arrive_typed() {
         bytes: Some(1 << 30),
         interval: Some(Duration::from_secs(3600)),
     };
-    assert_eq!(got.rekey_limit, Some(rekey));
+    assert_eq!(got.connection.rekey_limit, Some(rekey));
     let Some(RuleList::Only(rules)) = got.permit_remote_open else {
         panic!("no rules")
     };
@@ -329,7 +329,7 @@ fn typed_values_arrive_typed() {
         (rules[1].host.as_str(), rules[1].port),
         ("::1", PortRule::Any)
     );
-    assert_eq!(got.stream_local_bind_mask, Some(0o007));
+    assert_eq!(got.connection.stream_local_bind_mask, Some(0o007));
     assert_eq!(
         got.strict_host_key_checking,
         Some(StrictHostKeyChecking::No)
@@ -345,7 +345,7 @@ fn typed_values_arrive_typed() {
         Some(PubkeyAuthentication::HostBound)
     );
     assert_eq!(got.user_known_hosts_files, Some(vec![]));
-    assert_eq!(got.ciphers.unwrap().to_string(), "+aes128-cbc");
+    assert_eq!(got.connection.ciphers.unwrap().to_string(), "+aes128-cbc");
     assert_eq!(
         got.preferred_authentications.unwrap(),
         ["publickey", "password"]

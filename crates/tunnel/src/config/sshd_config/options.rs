@@ -4,9 +4,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::algorithms::AlgorithmList;
+use crate::config::connection::ConnectionOptions;
 use crate::config::expand::{ExpandError, expand_tokens};
-use crate::config::values::{AddressFamily, LogLevel, RekeyLimit};
 use crate::policy::{AllowForwarding, GatewayPorts, RuleList};
 
 use super::users::UserPattern;
@@ -61,14 +60,8 @@ pub struct ServerOptions {
     pub ports: Vec<u16>,
     /// `ListenAddress`; default every address. See [`ServerOptions::listen_on`].
     pub listen_addresses: Vec<ListenAddress>,
-    /// `AddressFamily`; default any.
-    pub address_family: Option<AddressFamily>,
-    /// `TCPKeepAlive`; default yes.
-    pub tcp_keep_alive: Option<bool>,
     /// `PidFile`; default `/run/sshd.pid` for sshd.
     pub pid_file: Option<PidFile>,
-    /// `LogLevel`; default INFO.
-    pub log_level: Option<LogLevel>,
     /// `MaxStartups`; default 10:30:100.
     pub max_startups: Option<MaxStartups>,
 
@@ -103,10 +96,6 @@ pub struct ServerOptions {
     pub permit_open: Option<RuleList>,
     /// `PermitListen`; default any.
     pub permit_listen: Option<RuleList>,
-    /// `StreamLocalBindMask`; default 0177.
-    pub stream_local_bind_mask: Option<u32>,
-    /// `StreamLocalBindUnlink`; default no.
-    pub stream_local_bind_unlink: Option<bool>,
 
     /// `ClientAliveInterval`; default and zero: never.
     pub client_alive_interval: Option<Duration>,
@@ -114,18 +103,8 @@ pub struct ServerOptions {
     pub client_alive_count_max: Option<u32>,
     /// `Compression`: `yes` and `delayed` are the same; default yes.
     pub compression: Option<bool>,
-    /// `RekeyLimit`.
-    pub rekey_limit: Option<RekeyLimit>,
-    /// `Ciphers`.
-    pub ciphers: Option<AlgorithmList>,
-    /// `MACs`.
-    pub macs: Option<AlgorithmList>,
-    /// `KexAlgorithms`.
-    pub kex_algorithms: Option<AlgorithmList>,
-    /// `HostKeyAlgorithms`.
-    pub host_key_algorithms: Option<AlgorithmList>,
-    /// `PubkeyAcceptedAlgorithms`.
-    pub pubkey_accepted_algorithms: Option<AlgorithmList>,
+    /// What ssh_config has, too.
+    pub connection: ConnectionOptions,
 }
 
 impl ServerOptions {

@@ -1,10 +1,11 @@
 //! Reading the server's file and options.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::config::connection::ConnectionOptions;
 use crate::config::error::{ConfigError, LineError, Place, Warning};
 use crate::config::expand::Lookups;
-use crate::config::keyword::{Activity, Block, Class, find};
+use crate::config::keyword::{Activity, Block, Keyword, Options, apply, apply_text, block_of};
 use crate::config::lines::Line;
 use crate::config::source::{FileSource, Trust};
 use crate::config::walk::{IncludeBase, MAX_DEPTH, Walk, numbered};
@@ -25,23 +26,7 @@ impl ServerOptions {
         text: &str,
         lookups: &Lookups<'_>,
     ) -> Result<Vec<Warning>, ConfigError> {
-        let place = Place {
-            file: PathBuf::from("command-line"),
-            line: 0,
-        };
-        let source = FileSource::Memory(Default::default());
-        let mut walk = Walk::new(&source);
-        let outcome = match Line::parse(text.as_bytes()) {
-            Err(error) => Err(error),
-            Ok(None) => Err(LineError::MissingArgument("-o".to_owned())),
-            Ok(Some(line)) => match find(KEYWORDS, line.keyword).map(|found| &found.class) {
-                Some(Class::Block(_)) => Err(LineError::NotOnCommandLine(line.keyword.to_owned())),
-                Some(class) => class.apply(&line, self, Activity::Active, lookups),
-                None => Err(LineError::UnknownKeyword(line.keyword.to_owned())),
-            },
-        };
-        walk.findings.note(&place, outcome);
-        walk.findings.finish(&place.file)
+        apply_text(text, self, lookups)
     }
 
     /// Reads a file, which must exist. What is set already stays.
@@ -59,15 +44,19 @@ impl ServerOptions {
             lookups,
             walk: Walk::new(files),
         };
-        let Some(bytes) = reader.walk.read(path, Trust::Anyone)? else {
-            let reason = "No such file or directory".to_owned();
-            return Err(ConfigError::Unreadable {
-                path: path.to_path_buf(),
-                reason,
-            });
-        };
+        let bytes = reader.walk.read_required(path)?;
         reader.lines(path, &bytes, 0)?;
         reader.walk.findings.finish(path)
+    }
+}
+
+impl Options for ServerOptions {
+    fn keywords() -> &'static [Keyword<Self>] {
+        KEYWORDS
+    }
+
+    fn connection(&mut self) -> &mut ConnectionOptions {
+        &mut self.connection
     }
 }
 
@@ -91,11 +80,10 @@ impl Reader<'_> {
     }
 
     fn line(&mut self, line: &Line<'_>, place: &Place, depth: usize) -> Result<(), ConfigError> {
-        let outcome = match find(KEYWORDS, line.keyword).map(|found| &found.class) {
-            Some(Class::Block(Block::Include)) => return self.include(line, place, depth),
-            Some(Class::Block(_)) => only_match_all(line).map(|()| None),
-            Some(class) => class.apply(line, self.options, Activity::Active, self.lookups),
-            None => Err(LineError::UnknownKeyword(line.keyword.to_owned())),
+        let outcome = match block_of::<ServerOptions>(line) {
+            Some(Block::Include) => return self.include(line, place, depth),
+            Some(_) => only_match_all(line).map(|()| None),
+            None => apply(line, self.options, Activity::Active, self.lookups),
         };
         self.walk.findings.note(place, outcome);
         Ok(())

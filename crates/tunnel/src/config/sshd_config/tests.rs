@@ -67,7 +67,10 @@ fn forwarding_is_read_into_the_terms_of_policy() {
     ];
     assert_eq!(got.permit_listen, Some(RuleList::Only(listens)));
     assert_eq!(
-        (got.stream_local_bind_mask, got.stream_local_bind_unlink),
+        (
+            got.connection.stream_local_bind_mask,
+            got.connection.stream_local_bind_unlink
+        ),
         (Some(0o117), Some(true))
     );
     assert_eq!(
@@ -106,7 +109,7 @@ fn typed_values_arrive_typed() {
         (Some(false), Some(true))
     );
     assert_eq!(got.pid_file, Some(PidFile::Nowhere));
-    assert_eq!(got.rekey_limit.unwrap().bytes, Some(16));
+    assert_eq!(got.connection.rekey_limit.unwrap().bytes, Some(16));
     assert_eq!(got.permit_root_login, Some(PermitRootLogin::No));
     assert_eq!(
         options("MaxStartups 5\n").max_startups,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::config::pattern::{Case, Pattern, PatternList};
+use crate::pattern::{Case, Network, Pattern, Sense, Verdict, verdict, wildcard};
 
 const EXPECTED: &str =
     "USER or USER@HOST, where HOST is a pattern or ADDRESS/LENGTH without host bits";
@@ -18,20 +18,14 @@ pub struct UserPattern {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum From {
     Anywhere,
-    Hosts(Vec<HostEntry>),
+    Hosts(Vec<(Sense, Host)>),
 }
 
-/// One entry of the comma-separated list after the `@`.
+/// One entry of the comma-separated list after the `@`, without its `!`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct HostEntry {
-    negated: bool,
-    place: HostPlace,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum HostPlace {
-    Network { address: IpAddr, length: u8 },
-    Name(PatternList),
+enum Host {
+    Network(Network),
+    Name(Pattern),
 }
 
 impl UserPattern {
@@ -46,7 +40,7 @@ impl UserPattern {
             Some((user, hosts)) => {
                 let entries = hosts
                     .split(',')
-                    .map(HostEntry::parse)
+                    .map(Host::parse)
                     .collect::<Result<_, _>>()?;
                 (user, From::Hosts(entries))
             }
@@ -75,77 +69,28 @@ impl UserPattern {
     }
 }
 
-/// As in every pattern list: an entry with `!` beats the others.
-fn comes_from(entries: &[HostEntry], address: IpAddr) -> bool {
-    let mut found = false;
-    for entry in entries {
-        if entry.place.covers(address) {
-            if entry.negated {
-                return false;
-            }
-            found = true;
-        }
-    }
-    found
+fn comes_from(entries: &[(Sense, Host)], address: IpAddr) -> bool {
+    // The address in its usual writing; names are never looked up.
+    let text = address.to_string();
+    let entries = entries.iter().map(|(sense, host)| (*sense, host));
+    let found = verdict(entries, |host| match host {
+        Host::Network(network) => network.contains(address),
+        Host::Name(pattern) => wildcard(pattern.as_str(), &text, Case::Insensitive),
+    });
+    found == Verdict::Matches
 }
 
-impl HostEntry {
-    fn parse(text: &str) -> Result<Self, &'static str> {
-        let (negated, text) = match text.strip_prefix('!') {
-            Some(text) => (true, text),
-            None => (false, text),
+impl Host {
+    fn parse(text: &str) -> Result<(Sense, Self), &'static str> {
+        let (sense, text) = Sense::split(text);
+        let host = match Network::parse(text) {
+            // An address alone is a pattern: it is compared as it is written.
+            Some(Ok(network)) if text.contains('/') => Self::Network(network),
+            _ if text.is_empty() || text.contains('/') => return Err(EXPECTED),
+            _ => Self::Name(Pattern::new(text)?),
         };
-        if text.is_empty() {
-            return Err(EXPECTED);
-        }
-        let place = match text.split_once('/') {
-            Some((address, length)) => HostPlace::network(address, length).ok_or(EXPECTED)?,
-            None => HostPlace::Name(PatternList::from_words([text], Case::Insensitive)?),
-        };
-        Ok(Self { negated, place })
+        Ok((sense, host))
     }
-}
-
-impl HostPlace {
-    fn network(address: &str, length: &str) -> Option<Self> {
-        let address: IpAddr = address.parse().ok()?;
-        let length: u8 = length.parse().ok()?;
-        let (_, host_bits) = split_bits(address, length)?;
-        // Peers are compared in their IPv4 form, so a network of mapped addresses is turned into one too.
-        let (address, length) = match (address.to_canonical(), address) {
-            (IpAddr::V4(v4), IpAddr::V6(_)) if length >= 96 => (IpAddr::V4(v4), length - 96),
-            _ => (address, length),
-        };
-        (host_bits == 0).then_some(Self::Network { address, length })
-    }
-
-    fn covers(&self, address: IpAddr) -> bool {
-        match self {
-            // The address in its usual writing; names are never looked up.
-            Self::Name(list) => list.matches(&address.to_string()),
-            Self::Network {
-                address: network,
-                length,
-            } => {
-                let same_family = network.is_ipv4() == address.is_ipv4();
-                let prefix = |address| split_bits(address, *length).map(|(prefix, _)| prefix);
-                same_family && prefix(*network) == prefix(address)
-            }
-        }
-    }
-}
-
-/// The bits of an address before and after a prefix length, both left-aligned in 128 bits.
-fn split_bits(address: IpAddr, length: u8) -> Option<(u128, u128)> {
-    let (bits, width) = match address {
-        IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96, 32),
-        IpAddr::V6(v6) => (v6.to_bits(), 128),
-    };
-    if length > width {
-        return None;
-    }
-    let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-    Some((bits & mask, bits & !mask))
 }
 
 #[cfg(test)]

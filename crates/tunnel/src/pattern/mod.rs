@@ -1,7 +1,11 @@
-//! Patterns with `*` and `?`, and lists of them with `!`.
+//! Patterns with `*` and `?`, lists of them with `!`, and networks: one meaning in every file that has them.
 //!
 //! Matching never backs up further than the last `*`, so its cost is at most the length of the
 //! pattern times the length of the text, whoever wrote them.
+
+mod network;
+
+pub(crate) use network::Network;
 
 /// The longest pattern, in bytes.
 pub const MAX_PATTERN: usize = 1024;
@@ -28,9 +32,9 @@ impl Pattern {
         &self.0
     }
 
-    /// Does the whole text match?
+    /// Does the whole text match? `A` is not `a`.
     pub fn matches(&self, text: &str) -> bool {
-        wildcard(self.0.as_bytes(), text.as_bytes())
+        wildcard(self.as_str(), text, Case::Sensitive)
     }
 }
 
@@ -39,8 +43,13 @@ pub(crate) fn has_wildcard(word: &str) -> bool {
     word.contains(['*', '?'])
 }
 
-/// Does the whole text match the pattern?
-pub(crate) fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+/// Does the whole text match the pattern? Letters beyond ASCII always count as they are.
+pub(crate) fn wildcard(pattern: impl AsRef<[u8]>, text: impl AsRef<[u8]>, case: Case) -> bool {
+    let (pattern, text) = (pattern.as_ref(), text.as_ref());
+    let same = |a: u8, b: u8| match case {
+        Case::Sensitive => a == b,
+        Case::Insensitive => a.eq_ignore_ascii_case(&b),
+    };
     let (mut p, mut t) = (0, 0);
     // Where to resume when a comparison fails: after the last star, one byte further in the text.
     let mut resume: Option<(usize, usize)> = None;
@@ -50,7 +59,7 @@ pub(crate) fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
                 resume = Some((p + 1, t));
                 p += 1;
             }
-            Some(&c) if c == b'?' || c == text[t] => {
+            Some(&c) if c == b'?' || same(c, text[t]) => {
                 p += 1;
                 t += 1;
             }
@@ -87,17 +96,53 @@ pub enum Verdict {
     NoMatch,
 }
 
+/// Whether an entry of a list has a `!` in front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sense {
+    /// It has none: what it matches is listed.
+    For,
+    /// It has one: what it matches is shut out.
+    Against,
+}
+
+impl Sense {
+    /// Takes the `!` off an entry.
+    pub(crate) fn split(entry: &str) -> (Self, &str) {
+        match entry.strip_prefix('!') {
+            Some(rest) => (Self::Against, rest),
+            None => (Self::For, entry),
+        }
+    }
+}
+
+/// What a list says, entry by entry; `matches` decides about one without its `!`.
+///
+/// An entry with `!` beats every other, wherever it stands.
+pub(crate) fn verdict<T>(
+    entries: impl IntoIterator<Item = (Sense, T)>,
+    matches: impl Fn(T) -> bool,
+) -> Verdict {
+    let mut verdict = Verdict::NoMatch;
+    for (sense, entry) in entries {
+        match (sense, matches(entry)) {
+            (Sense::Against, true) => return Verdict::Negated,
+            (Sense::For, true) => verdict = Verdict::Matches,
+            (_, false) => {}
+        }
+    }
+    verdict
+}
+
+/// What a list separated by commas says, as it stands in a file.
+pub(crate) fn list_verdict(list: &str, matches: impl Fn(&str) -> bool) -> Verdict {
+    verdict(list.split(',').map(Sense::split), matches)
+}
+
 /// A list of patterns, each of which may have a `!` in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatternList {
     entries: Vec<(Sense, Pattern)>,
     case: Case,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sense {
-    For,
-    Against,
 }
 
 impl PatternList {
@@ -117,15 +162,8 @@ impl PatternList {
         words: impl IntoIterator<Item = &'a str>,
         case: Case,
     ) -> Result<Self, &'static str> {
-        let entry = |word: &str| {
-            let (sense, text) = match word.strip_prefix('!') {
-                Some(text) => (Sense::Against, text),
-                None => (Sense::For, word),
-            };
-            let text = match case {
-                Case::Sensitive => text.to_owned(),
-                Case::Insensitive => text.to_ascii_lowercase(),
-            };
+        let entry = |word: &'a str| {
+            let (sense, text) = Sense::split(word);
             Pattern::new(text).map(|pattern| (sense, pattern))
         };
         let entries = words.into_iter().map(entry).collect::<Result<_, _>>()?;
@@ -134,21 +172,13 @@ impl PatternList {
 
     /// What the list says about a text. A pattern with `!` beats every other, wherever it stands.
     pub fn verdict(&self, text: &str) -> Verdict {
-        let lowered = match self.case {
-            Case::Sensitive => None,
-            Case::Insensitive => Some(text.to_ascii_lowercase()),
-        };
-        let text = lowered.as_deref().unwrap_or(text);
-        let mut verdict = Verdict::NoMatch;
-        for (sense, pattern) in &self.entries {
-            if pattern.matches(text) {
-                match sense {
-                    Sense::Against => return Verdict::Negated,
-                    Sense::For => verdict = Verdict::Matches,
-                }
-            }
-        }
-        verdict
+        let entries = self
+            .entries
+            .iter()
+            .map(|(sense, pattern)| (*sense, pattern));
+        verdict(entries, |pattern| {
+            wildcard(pattern.as_str(), text, self.case)
+        })
     }
 
     /// Does a pattern match and none with `!`?
@@ -181,6 +211,9 @@ mod tests {
             ("*.example.org", "db.example.org", true),
             ("*.example.org", "example.org", false),
             ("*abab", "ababab", true),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b", "xxaxxbxx", false),
+            ("*a*b*c", "xaybz", false),
             ("a", "A", false),
         ];
         for (pattern, text, expected) in table {
@@ -198,11 +231,14 @@ mod tests {
             ("!b,*", "b", Verdict::Negated),
             ("!b,*", "c", Verdict::Matches),
             ("!b", "c", Verdict::NoMatch),
+            ("!b", "b", Verdict::Negated),
             ("", "c", Verdict::NoMatch),
         ];
         for (list, text, expected) in table {
             let list_value = PatternList::parse(list, Case::Sensitive).unwrap();
             assert_eq!(list_value.verdict(text), expected, "{list} on {text}");
+            let as_written = list_verdict(list, |one| one == "*" || one == text);
+            assert_eq!(as_written, expected, "{list} on {text}");
         }
     }
 

@@ -1,0 +1,92 @@
+//! What the command lines of both programs have in common: reading values, printing, failing, and what the
+//! configuration may look up on this machine.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use adit_tunnel::config::Lookups;
+use adit_tunnel::config::expand::service_port;
+use adit_tunnel::config::values::LogLevel;
+use lexopt::ValueExt as _;
+use nix::unistd::User;
+
+/// Exit code of every failure, as OpenSSH has it.
+pub(crate) const FAILURE: u8 = 255;
+
+/// What to print instead of doing anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Print {
+    /// `--help`.
+    Help,
+    /// `-V`.
+    Version,
+}
+
+impl Print {
+    /// Prints it for `program`: help is a result, and the version goes where ssh puts its own.
+    pub(crate) fn for_program(self, program: &str, help: &str) -> ExitCode {
+        match self {
+            Print::Help => print!("{help}"),
+            Print::Version => eprintln!("{program} {}", env!("CARGO_PKG_VERSION")),
+        }
+        ExitCode::SUCCESS
+    }
+}
+
+/// Reports what ended `program`; the exit code.
+pub(crate) fn fail(program: &str, message: &str) -> ExitCode {
+    eprintln!("{program}: {message}");
+    ExitCode::from(FAILURE)
+}
+
+/// The value of an option, which must be text.
+pub(crate) fn text(parser: &mut lexopt::Parser) -> Result<String, String> {
+    let value = parser.value().and_then(|value| value.string());
+    value.map_err(sentence)
+}
+
+/// The value of an option that names a file.
+pub(crate) fn path(parser: &mut lexopt::Parser) -> Result<PathBuf, String> {
+    parser.value().map(PathBuf::from).map_err(sentence)
+}
+
+/// What is wrong with the arguments, in words.
+pub(crate) fn sentence(error: lexopt::Error) -> String {
+    error.to_string()
+}
+
+/// The level that `LogLevel` and a flag given `times` times make together.
+pub(crate) fn level(configured: Option<LogLevel>, times: u8) -> LogLevel {
+    match times {
+        0 => configured.unwrap_or(LogLevel::Info),
+        1 => LogLevel::Debug1,
+        _ => LogLevel::Debug3,
+    }
+}
+
+/// Finds the port of a service by its name.
+type PortOfService = dyn Fn(&str) -> Option<u16>;
+
+/// What the configuration may look up on this machine: variables, services, other users' homes.
+pub(crate) struct Machine {
+    service: Box<PortOfService>,
+}
+
+impl Machine {
+    /// This machine, its services read now.
+    pub(crate) fn read() -> Self {
+        let services = std::fs::read_to_string("/etc/services").unwrap_or_default();
+        Self {
+            service: Box::new(move |name| service_port(&services, name)),
+        }
+    }
+
+    /// The lookups for the parsers.
+    pub(crate) fn lookups(&self) -> Lookups<'_> {
+        Lookups {
+            variable: &|name| std::env::var(name).ok(),
+            service: &*self.service,
+            home_of: &|name| User::from_name(name).ok().flatten().map(|u| u.dir),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The keywords that ssh_config and sshd_config have in common, and what the connection of either end makes of them.
+
+use adit_proto::transport::RekeyLimit as CoreRekeyLimit;
+
+use super::algorithms::{AlgorithmKind, AlgorithmList};
+use super::error::LineError;
+use super::keyword::{Keyword, deprecated, first, moot, option, restricts, unsupported};
+use super::lines::Arguments;
+use super::values::{
+    AddressFamily, LogLevel, RekeyLimit, address_family, log_level, mask, rekey_limit, yes_no,
+};
+use crate::net::TcpKeepAlive;
+use crate::net::listener::StaleSocket;
+
+/// The mask when none is set: sockets for their owner alone, as in OpenSSH.
+const STREAM_LOCAL_BIND_MASK: u32 = 0o177;
+
+/// Options of a connection that both files have. A field that is `None` was set nowhere.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ConnectionOptions {
+    /// `AddressFamily`; default any.
+    pub address_family: Option<AddressFamily>,
+    /// `TCPKeepAlive`; default yes.
+    pub tcp_keep_alive: Option<bool>,
+    /// `LogLevel`; default INFO.
+    pub log_level: Option<LogLevel>,
+    /// `StreamLocalBindMask`; default 0177.
+    pub stream_local_bind_mask: Option<u32>,
+    /// `StreamLocalBindUnlink`; default no.
+    pub stream_local_bind_unlink: Option<bool>,
+    /// `RekeyLimit`.
+    pub rekey_limit: Option<RekeyLimit>,
+    /// `Ciphers`.
+    pub ciphers: Option<AlgorithmList>,
+    /// `MACs`.
+    pub macs: Option<AlgorithmList>,
+    /// `KexAlgorithms`.
+    pub kex_algorithms: Option<AlgorithmList>,
+    /// `HostKeyAlgorithms`.
+    pub host_key_algorithms: Option<AlgorithmList>,
+    /// `PubkeyAcceptedAlgorithms`.
+    pub pubkey_accepted_algorithms: Option<AlgorithmList>,
+}
+
+/// The shared keywords. None of them may stand in a program's own table, too.
+pub(super) static KEYWORDS: &[Keyword<ConnectionOptions>] = &[
+    option("addressfamily", |o, a, _| {
+        first(&mut o.address_family, a.one(address_family)?)
+    }),
+    option("tcpkeepalive", |o, a, _| {
+        first(&mut o.tcp_keep_alive, a.one(yes_no)?)
+    }),
+    option("keepalive", |o, a, _| {
+        first(&mut o.tcp_keep_alive, a.one(yes_no)?)
+    }),
+    option("loglevel", |o, a, _| {
+        first(&mut o.log_level, a.one(log_level)?)
+    }),
+    option("streamlocalbindmask", |o, a, _| {
+        first(&mut o.stream_local_bind_mask, a.one(mask)?)
+    }),
+    option("streamlocalbindunlink", |o, a, _| {
+        first(&mut o.stream_local_bind_unlink, a.one(yes_no)?)
+    }),
+    option("rekeylimit", |o, a, _| {
+        first(&mut o.rekey_limit, rekey_limit(a)?)
+    }),
+    option("ciphers", |o, a, _| {
+        first(&mut o.ciphers, algorithms(AlgorithmKind::Cipher, a)?)
+    }),
+    option("macs", |o, a, _| {
+        first(&mut o.macs, algorithms(AlgorithmKind::Mac, a)?)
+    }),
+    option("kexalgorithms", |o, a, _| {
+        first(&mut o.kex_algorithms, algorithms(AlgorithmKind::Kex, a)?)
+    }),
+    option("hostkeyalgorithms", |o, a, _| {
+        let list = algorithms(AlgorithmKind::Signature, a)?;
+        first(&mut o.host_key_algorithms, list)
+    }),
+    option("pubkeyacceptedalgorithms", |o, a, _| {
+        let list = algorithms(AlgorithmKind::Signature, a)?;
+        first(&mut o.pubkey_accepted_algorithms, list)
+    }),
+    option("pubkeyacceptedkeytypes", |o, a, _| {
+        let list = algorithms(AlgorithmKind::Signature, a)?;
+        first(&mut o.pubkey_accepted_algorithms, list)
+    }),
+    // They restrict, and are not supported.
+    restricts("casignaturealgorithms", &[]),
+    restricts("requiredrsasize", &["1024"]),
+    // Real and not supported.
+    unsupported("channeltimeout", &["none"]),
+    unsupported("hostbasedauthentication", &["no"]),
+    unsupported("ipqos", &["none"]),
+    unsupported("versionaddendum", &["none"]),
+    // They say nothing about tunnels.
+    moot("fingerprinthash"),
+    moot("gssapikexalgorithms"),
+    moot("hostbasedacceptedalgorithms"),
+    moot("logverbose"),
+    moot("protocol"),
+    moot("setenv"),
+    moot("xauthlocation"),
+    // Gone from OpenSSH too.
+    deprecated("afstokenpassing"),
+    deprecated("kerberostgtpassing"),
+    deprecated("rhostsauthentication"),
+    deprecated("rhostsrsaauthentication"),
+    deprecated("rsaauthentication"),
+];
+
+fn algorithms(kind: AlgorithmKind, arguments: &mut Arguments) -> Result<AlgorithmList, LineError> {
+    Ok(AlgorithmList::parse(kind, &arguments.word()?)?)
+}
+
+impl ConnectionOptions {
+    /// `AddressFamily` with its default.
+    pub(crate) fn family(&self) -> AddressFamily {
+        self.address_family.unwrap_or(AddressFamily::Any)
+    }
+
+    /// `TCPKeepAlive` with its default.
+    pub(crate) fn keep_alive_probes(&self) -> TcpKeepAlive {
+        match self.tcp_keep_alive {
+            Some(false) => TcpKeepAlive::Off,
+            _ => TcpKeepAlive::On,
+        }
+    }
+
+    /// `RekeyLimit` as the core takes it.
+    pub(crate) fn rekey(&self) -> CoreRekeyLimit {
+        let limit = |limit: RekeyLimit| CoreRekeyLimit {
+            bytes: limit.bytes,
+            interval: limit.interval,
+        };
+        self.rekey_limit.map_or(CoreRekeyLimit::default(), limit)
+    }
+
+    /// `StreamLocalBindMask` with its default.
+    pub(crate) fn bind_mask(&self) -> u32 {
+        self.stream_local_bind_mask
+            .unwrap_or(STREAM_LOCAL_BIND_MASK)
+    }
+
+    /// `StreamLocalBindUnlink` with its default: even without it, a socket that nobody listens on is removed.
+    pub(crate) fn stale_socket(&self) -> StaleSocket {
+        match self.stream_local_bind_unlink {
+            Some(true) => StaleSocket::Unlink,
+            _ => StaleSocket::UnlinkIfDead,
+        }
+    }
+}
