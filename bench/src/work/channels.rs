@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use adit_proto::channels::window::WindowLimits;
-use adit_proto::channels::{ChannelEvent, ChannelId, Channels, PLAIN_PACKET_SIZE};
+use adit_proto::channels::{
+    ChannelEvent, ChannelId, Channels, PLAIN_PACKET_SIZE, WindowLimits, WindowPool,
+};
 use adit_proto::message::connection::{ChannelType, TcpAddresses};
 
 /// The number of SSH_MSG_CHANNEL_DATA, channel and length before the data (RFC 4254 §5.2), in bytes.
@@ -28,7 +29,8 @@ impl Table {
     /// # Panics
     /// If a channel cannot be opened.
     pub fn new(count: usize) -> Self {
-        let new = || Channels::new(WindowLimits::GENEROUS, PLAIN_PACKET_SIZE);
+        let pool = WindowPool::new(WindowPool::DEFAULT_LIMIT);
+        let new = || Channels::new(WindowLimits::GENEROUS, PLAIN_PACKET_SIZE, pool.clone());
         let mut table = Self {
             sender: new(),
             receiver: new(),

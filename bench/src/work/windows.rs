@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use adit_proto::channels::window::{RecvWindow, SendWindow, WindowBudget, WindowLimits};
+use adit_proto::channels::budget::WindowBudget;
+use adit_proto::channels::window::{RecvWindow, SendWindow};
+use adit_proto::channels::{WindowLimits, WindowPool};
 
 const PACKET: u32 = 32 << 10;
 
@@ -19,7 +21,10 @@ impl Windows {
     /// Windows of the size that a channel begins with.
     pub fn new() -> Self {
         let now = Instant::now();
-        let mut budget = WindowBudget::new(WindowLimits::OPENSSH);
+        let mut budget = WindowBudget::new(
+            WindowLimits::OPENSSH,
+            WindowPool::new(WindowPool::DEFAULT_LIMIT),
+        );
         let recv = budget.open_window(now);
         Self {
             send: SendWindow::new(recv.granted()),
@@ -35,7 +40,9 @@ impl Windows {
     /// If the two ends disagree, which would be a fault of the core.
     pub fn exchange(&mut self) {
         let sent = self.send.reserve(PACKET);
-        self.recv.receive(sent).expect("within the window");
+        self.recv
+            .receive(sent, self.now)
+            .expect("within the window");
         self.now += Duration::from_micros(10);
         let round_trip = Some(Duration::from_millis(1));
         self.recv.take(sent, self.now, round_trip, &mut self.budget);
