@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use adit_proto::channels::budget::WindowBudget;
-use adit_proto::channels::window::{RecvWindow, SendWindow};
+use adit_proto::channels::window::{Company, Path, RecvWindow, SendWindow};
 use adit_proto::channels::{WindowLimits, WindowPool};
 
 const PACKET: u32 = 32 << 10;
@@ -44,8 +44,11 @@ impl Windows {
             .receive(sent, self.now)
             .expect("within the window");
         self.now += Duration::from_micros(10);
-        let round_trip = Some(Duration::from_millis(1));
-        self.recv.take(sent, self.now, round_trip, &mut self.budget);
+        let path = Path {
+            round_trip: Some(Duration::from_millis(1)),
+            company: Company::None,
+        };
+        self.recv.take(sent, self.now, path, &mut self.budget);
         if self.recv.credit_due() {
             let credit = self.recv.take_credit();
             self.send.adjust(credit).expect("no more than was taken");

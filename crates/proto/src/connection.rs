@@ -208,6 +208,10 @@ impl Connection {
             return Ok(data);
         }
         self.dispatch(number, payload, sequence_number, now)?;
+        if matches!(number, number::USERAUTH_SUCCESS | number::CHANNEL_OPEN) {
+            // Before there is a backlog of bulk data that the answer could queue behind.
+            self.probe_round_trip(now)?;
+        }
         while let Some(event) = self.channels.poll_event() {
             self.events.push_back(Event::Channel(event));
         }

@@ -1,12 +1,13 @@
-//! The measured round trip: the time from a `keepalive@openssh.com` to its answer, the least of the last few.
+//! The measured round trip: the time from a `keepalive@openssh.com` to its answer, the least of the last minute.
 //!
 //! The least, because an answer that queued behind bulk data tells of our own backlog, not of the path; sizing
-//! windows by it would make the backlog grow.
+//! windows by it would make the backlog grow. Of a minute, because a busy connection may show nothing but its backlog
+//! for a long time, and a path seldom becomes longer.
 
 use std::time::{Duration, Instant};
 
-/// How many samples the minimum is taken over.
-const SAMPLES: usize = 8;
+/// How long a least value is kept at least; it is forgotten after twice that.
+const KEPT: Duration = Duration::from_secs(30);
 /// The pause between probes once there is a first sample.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -15,8 +16,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(crate) struct RoundTrip {
     sent: Option<Instant>,
     next: Option<Instant>,
-    samples: [Option<Duration>; SAMPLES],
-    cursor: usize,
+    /// The least of the time since `since`, and of the stretch before that.
+    least: Option<Duration>,
+    least_before: Option<Duration>,
+    since: Option<Instant>,
 }
 
 impl RoundTrip {
@@ -32,10 +35,13 @@ impl RoundTrip {
     /// The answer came; gives the least of the recent samples.
     pub(crate) fn answered(&mut self, now: Instant) -> Option<Duration> {
         let sample = now.saturating_duration_since(self.sent.take()?);
-        self.samples[self.cursor % SAMPLES] = Some(sample);
-        self.cursor += 1;
         self.next = Some(now + PAUSE);
-        self.samples.iter().flatten().min().copied()
+        if now.saturating_duration_since(*self.since.get_or_insert(now)) >= KEPT {
+            self.least_before = self.least.take();
+            self.since = Some(now);
+        }
+        self.least = Some(self.least.map_or(sample, |least| least.min(sample)));
+        self.least.into_iter().chain(self.least_before).min()
     }
 }
 
@@ -57,6 +63,28 @@ mod tests {
             now += PAUSE;
         }
         assert_eq!(measured, Some(Duration::from_millis(10)));
+    }
+
+    #[test]
+    fn path_that_became_longer_is_known_after_a_minute() {
+        let mut r = RoundTrip::default();
+        let mut now = Instant::now();
+        let mut measure = |millis, now: &mut Instant| {
+            *now += PAUSE;
+            assert!(r.probe_due(*now));
+            *now += Duration::from_millis(millis);
+            r.answered(*now)
+        };
+        measure(10, &mut now);
+        let start = now;
+        while now - start < KEPT {
+            let got = measure(90, &mut now);
+            assert_eq!(got, Some(Duration::from_millis(10)));
+        }
+        while now - start < KEPT * 3 {
+            measure(90, &mut now);
+        }
+        assert_eq!(measure(90, &mut now), Some(Duration::from_millis(90)));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use budget::WindowBudget;
 pub use budget::{WindowLimits, WindowPool};
 use channel::{Channel, State};
 pub use half_close::PeerClose;
+use window::{Company, Path};
 
 /// Our number of a channel: what the peer calls the recipient channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +37,12 @@ pub const MAX_CHANNELS: usize = 65_536;
 
 /// The most data bytes that a packet towards any peer may carry (RFC 4253 §6.1 asks everyone to take 32 KiB).
 pub const PLAIN_PACKET_SIZE: u32 = 32 << 10;
+
+/// Packets of no more data bytes than this are taken for somebody who waits for an answer.
+const INTERACTIVE: usize = 1024;
+
+/// How long an interactive channel counts as company after its last packet.
+const COMPANY_LASTS: Duration = Duration::from_secs(1);
 
 /// Control messages that wait for the transport; a peer that asks faster than it reads is cut off beyond this.
 const MAX_WAITING_BYTES: usize = 4 << 20;
@@ -81,6 +88,8 @@ pub struct Channels {
     /// The most data bytes of one packet to us.
     max_packet: u32,
     round_trip: Option<Duration>,
+    /// The channel whose data came last in a packet of interactive size, and when.
+    last_small: Option<(ChannelId, Instant)>,
     messages: VecDeque<Vec<u8>>,
     message_bytes: usize,
     credits: VecDeque<ChannelId>,
@@ -96,6 +105,7 @@ impl Channels {
             budget: WindowBudget::new(limits, pool),
             max_packet,
             round_trip: None,
+            last_small: None,
             messages: VecDeque::new(),
             message_bytes: 0,
             credits: VecDeque::new(),
@@ -189,14 +199,26 @@ impl Channels {
 
     /// The reader took `len` bytes: they become credit.
     pub fn taken(&mut self, id: ChannelId, len: u32, now: Instant) {
-        let round_trip = self.round_trip;
+        let path = self.path_of(id, now);
         let Some(Some(channel)) = self.slots.get_mut(id.0 as usize) else {
             return;
         };
-        channel.recv.take(len, now, round_trip, &mut self.budget);
+        channel.recv.take(len, now, path, &mut self.budget);
         if channel.recv.credit_due() && channel.half_close.may_receive() && !channel.credit_queued {
             channel.credit_queued = true;
             self.credits.push_back(id);
+        }
+    }
+
+    fn path_of(&self, id: ChannelId, now: Instant) -> Path {
+        let is_recent = |at| now.saturating_duration_since(at) < COMPANY_LASTS;
+        let company = match self.last_small {
+            Some((other, at)) if other != id && is_recent(at) => Company::Interactive,
+            _ => Company::None,
+        };
+        Path {
+            round_trip: self.round_trip,
+            company,
         }
     }
 
@@ -455,6 +477,9 @@ impl Channels {
         let (recipient_channel, data) = message::parse_data(payload)?;
         let id = ChannelId(recipient_channel);
         let wanted = self.recv_bytes(id, data.len(), now)?;
+        if data.len() <= INTERACTIVE {
+            self.last_small = Some((id, now));
+        }
         Ok((wanted && !data.is_empty()).then_some((id, data)))
     }
 

@@ -10,8 +10,31 @@ use super::budget::WindowBudget;
 /// How long a reader may lag behind before its window shrinks. Readers come by in bursts: less than this would
 /// mistake the pause between two of them for slowness.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A channel that takes half a small window within this time is busy.
-const BUSY: Duration = Duration::from_millis(10);
+/// The least time over which a speed is measured: readers come by in bursts. A channel that takes half a small window
+/// within it is busy.
+const EPOCH: Duration = Duration::from_millis(10);
+/// On a path with a shorter round trip than this a window is large again at once when it is needed.
+const SHORT: Duration = Duration::from_millis(5);
+/// The least window beside interactive channels on a short path.
+const IN_COMPANY: u32 = 128 << 10;
+
+/// What a window is sized by, beside its own reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path {
+    /// The least round trip, where it is known.
+    pub round_trip: Option<Duration>,
+    /// Who else uses the connection.
+    pub company: Company,
+}
+
+/// Who uses a connection beside one channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// Nobody, or bulk of its own kind.
+    None,
+    /// A channel of small packets, which wait behind what is granted here and in flight.
+    Interactive,
+}
 
 /// Bytes that the peer lets us send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,18 +144,12 @@ impl RecvWindow {
     }
 
     /// The reader took `len` bytes: they are credit, and the window follows the reader.
-    pub fn take(
-        &mut self,
-        len: u32,
-        now: Instant,
-        round_trip: Option<Duration>,
-        budget: &mut WindowBudget,
-    ) {
+    pub fn take(&mut self, len: u32, now: Instant, path: Path, budget: &mut WindowBudget) {
         debug_assert!(len <= self.held, "a reader cannot take what did not arrive");
         self.held = self.held.saturating_sub(len);
         self.taken_in_epoch += u64::from(len);
         self.taken_lagging += u64::from(len);
-        self.grow_if_it_limits(now, round_trip, budget);
+        self.follow_path(now, path, budget);
         self.shrink_if_reader_is_slow(now, budget);
     }
 
@@ -140,30 +157,28 @@ impl RecvWindow {
     /// reader nor the sender.
     ///
     /// A window that began small because many were open grows to the working size whatever the round trip is: a
-    /// busy channel with a tiny window costs a message and a wake-up for every few packets.
-    fn grow_if_it_limits(
-        &mut self,
-        now: Instant,
-        round_trip: Option<Duration>,
-        budget: &mut WindowBudget,
-    ) {
-        let is_small = self.size < budget.working_size();
-        let epoch = match (round_trip, is_small) {
-            (Some(round_trip), false) => round_trip,
-            (Some(round_trip), true) => round_trip.max(BUSY),
-            (None, true) => BUSY,
-            (None, false) => return,
-        };
+    /// busy channel with a tiny window costs a message and a wake-up for every few packets. Beside interactive
+    /// channels, what a short path does not need is taken back: it would be a queue before everybody's small packets.
+    fn follow_path(&mut self, now: Instant, path: Path, budget: &mut WindowBudget) {
+        let epoch = path.round_trip.unwrap_or(EPOCH).max(EPOCH);
         let elapsed = now.saturating_duration_since(self.epoch_start);
         if elapsed < epoch {
             return;
         }
-        // Scaled: an epoch may have been longer.
-        if scaled(self.taken_in_epoch, elapsed, epoch) * 2 > u128::from(self.size) {
+        // Scaled: an epoch may have been longer, and the round trip is often shorter.
+        let twice = |unit: Option<Duration>| {
+            unit.map_or(0, |unit| 2 * scaled(self.taken_in_epoch, elapsed, unit))
+        };
+        let needed = u32::try_from(twice(path.round_trip)).unwrap_or(u32::MAX);
+        let in_company = path.company == Company::Interactive
+            && path.round_trip.is_some_and(|round_trip| round_trip < SHORT);
+        let is_small = !in_company && self.size < budget.working_size();
+        if needed > self.size || (is_small && twice(Some(epoch)) > u128::from(self.size)) {
             self.size = budget.resize(self.size, self.size.saturating_mul(2));
+        } else if in_company && self.size > needed.max(IN_COMPANY) {
+            self.size = budget.resize(self.size, needed.max(IN_COMPANY));
         }
-        self.epoch_start = now;
-        self.taken_in_epoch = 0;
+        (self.epoch_start, self.taken_in_epoch) = (now, 0);
     }
 
     /// A reader that takes less than half a window while data waits for it all the time needs no such window: what
@@ -216,6 +231,18 @@ mod tests {
         budget: 1_000_000,
     };
 
+    const ALONE: Path = Path {
+        round_trip: None,
+        company: Company::None,
+    };
+
+    fn path(round_trip: Duration, company: Company) -> Path {
+        Path {
+            round_trip: Some(round_trip),
+            company,
+        }
+    }
+
     fn window() -> (RecvWindow, WindowBudget, Instant) {
         let now = Instant::now();
         let mut budget = WindowBudget::new(LIMITS, WindowPool::new(u64::MAX));
@@ -228,7 +255,7 @@ mod tests {
         w.receive(600, now).unwrap();
         assert!(!w.credit_due());
         assert_eq!(w.take_credit(), 0);
-        w.take(600, now, None, &mut budget);
+        w.take(600, now, ALONE, &mut budget);
         assert!(w.credit_due());
         assert_eq!(w.take_credit(), 600);
         assert_eq!(w.granted(), 1000);
@@ -245,11 +272,12 @@ mod tests {
     fn window_grows_while_the_reader_keeps_up_and_stops_at_its_limit() {
         let (mut w, mut budget, mut now) = window();
         let rtt = Duration::from_millis(100);
+        let far = path(rtt, Company::None);
         for _ in 0..10 {
             let n = w.granted();
             w.receive(n, now).unwrap();
             now += rtt;
-            w.take(n, now, Some(rtt), &mut budget);
+            w.take(n, now, far, &mut budget);
             w.take_credit();
         }
         assert_eq!(w.size(), 8000);
@@ -260,10 +288,11 @@ mod tests {
     fn window_stays_where_the_sender_needs_less() {
         let (mut w, mut budget, mut now) = window();
         let rtt = Duration::from_millis(100);
+        let far = path(rtt, Company::None);
         for _ in 0..10 {
             w.receive(300, now).unwrap();
             now += rtt;
-            w.take(300, now, Some(rtt), &mut budget);
+            w.take(300, now, far, &mut budget);
             w.take_credit();
         }
         assert_eq!(w.size(), 1000);
@@ -273,11 +302,11 @@ mod tests {
     fn slow_reader_gets_no_credit_until_the_surplus_is_taken() {
         let (mut w, mut budget, now) = window();
         w.receive(1000, now).unwrap();
-        w.take(100, now + PATIENCE, None, &mut budget);
+        w.take(100, now + PATIENCE, ALONE, &mut budget);
         assert_eq!(w.size(), 500, "100 bytes a second do not need 1000");
-        w.take(400, now + PATIENCE, None, &mut budget);
+        w.take(400, now + PATIENCE, ALONE, &mut budget);
         assert_eq!(w.take_credit(), 0);
-        w.take(500, now + PATIENCE, None, &mut budget);
+        w.take(500, now + PATIENCE, ALONE, &mut budget);
         assert_eq!(w.take_credit(), 500);
     }
 
@@ -288,7 +317,7 @@ mod tests {
             let granted = w.granted();
             w.receive(granted, now).unwrap();
             now += PATIENCE;
-            w.take(60, now, None, &mut budget);
+            w.take(60, now, ALONE, &mut budget);
             w.take_credit();
         }
         assert_eq!((w.size(), budget.allotted()), (100, 0));
@@ -301,7 +330,7 @@ mod tests {
             let granted = w.granted();
             w.receive(granted, now).unwrap();
             now += Duration::from_millis(300);
-            w.take(900, now, None, &mut budget);
+            w.take(900, now, ALONE, &mut budget);
             w.take_credit();
         }
         assert_eq!(w.size(), 1000);
@@ -313,8 +342,8 @@ mod tests {
         for _ in 0..10 {
             now += Duration::from_secs(60);
             w.receive(1000, now).unwrap();
-            w.take(10, now, None, &mut budget);
-            w.take(990, now, None, &mut budget);
+            w.take(10, now, ALONE, &mut budget);
+            w.take(990, now, ALONE, &mut budget);
             w.take_credit();
         }
         assert_eq!(w.size(), 1000);
@@ -328,10 +357,45 @@ mod tests {
         for millis in 1..1000 {
             let (now, granted) = (now + Duration::from_millis(millis), w.granted());
             w.receive(granted, now).unwrap();
-            w.take(granted, now, None, &mut budget);
+            w.take(granted, now, ALONE, &mut budget);
             w.take_credit();
         }
         assert_eq!(w.size(), 1600, "no more than one doubling beyond 1000");
+    }
+
+    /// The window of a stream of 1 GB/s after a second on such a path.
+    fn size_after_a_second(path: Path) -> u32 {
+        let mut budget = WindowBudget::new(WindowLimits::GENEROUS, WindowPool::new(u64::MAX));
+        let start = Instant::now();
+        let mut w = budget.open_window(start);
+        for step in 1..10_000 {
+            let (now, arrives) = (
+                start + Duration::from_micros(100) * step,
+                w.granted().min(100_000),
+            );
+            w.receive(arrives, now).unwrap();
+            w.take(arrives, now, path, &mut budget);
+            w.take_credit();
+        }
+        w.size()
+    }
+
+    #[test]
+    fn only_beside_interactive_channels_a_short_path_gets_a_small_window() {
+        let (near, far) = (Duration::from_micros(50), Duration::from_millis(20));
+        assert_eq!(size_after_a_second(path(near, Company::None)), 2 << 20);
+        assert_eq!(
+            size_after_a_second(path(near, Company::Interactive)),
+            IN_COMPANY
+        );
+        assert!(size_after_a_second(path(far, Company::Interactive)) > 20_000_000);
+    }
+
+    #[test]
+    fn window_in_company_still_covers_the_path() {
+        let path = path(Duration::from_millis(1), Company::Interactive);
+        let size = size_after_a_second(path);
+        assert!((1_900_000..=4_100_000).contains(&size), "{size}");
     }
 
     #[test]

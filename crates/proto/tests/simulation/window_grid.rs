@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use adit_proto::channels::budget::WindowBudget;
-use adit_proto::channels::window::RecvWindow;
+use adit_proto::channels::window::{Company, Path, RecvWindow};
 use adit_proto::channels::{WindowLimits, WindowPool};
 
 const ROUND_TRIPS_MICROS: [u64; 8] = [100, 1_000, 5_000, 20_000, 50_000, 100_000, 300_000, 600_000];
@@ -77,9 +77,11 @@ impl Line {
             let read = per_step(self.reader_rate, self.step, &mut self.reader_rest);
             let read = read.min(self.window.held().into()) as u32;
             if read > 0 {
-                let round_trip = Some(self.round_trip);
-                self.window
-                    .take(read, self.now, round_trip, &mut self.budget);
+                let path = Path {
+                    round_trip: Some(self.round_trip),
+                    company: Company::None,
+                };
+                self.window.take(read, self.now, path, &mut self.budget);
                 self.taken += u64::from(read);
             }
             if self.window.credit_due() {

@@ -147,6 +147,8 @@ impl Driver {
                     if self.read()? == Input::Ended {
                         return Ok(Ended::ClosedByPeer);
                     }
+                    // One read each: a busy peer must not keep the relays of this thread waiting.
+                    tokio::task::yield_now().await;
                 }
                 Turn::Timer => {
                     let now = Instant::now();
