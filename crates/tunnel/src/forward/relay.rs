@@ -10,6 +10,9 @@ use crate::net::channel::Received;
 use crate::net::{Channel, Pumped, Stream};
 use crate::status::ForwardCounters;
 
+/// Bytes of a turn behind which there may be more at once; a shorter one emptied the socket, and waits by itself.
+const LONG_TURN: usize = 16 << 10;
+
 /// How a forwarded connection ended.
 #[derive(Debug)]
 pub enum End {
@@ -68,15 +71,19 @@ async fn outbound(
 ) -> io::Result<Pumped> {
     loop {
         match channel.pump_from(app).await? {
-            Pumped::Bytes(n) => counters.sent.add(n as u64),
+            Pumped::Bytes(n) => {
+                counters.sent.add(n as u64);
+                if n >= LONG_TURN {
+                    // One turn each: a busy application must not keep the others of this thread waiting.
+                    tokio::task::yield_now().await;
+                }
+            }
             Pumped::AppEof => {
                 channel.send_eof();
                 return Ok(Pumped::AppEof);
             }
             Pumped::ChannelClosed => return Ok(Pumped::ChannelClosed),
         }
-        // One turn each: a busy application must not keep the others of this thread waiting.
-        tokio::task::yield_now().await;
     }
 }
 

@@ -27,6 +27,8 @@ use crate::status::ForwardCounters;
 
 /// Requests of the peer that wait for the owner; a channel beyond is refused, a global request beyond ends the connection.
 const INCOMING: usize = 1024;
+/// Bytes of one read that take so long to handle that others should have a turn.
+const MUCH: usize = 64 << 10;
 /// Slices of one write to an application.
 const MAX_SLICES: usize = 64;
 
@@ -144,11 +146,12 @@ impl Driver {
                 .map_err(broken)?
             {
                 Turn::Readable => {
-                    if self.read()? == Input::Ended {
-                        return Ok(Ended::ClosedByPeer);
+                    match self.read()? {
+                        Input::Ended => return Ok(Ended::ClosedByPeer),
+                        // One read each: a busy peer must not keep the relays of this thread waiting.
+                        Input::Much => tokio::task::yield_now().await,
+                        Input::Little => {}
                     }
-                    // One read each: a busy peer must not keep the relays of this thread waiting.
-                    tokio::task::yield_now().await;
                 }
                 Turn::Timer => {
                     let now = Instant::now();
@@ -185,10 +188,14 @@ impl Driver {
             input.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
+        let mut outcome = Input::Little;
         let result = self.shared.socket.try_read(&mut input[self.end..]);
         match result {
             Ok(0) => return Ok(Input::Ended),
             Ok(n) => {
+                if n >= MUCH {
+                    outcome = Input::Much;
+                }
                 self.end += n;
                 self.shared.counters.received.add(n as u64);
                 self.process()?;
@@ -203,7 +210,7 @@ impl Driver {
             memory::give_back(input);
             (self.start, self.end) = (0, 0);
         }
-        Ok(Input::Open)
+        Ok(outcome)
     }
 
     /// Opens and handles every whole packet of the read buffer.
@@ -438,10 +445,11 @@ impl Driver {
     }
 }
 
-/// Whether the peer may still send.
-#[derive(PartialEq, Eq)]
+/// What one read of the SSH socket gave.
 enum Input {
-    Open,
+    Much,
+    Little,
+    /// The peer sends no more.
     Ended,
 }
 

@@ -3,11 +3,12 @@
 //! Everything works on `&self` and never blocks, so that the driver may write to the very socket whose relay
 //! task reads from it.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 /// Unsent bytes that the kernel holds for the SSH connection: enough to keep the wire busy, little enough that a
@@ -81,18 +82,38 @@ impl Stream {
 
     /// Reads what is there; 0 is the end.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.try_read(buffer),
-            Stream::Unix(stream) => stream.try_read(buffer),
-        }
+        let room = buffer.len();
+        self.read_until_empty(room, |mut socket| socket.read(buffer))
     }
 
     /// Reads what is there into several places; 0 is the end.
     pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.try_read_vectored(buffers),
-            Stream::Unix(stream) => stream.try_read_vectored(buffers),
-        }
+        let room = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.read_until_empty(room, |mut socket| socket.read_vectored(buffers))
+    }
+
+    /// A read that does not fill its `room` has emptied the socket: `readable` then waits for the next edge at once,
+    /// and no system call is spent on being told so. (An end that has come stays readable; tokio keeps that apart.)
+    ///
+    /// The readiness is cleared as of before the read, so that what arrives meanwhile is not missed.
+    fn read_until_empty(
+        &self,
+        room: usize,
+        read: impl FnOnce(&Socket) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut short = None;
+        let attempt = || match read(&self.socket()) {
+            Ok(n) if 0 < n && n < room => {
+                short = Some(n);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            result => result,
+        };
+        let result = match self {
+            Stream::Tcp(stream) => stream.try_io(Interest::READABLE, attempt),
+            Stream::Unix(stream) => stream.try_io(Interest::READABLE, attempt),
+        };
+        short.map_or(result, Ok)
     }
 
     /// Writes what there is room for.
