@@ -1,0 +1,106 @@
+//! The client's side: `ssh_config`, for one user who connects to one host.
+
+use std::path::{Path, PathBuf};
+
+use adit_tunnel::config::FileSource;
+use adit_tunnel::config::negotiation::Lists;
+use adit_tunnel::config::spec::{Endpoint, Forward, ListenSpec};
+use adit_tunnel::config::ssh_config::{ClientOptions, ConfigFiles, Context, IdentityAgent};
+
+use super::{MAX_EXPANDED, Outcome, Program, lookups};
+
+const HOME: &str = "/home/eve";
+
+pub(super) struct Client;
+
+fn context(files: &FileSource) -> Context<'_> {
+    Context {
+        host: "web",
+        local_user: "eve",
+        local_uid: 1000,
+        local_host: "mine.example.org",
+        home: Path::new(HOME),
+        files,
+        lookups: lookups(),
+    }
+}
+
+impl Program for Client {
+    type Options = ClientOptions;
+
+    fn main_file(&self) -> &'static Path {
+        Path::new("/home/eve/.ssh/config")
+    }
+
+    fn directory(&self) -> &'static Path {
+        Path::new("/home/eve/.ssh")
+    }
+
+    fn load(&self, mut options: ClientOptions, files: &FileSource) -> Outcome<ClientOptions> {
+        let warnings = options.load(&ConfigFiles::Standard, &context(files))?;
+        Ok((options, warnings))
+    }
+
+    fn option(&self, text: &str) -> Outcome<ClientOptions> {
+        let files = FileSource::Memory(Default::default());
+        let mut options = ClientOptions::default();
+        let warnings = options.apply_line(text, &context(&files))?;
+        Ok((options, warnings))
+    }
+
+    fn nothing(&self) -> ClientOptions {
+        ClientOptions::default()
+    }
+
+    /// A mistake is one in a block that does not apply, too.
+    fn always_wrong(&self, options: &ClientOptions) -> Option<&'static str> {
+        match options.ignore_unknown {
+            Some(_) => Some("Host nobody\nPort 0"),
+            None => Some("Host nobody\nNoSuchKeyword yes"),
+        }
+    }
+
+    fn check_options(&self, options: ClientOptions) {
+        assert_ne!(options.port, Some(0));
+        let lists = Lists {
+            ciphers: options.ciphers.as_ref(),
+            macs: options.macs.as_ref(),
+            kex: options.kex_algorithms.as_ref(),
+            host_key: options.host_key_algorithms.as_ref(),
+        };
+        super::server::check_offer(&lists);
+        if options.clear_all_forwardings == Some(true) {
+            assert!(options.effective_forwards().is_empty());
+        }
+        let files = FileSource::Memory(Default::default());
+        let Ok(filled) = options.clone().expanded(&context(&files)) else {
+            return;
+        };
+        assert!(filled.host_name.is_some());
+        assert_eq!(filled.forwards.len(), options.forwards.len());
+        for path in paths(&filled) {
+            let len = path.as_os_str().len();
+            assert!(len <= MAX_EXPANDED, "a path of {len} bytes");
+        }
+    }
+}
+
+/// Every path that was filled in.
+fn paths(options: &ClientOptions) -> Vec<&PathBuf> {
+    let mut paths: Vec<&PathBuf> = options.identity_files.iter().collect();
+    paths.extend(options.user_known_hosts_files.iter().flatten());
+    if let Some(IdentityAgent::Socket(path)) = &options.identity_agent {
+        paths.push(path);
+    }
+    for forward in &options.forwards {
+        if let ListenSpec::Unix(path) = forward.listen() {
+            paths.push(path);
+        }
+        if let Forward::Local { target, .. } | Forward::Remote { target, .. } = forward
+            && let Endpoint::Unix(path) = target
+        {
+            paths.push(path);
+        }
+    }
+    paths
+}
