@@ -139,6 +139,12 @@ fn socks() -> Vec<Vec<u8>> {
     let sizes = [0, 2, 1, 6, 0, 0, 255, 3];
     let stream = |stream: &&[u8]| [&[0], &sizes[..], stream].concat();
     let mut seeds: Vec<_> = streams.iter().map(stream).collect();
+    // A user and a name without end.
+    for start in [&b"\x04\x01\0P\x7f\0\0\x01"[..], b"\x04\x01\0P\0\0\0\x01u\0"] {
+        let mut endless = start.to_vec();
+        endless.resize(700, b'u');
+        seeds.push(stream(&endless.as_slice()));
+    }
     seeds.extend(marked(1, programs(&[40, 80, 160, 320])));
     seeds
 }
@@ -189,13 +195,17 @@ fn config_files() -> Vec<Vec<u8>> {
             "Match host web user eve\nPort 1\nMatch !originalhost=web exec \"true\"\nPort 2\nMatch all\nPort 3\nMatch localuser e*,!x final\nUser x\n",
         ],
     );
-    let includes: [&[u8]; 4] = [
+    let includes: [&[u8]; 5] = [
         b"\0Include a b.conf\nHost web\nInclude c.conf\n\xffHost none\nUser x\n\xffPort 1\n\xff\"User\" 'a b'\n",
         b"\0Include config\n",
+        b"\0Host nobody\nInclude a\n\xffHost web\nUser x\nInclude b.conf\n\xffPort 1\n",
         b"\x01Include *.conf\nPort 22\n\xffInclude a\n\xffInclude a\n\xffPort 2222 # x\n",
         b"\x01Include a\nInclude a\n\xffInclude b.conf\nInclude b.conf\n\xffInclude c.conf\nInclude c.conf\n\xffPrintMotd no\n",
     ];
     seeds.extend(includes.map(<[u8]>::to_vec));
+    // More mistakes, and more warnings, than are told.
+    let mistakes = ["x\n".repeat(120), "Tag x\n".repeat(120)];
+    seeds.extend(texts(&[0], &mistakes.each_ref().map(String::as_str)));
     seeds.extend(texts(
         &[1],
         &[

@@ -134,8 +134,10 @@ fn check_lines(ask: &Ask, answer: &Lookup, lines: &[&[u8]]) {
             assert_eq!(alone.authorized.is_some(), lets_in, "line {number}");
         }
         // What adit does not know might restrict: no option that it does know makes up for that.
-        let spoilt = [b"nonsense,", *line].concat();
-        assert_eq!(ask.of(&spoilt).authorized, None, "line {number}");
+        for unknown in ["nonsense,", "nonsense=\"x y\","] {
+            let spoilt = [unknown.as_bytes(), line].concat();
+            assert_eq!(ask.of(&spoilt).authorized, None, "line {number}");
+        }
         if alone.authorized.is_none() {
             let later = Clock {
                 now: UnixTime(ask.clock.now.0 + 1_000_000_000),

@@ -53,11 +53,24 @@ trait Program {
 
     fn nothing(&self) -> Self::Options;
 
+    /// Lines that set every option that has one value, to one value or to another.
+    fn every_value(&self, which: Which) -> String;
+
+    /// A line behind which nothing counts, if the program has one.
+    fn inactive(&self) -> Option<&'static str>;
+
     /// Lines behind everything else that make every configuration an error; none if these options allow them.
     fn always_wrong(&self, options: &Self::Options) -> Option<&'static str>;
 
     /// Rules about options that were read without an error.
     fn check_options(&self, options: Self::Options);
+}
+
+/// One of two sets of values.
+#[derive(Clone, Copy)]
+enum Which {
+    One,
+    Other,
 }
 
 /// Lookups that know a variable of each awkward kind.
@@ -101,8 +114,21 @@ fn check<P: Program>(program: &P, files: &[&[u8]]) {
         "upper case in keywords matters",
     );
     if !files.iter().any(|text| may_include_more(text)) {
-        let included = included(program, files);
-        same(&included, &outcome, "standing in an included file matters");
+        let included = |before| included(program, files, before);
+        same(
+            &included(""),
+            &outcome,
+            "standing in an included file matters",
+        );
+        if let Some(inactive) = program.inactive()
+            && let Ok((options, _)) = included(inactive)
+        {
+            assert_eq!(
+                options,
+                program.nothing(),
+                "a block that does not apply does"
+            );
+        }
     }
     options_and_lines(program, main);
     let Ok((options, _)) = outcome else {
@@ -115,11 +141,17 @@ fn check<P: Program>(program: &P, files: &[&[u8]]) {
             "{wrong} is taken"
         );
     }
+    let [once, twice] = [vec![Which::One], vec![Which::One, Which::Other]].map(|values| {
+        let values: Vec<_> = values.into_iter().map(|n| program.every_value(n)).collect();
+        replaced(&[main, b"\n", values.concat().as_bytes()].concat())
+    });
+    assert!(once.is_ok(), "{once:?}");
+    same(&twice, &once, "a later value wins");
     // `Match` may hold the second time, by what was set the first time.
     if !files.iter().any(|text| holds(text, b"match")) {
         let again = program.load(options.clone(), &source);
         let again = again.expect("it was read before");
-        assert_eq!(again.0, options, "a later value wins");
+        assert_eq!(again.0, options, "reading twice matters");
     }
     program.check_options(options);
 }
@@ -132,13 +164,14 @@ fn place<P: Program>(program: &P, files: &[&[u8]]) -> FileSource {
     FileSource::memory(paths.zip(files.iter().copied()))
 }
 
-/// The same, but that the main file does nothing but include one that says what it said.
-fn included<P: Program>(program: &P, files: &[&[u8]]) -> Outcome<P::Options> {
+/// The same, but that the main file does nothing but include one that says what it said, behind a line.
+fn included<P: Program>(program: &P, files: &[&[u8]], before: &str) -> Outcome<P::Options> {
     let FileSource::Memory(mut source) = place(program, files) else {
         return Err(ConfigError::TooMuch(PathBuf::new()));
     };
     let main: Vec<u8> = source.remove(program.main_file()).unwrap_or_default();
-    source.insert(program.main_file().to_owned(), b"Include .main".to_vec());
+    let include = format!("{before}\nInclude .main").into_bytes();
+    source.insert(program.main_file().to_owned(), include);
     source.insert(program.directory().join(".main"), main);
     program.load(program.nothing(), &FileSource::Memory(source))
 }

@@ -285,7 +285,11 @@ fn place(peer: Option<IpAddr>, u: &mut Unstructured<'_>) -> Result<(String, bool
         _ => {
             let width = if near.is_ipv4() { 32 } else { 128 };
             let len: u32 = u.int_in_range(0..=width)?;
-            let network = prefix(near, len);
+            // The peer's own network, or one that differs from it in one bit.
+            let network = match u.arbitrary()? {
+                true => prefix(near, len),
+                false => prefix(flipped(near, u.int_in_range(0..=width - 1)?), len),
+            };
             let holds = peer.is_some_and(|peer| {
                 peer.is_ipv4() == near.is_ipv4() && prefix(peer, len) == network
             });
@@ -308,6 +312,14 @@ fn prefix(address: IpAddr, len: u32) -> IpAddr {
     }
 }
 
+/// The address with one bit changed, counted from the left.
+fn flipped(address: IpAddr, bit: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() ^ (1 << (31 - bit))).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() ^ (1 << (127 - bit))).into(),
+    }
+}
+
 /// A date, which need not exist, and a time of day.
 #[derive(Clone)]
 struct Date {
@@ -324,7 +336,10 @@ impl Date {
             true => 9999,
             false => u.int_in_range(1960..=2200)?,
         };
-        let (month, day) = (u.int_in_range(0..=13)?, u.int_in_range(0..=32)?);
+        let (month, day) = match u.ratio(1, 4)? {
+            true => (2, 29),
+            false => (u.int_in_range(0..=13)?, u.int_in_range(0..=32)?),
+        };
         let mut written = format!("{year:04}{month:02}{day:02}");
         let mut second_of_day = Some(0);
         let parts = *u.choose(&[0, 2, 3])?;

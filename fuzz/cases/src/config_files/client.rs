@@ -7,9 +7,52 @@ use adit_tunnel::config::negotiation::Lists;
 use adit_tunnel::config::spec::{Endpoint, Forward, ListenSpec};
 use adit_tunnel::config::ssh_config::{ClientOptions, ConfigFiles, Context, IdentityAgent};
 
-use super::{MAX_EXPANDED, Outcome, Program, lookups};
+use super::{MAX_EXPANDED, Outcome, Program, Which, lookups};
 
 const HOME: &str = "/home/eve";
+
+/// Keywords that have one value, and two values for each.
+const VALUES: [(&str, &str, &str); 39] = [
+    ("HostName", "a", "b"),
+    ("User", "a", "b"),
+    ("Port", "1", "2"),
+    ("AddressFamily", "inet", "inet6"),
+    ("BindAddress", "a", "b"),
+    ("ConnectTimeout", "1", "2"),
+    ("TCPKeepAlive", "yes", "no"),
+    ("ProxyJump", "a", "b"),
+    ("IdentitiesOnly", "yes", "no"),
+    ("IdentityAgent", "none", "/a"),
+    ("PreferredAuthentications", "a", "b"),
+    ("PubkeyAuthentication", "yes", "no"),
+    ("PasswordAuthentication", "yes", "no"),
+    ("KbdInteractiveAuthentication", "yes", "no"),
+    ("NumberOfPasswordPrompts", "1", "2"),
+    ("BatchMode", "yes", "no"),
+    ("UserKnownHostsFile", "a", "none"),
+    ("GlobalKnownHostsFile", "a", "none"),
+    ("StrictHostKeyChecking", "yes", "no"),
+    ("HashKnownHosts", "yes", "no"),
+    ("HostKeyAlias", "a", "b"),
+    ("NoHostAuthenticationForLocalhost", "yes", "no"),
+    ("ClearAllForwardings", "yes", "no"),
+    ("GatewayPorts", "yes", "no"),
+    ("ExitOnForwardFailure", "yes", "no"),
+    ("PermitRemoteOpen", "any", "none"),
+    ("StreamLocalBindMask", "0", "1"),
+    ("StreamLocalBindUnlink", "yes", "no"),
+    ("ServerAliveInterval", "1", "2"),
+    ("ServerAliveCountMax", "1", "2"),
+    ("Compression", "yes", "no"),
+    ("RekeyLimit", "1G", "2G 1h"),
+    ("Ciphers", "aes128-ctr", "aes256-ctr"),
+    ("LogLevel", "INFO", "QUIET"),
+    ("ForkAfterAuthentication", "yes", "no"),
+    ("StdinNull", "yes", "no"),
+    ("SessionType", "none", "default"),
+    ("RequestTTY", "yes", "no"),
+    ("IgnoreUnknown", "a", "b"),
+];
 
 pub(super) struct Client;
 
@@ -50,6 +93,22 @@ impl Program for Client {
 
     fn nothing(&self) -> ClientOptions {
         ClientOptions::default()
+    }
+
+    fn every_value(&self, which: Which) -> String {
+        let mut text = String::from("Host *\n");
+        for (keyword, one, other) in VALUES {
+            let value = match which {
+                Which::One => one,
+                Which::Other => other,
+            };
+            text += &format!("{keyword} {value}\n");
+        }
+        text
+    }
+
+    fn inactive(&self) -> Option<&'static str> {
+        Some("Host nobody")
     }
 
     /// A mistake is one in a block that does not apply, too.

@@ -10,9 +10,39 @@ use adit_tunnel::config::expand::ExpandError;
 use adit_tunnel::config::negotiation::Lists;
 use adit_tunnel::config::sshd_config::ServerOptions;
 
-use super::{MAX_EXPANDED, Outcome, Program, lookups};
+use super::{MAX_EXPANDED, Outcome, Program, Which, lookups};
 
 const MAIN: &str = "/etc/ssh/sshd_config";
+
+/// Keywords that have one value, and two values for each.
+const VALUES: [(&str, &str, &str); 26] = [
+    ("AddressFamily", "inet", "inet6"),
+    ("TCPKeepAlive", "yes", "no"),
+    ("PidFile", "none", "/a"),
+    ("LogLevel", "INFO", "QUIET"),
+    ("MaxStartups", "1", "2"),
+    ("AuthorizedKeysFile", "a", "none"),
+    ("StrictModes", "yes", "no"),
+    ("LoginGraceTime", "1", "2"),
+    ("MaxAuthTries", "1", "2"),
+    ("PubkeyAuthentication", "yes", "no"),
+    ("PermitRootLogin", "no", "yes"),
+    ("AllowTcpForwarding", "no", "yes"),
+    ("AllowStreamLocalForwarding", "no", "yes"),
+    ("DisableForwarding", "yes", "no"),
+    ("GatewayPorts", "no", "yes"),
+    ("PermitOpen", "none", "any"),
+    ("PermitListen", "none", "any"),
+    ("StreamLocalBindMask", "0", "1"),
+    ("StreamLocalBindUnlink", "yes", "no"),
+    ("ClientAliveInterval", "1", "2"),
+    ("ClientAliveCountMax", "1", "2"),
+    ("Compression", "yes", "no"),
+    ("RekeyLimit", "1G", "2G 1h"),
+    ("Ciphers", "aes128-ctr", "aes256-ctr"),
+    ("MACs", "hmac-sha2-256", "hmac-sha2-512"),
+    ("HostKeyAlgorithms", "ssh-ed25519", "rsa-sha2-512"),
+];
 
 pub(super) struct Server;
 
@@ -40,6 +70,22 @@ impl Program for Server {
 
     fn nothing(&self) -> ServerOptions {
         ServerOptions::default()
+    }
+
+    fn every_value(&self, which: Which) -> String {
+        let mut text = String::new();
+        for (keyword, one, other) in VALUES {
+            let value = match which {
+                Which::One => one,
+                Which::Other => other,
+            };
+            text += &format!("{keyword} {value}\n");
+        }
+        text
+    }
+
+    fn inactive(&self) -> Option<&'static str> {
+        None
     }
 
     /// What restricts and cannot be enforced is never passed over.
