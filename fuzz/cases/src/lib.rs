@@ -6,20 +6,30 @@
 #![allow(clippy::unwrap_used)]
 
 mod authentication;
+mod authorized_keys;
 mod channel_operations;
+mod config_files;
 mod ends;
+mod forward_specs;
 mod identification;
 mod key_exchange;
+mod known_hosts;
 mod messages;
 mod packets;
 mod payloads;
+mod socks;
 
 pub use authentication::authentication;
+pub use authorized_keys::authorized_keys;
 pub use channel_operations::channel_operations;
+pub use config_files::config_files;
+pub use forward_specs::forward_specs;
 pub use identification::identification;
 pub use key_exchange::key_exchange;
+pub use known_hosts::known_hosts;
 pub use messages::messages;
 pub use packets::packets;
+pub use socks::socks;
 
 /// One target: its name, which is also that of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -27,9 +37,14 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target.
 pub const TARGETS: &[Target] = &[
     ("authentication", authentication),
+    ("authorized_keys", authorized_keys),
     ("channel_operations", channel_operations),
+    ("config_files", config_files),
+    ("forward_specs", forward_specs),
     ("identification", identification),
     ("key_exchange", key_exchange),
+    ("known_hosts", known_hosts),
     ("messages", messages),
     ("packets", packets),
+    ("socks", socks),
 ];

@@ -109,13 +109,20 @@ pub fn expand_variables(text: &str, lookups: &Lookups<'_>) -> Result<String, Exp
             (lookups.variable)(name).ok_or_else(|| ExpandError::UnsetVariable(name.to_owned()))?;
         out.push_str(before);
         out.push_str(&value);
-        if out.len() > MAX_EXPANDED {
-            return Err(ExpandError::TooLong(text.to_owned()));
-        }
+        check_length(&out, text)?;
         rest = tail;
     }
     out.push_str(rest);
+    check_length(&out, text)?;
     Ok(out)
+}
+
+/// Keeps what a text has been filled in to within its bound.
+pub(crate) fn check_length(filled: &str, text: &str) -> Result<(), ExpandError> {
+    match filled.len() > MAX_EXPANDED {
+        true => Err(ExpandError::TooLong(text.to_owned())),
+        false => Ok(()),
+    }
 }
 
 /// Replaces each `%x` by what `value` says for `x`; `%%` stands for `%`.
@@ -146,10 +153,9 @@ pub fn expand_tokens(
                 }
             },
         }
-        if out.len() > MAX_EXPANDED {
-            return Err(ExpandError::TooLong(text.to_owned()));
-        }
+        check_length(&out, text)?;
     }
+    check_length(&out, text)?;
     Ok(out)
 }
 
@@ -253,6 +259,15 @@ mod tests {
                 .to_string()
                 .contains("lone %")
         );
+    }
+
+    #[test]
+    fn text_that_is_too_long_as_written_is_too_long() {
+        let text = "x".repeat(MAX_EXPANDED + 1);
+        let too_long = Err(ExpandError::TooLong(text.clone()));
+        assert_eq!(expand_variables(&text, &Lookups::none()), too_long);
+        assert_eq!(expand_tokens(&text, |_| None), too_long);
+        assert!(expand_tokens(&text[1..], |_| None).is_ok());
     }
 
     #[test]

@@ -91,6 +91,9 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, KnownHostsE
 /// Adds a host's key at the end of a file, which is made (0600, its folder 0700) if need be.
 ///
 /// The line is one write, so that two clients at once do not mix theirs.
+///
+/// # Errors
+/// As [`entry`], or the file cannot be written.
 pub fn append(
     path: &Path,
     host: &str,
@@ -98,6 +101,24 @@ pub fn append(
     key: &PublicKey,
     hashing: Hashing,
 ) -> Result<(), KnownHostsError> {
+    let line = entry(host, port, key, hashing)?;
+    write_line(path, line).map_err(|why| KnownHostsError::Io {
+        act: "add a host to",
+        path: path.to_owned(),
+        why,
+    })
+}
+
+/// The line, with its end, that makes a host's key known to [`check`](super::check).
+///
+/// # Errors
+/// If the host's name would be read as something else than a name, or there are no random bytes to hash it with.
+pub fn entry(
+    host: &str,
+    port: u16,
+    key: &PublicKey,
+    hashing: Hashing,
+) -> Result<String, KnownHostsError> {
     if !is_plain_name(host) {
         return Err(KnownHostsError::BadHost(host.chars().take(256).collect()));
     }
@@ -105,16 +126,11 @@ pub fn append(
         Hashing::Plain => name(host, port),
         Hashing::Hashed => hashed(&name(host, port))?,
     };
-    let line = format!(
+    Ok(format!(
         "{host} {} {}\n",
         key.key_type(),
         STANDARD.encode(key.blob())
-    );
-    write_line(path, line).map_err(|why| KnownHostsError::Io {
-        act: "add a host to",
-        path: path.to_owned(),
-        why,
-    })
+    ))
 }
 
 fn read(path: &Path) -> Result<Option<String>, KnownHostsError> {

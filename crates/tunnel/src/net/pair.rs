@@ -90,6 +90,7 @@ impl Pair {
 
 fn config(host_keys: Vec<SigningKey>) -> ConnectionConfig {
     ConnectionConfig {
+        windows: super::memory::windows(),
         transport: Arc::new(TransportConfig {
             algorithms: Algorithms::default(),
             rekey: Default::default(),

@@ -64,17 +64,19 @@ fn take_plain(text: &str) -> Result<(String, &str), SpecProblem> {
     Ok((field, ""))
 }
 
-/// Writes a field so that [`split_fields`] gives it back.
+/// Writes a field so that [`split_fields`] gives it back, and `${` in it does not name a variable.
 pub(super) fn write_field(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     let special = |c: char| matches!(c, ':' | '\\') || c.is_ascii_whitespace();
-    if !text.contains(special) && !text.starts_with('[') {
+    // Variables are filled in before brackets are looked for: only a backslash keeps the two apart.
+    let variable = text.contains("${");
+    if !variable && !text.contains(special) && !text.starts_with('[') {
         return f.write_str(text);
     }
-    if !text.contains(']') {
+    if !variable && !text.contains(']') {
         return write!(f, "[{text}]");
     }
     for c in text.chars() {
-        if special(c) || c == '[' {
+        if special(c) || matches!(c, '[' | '{') {
             f.write_str("\\")?;
         }
         write!(f, "{c}")?;

@@ -165,8 +165,10 @@ fn the_message_begins_as_openssh_has_it_and_hints_how_to_write_it() {
 
 #[test]
 fn what_is_printed_reads_back_the_same() {
-    let names = ["h", "::1", "a]b:c", "[x", "a\\b", "a b", "h]"];
-    let paths = ["/a", "/a:b", "/a]b:c", "a/[b", "/a b", " /a"];
+    let names = ["h", "::1", "a]b:c", "[x", "a\\b", "a b", "h]", "${HOME}"];
+    let paths = [
+        "/a", "/a:b", "/a]b:c", "a/[b", "/a b", " /a", "/${NO}", "/$",
+    ];
     with_lookups(|lookups| {
         for name in names {
             for path in paths {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::config::connection::ConnectionOptions;
 use crate::config::destination::Destination;
-use crate::config::expand::{ExpandError, expand_tokens, expand_variables, join_home, split_home};
+use crate::config::expand::{
+    ExpandError, check_length, expand_tokens, expand_variables, join_home, split_home,
+};
 use crate::config::spec::Forward;
 use crate::known_hosts::StrictHostKeyChecking;
 use crate::pattern::PatternList;
@@ -285,20 +287,18 @@ impl Tokens<'_> {
         let mut out = String::new();
         let mut rest = text;
         loop {
-            let (before, variable, after) = match rest.split_once("${") {
-                None => (rest, None, ""),
-                Some((before, tail)) => {
-                    let (name, after) = tail
-                        .split_once('}')
-                        .ok_or_else(|| ExpandError::OpenVariable(text.to_owned()))?;
-                    (before, Some(format!("${{{name}}}")), after)
-                }
+            let Some((before, tail)) = rest.split_once("${") else {
+                out.push_str(&expand_tokens(rest, |token| self.value(token))?);
+                check_length(&out, text)?;
+                return Ok(out);
             };
+            let (name, after) = tail
+                .split_once('}')
+                .ok_or_else(|| ExpandError::OpenVariable(text.to_owned()))?;
+            let variable = format!("${{{name}}}");
             out.push_str(&expand_tokens(before, |token| self.value(token))?);
-            match variable {
-                None => return Ok(out),
-                Some(name) => out.push_str(&expand_variables(&name, &self.context.lookups)?),
-            }
+            out.push_str(&expand_variables(&variable, &self.context.lookups)?);
+            check_length(&out, text)?;
             rest = after;
         }
     }

@@ -405,6 +405,21 @@ fn a_token_that_is_not_known_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_path_is_bounded_as_a_whole_and_not_between_its_variables() {
+    let source = FileSource::memory([("/x", "")]);
+    with_context(&source, |context| {
+        // Either half alone comes to 54 KB.
+        let half = "%d".repeat(6000) + "${DIR}";
+        for (path, fits) in [(half.clone(), true), (half.repeat(2), false)] {
+            let mut options = ClientOptions::default();
+            let line = format!("IdentityFile {path}");
+            options.apply_line(&line, context).unwrap();
+            assert_eq!(options.expanded(context).is_ok(), fits);
+        }
+    });
+}
+
+#[test]
 fn options_of_the_command_line_take_every_spelling() {
     let source = FileSource::memory([("/x", "")]);
     with_context(&source, |context| {
