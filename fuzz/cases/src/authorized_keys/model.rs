@@ -285,10 +285,11 @@ fn place(peer: Option<IpAddr>, u: &mut Unstructured<'_>) -> Result<(String, bool
         _ => {
             let width = if near.is_ipv4() { 32 } else { 128 };
             let len: u32 = u.int_in_range(0..=width)?;
-            // The peer's own network, or one that differs from it in one bit.
-            let network = match u.arbitrary()? {
-                true => prefix(near, len),
-                false => prefix(flipped(near, u.int_in_range(0..=width - 1)?), len),
+            // The peer's own network, or one that differs in one bit: the last that counts, or any.
+            let network = match u.int_in_range(0..=2)? {
+                0 => prefix(near, len),
+                1 => prefix(flipped(near, len.saturating_sub(1)), len),
+                _ => prefix(flipped(near, u.int_in_range(0..=width - 1)?), len),
             };
             let holds = peer.is_some_and(|peer| {
                 peer.is_ipv4() == near.is_ipv4() && prefix(peer, len) == network
