@@ -127,14 +127,11 @@ impl Driver {
         loop {
             let socket_state = self.shared.flush().map_err(broken)?;
             let (timeout, wants_input) = {
-                let state = self.shared.state();
+                let mut state = self.shared.state();
                 if let Some(ended) = &state.ended {
                     return Ok(ended.clone());
                 }
-                (
-                    state.connection.next_timeout(),
-                    state.connection.wants_input(),
-                )
+                (self.tick(&mut state)?, state.connection.wants_input())
             };
             if wants_input && std::mem::take(&mut self.paused) {
                 self.process()?;
@@ -145,25 +142,30 @@ impl Driver {
                 .await
                 .map_err(broken)?
             {
-                Turn::Readable => {
-                    match self.read()? {
-                        Input::Ended => return Ok(Ended::ClosedByPeer),
-                        // One read each: a busy peer must not keep the relays of this thread waiting.
-                        Input::Much => tokio::task::yield_now().await,
-                        Input::Little => {}
-                    }
-                }
-                Turn::Timer => {
-                    let now = Instant::now();
-                    self.shared
-                        .state()
-                        .connection
-                        .handle_timeout(now)
-                        .map_err(Ended::Protocol)?;
-                }
-                Turn::Writable | Turn::Woken => {}
+                Turn::Readable => match self.read()? {
+                    Input::Ended => return Ok(Ended::ClosedByPeer),
+                    // One read each: a busy peer must not keep the relays of this thread waiting.
+                    Input::Much => tokio::task::yield_now().await,
+                    Input::Little => {}
+                },
+                Turn::Writable | Turn::Timer | Turn::Woken => {}
             }
         }
+    }
+
+    /// Does what time asks for, also while there is always something to read; gives when it will ask again.
+    fn tick(&self, state: &mut super::connection::State) -> Result<Option<Instant>, Ended> {
+        let timeout = state.connection.next_timeout();
+        let now = Instant::now();
+        if timeout.is_none_or(|timeout| timeout > now) {
+            return Ok(timeout);
+        }
+        state
+            .connection
+            .handle_timeout(now)
+            .map_err(Ended::Protocol)?;
+        self.shared.kick();
+        Ok(state.connection.next_timeout())
     }
 
     async fn next_turn(
