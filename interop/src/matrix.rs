@@ -195,10 +195,13 @@ impl<'a> Pairing<'a> {
         let mut ask = ClientAsk::forwards([forward(&target)]);
         ask.rekey = rekey;
         let mut client = self.connect(&server, &ask);
-        succeed(
-            visit(&Visitor::new(ask.forwards[0].listen().clone())),
-            &target,
-        );
+        let outcome = visit(&Visitor::new(ask.forwards[0].listen().clone()));
+        if outcome.is_err() {
+            // Which end gave up, and what it said: the failure below knows only the streams.
+            eprintln!("the client's last words: {}", client.process.last_words());
+            eprintln!("the server's last words: {}", server.process.last_words());
+        }
+        succeed(outcome, &target);
         assert!(client.process.gone().is_none(), "the client has ended");
         assert!(server.process.gone().is_none(), "the server has ended");
         let logs = [

@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+/// Lines of a process' log that a failure repeats.
+const LAST_WORDS: usize = 20;
+
 /// How much of a log a failing test shows.
 const SHOWN_LINES: usize = 60;
 
@@ -56,6 +59,13 @@ impl Process {
     /// What it has written to standard error so far.
     pub fn errors(&self) -> String {
         text(&self.stderr)
+    }
+
+    /// The end of what it has written to standard error.
+    pub fn last_words(&self) -> String {
+        let errors = self.errors();
+        let lines: Vec<&str> = errors.lines().collect();
+        lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
     }
 
     /// What it has written to standard output so far.

@@ -60,6 +60,18 @@ impl Args {
             .ok_or_else(|| format!("{flag} is missing").into())
     }
 
+    /// The window of each channel, in bytes.
+    ///
+    /// While keys change, russh 0.65 holds what arrives, and ends the connection with "Pending buffer limit reached" beyond
+    /// two windows of one channel; a legal peer may have a window of every channel in flight. Where keys change often, two
+    /// windows are therefore more than a test ever sends.
+    fn window_size(&self) -> u32 {
+        match self.values.contains_key("--rekey-bytes") {
+            true => 64 << 20,
+            false => client::Config::default().window_size,
+        }
+    }
+
     fn limits(&self) -> Outcome<Limits> {
         let Some(bytes) = self.values.get("--rekey-bytes") else {
             return Ok(Limits::default());
@@ -85,6 +97,7 @@ async fn serve(args: Args) -> Outcome<()> {
     let config = Arc::new(server::Config {
         keys: vec![keys::load_secret_key(args.value("--host-key")?, None)?],
         limits: args.limits()?,
+        window_size: args.window_size(),
         auth_rejection_time: Duration::ZERO,
         inactivity_timeout: None,
         nodelay: true,
@@ -194,6 +207,7 @@ impl server::Handler for ServerSide {
 async fn connect(args: Args) -> Outcome<()> {
     let config = Arc::new(client::Config {
         limits: args.limits()?,
+        window_size: args.window_size(),
         nodelay: true,
         ..client::Config::default()
     });
@@ -267,6 +281,22 @@ struct ClientSide {
 
 impl client::Handler for ClientSide {
     type Error = russh::Error;
+
+    async fn disconnected(
+        &mut self,
+        reason: client::DisconnectReason<Self::Error>,
+    ) -> Result<(), Self::Error> {
+        match reason {
+            client::DisconnectReason::ReceivedDisconnect(said) => {
+                eprintln!("disconnected by the server: {said:?}");
+                Ok(())
+            }
+            client::DisconnectReason::Error(error) => {
+                eprintln!("connection: {error}");
+                Err(error)
+            }
+        }
+    }
 
     async fn check_server_key(
         &mut self,
