@@ -181,7 +181,7 @@ impl Connection {
 
     /// Whether channel data may be sealed now.
     pub fn may_send_data(&self) -> bool {
-        self.transport.may_send()
+        self.transport.may_send_data()
     }
 
     /// Whether the next packet may be handled now: not while a verdict is awaited.
@@ -417,6 +417,7 @@ impl Connection {
 
     /// Changes keys where the volume under the present ones asks for it.
     pub fn note_usage(&mut self, sealed: Usage, opened: Usage) {
+        self.transport.note_sealed(sealed);
         if self.transport.is_rekey_due(sealed, opened) {
             let cookie = self.cookies.next();
             self.transport.rekey(cookie);

@@ -132,6 +132,9 @@ pub struct Transport {
     out: VecDeque<Transmit>,
     /// Outbound keys are in `out`: what the caller counts was still sealed with the old ones.
     keys_wait: bool,
+    /// The outbound keys have carried their volume, and the peer's NEWKEYS, before which none can be renewed, is still
+    /// to come.
+    keys_spent: bool,
     held: VecDeque<Held>,
     /// What the messages cost that wait in `out` and `held`.
     waiting_bytes: usize,
@@ -167,6 +170,7 @@ impl Transport {
             ignore_next_kex_packet: false,
             out: VecDeque::new(),
             keys_wait: false,
+            keys_spent: false,
             held: VecDeque::new(),
             waiting_bytes: 0,
             open_changes: VecDeque::new(),
@@ -208,6 +212,11 @@ impl Transport {
     /// Whether messages other than the key exchange's own may be sealed now.
     pub fn may_send(&self) -> bool {
         self.session_id.is_some() && !self.exchange.holds_messages()
+    }
+
+    /// Whether channel data may be sealed now: not with keys that are spent. All else may go on, as there is little of it.
+    pub fn may_send_data(&self) -> bool {
+        self.may_send() && !self.keys_spent
     }
 
     /// Whether the next packet may be handled now: not while the host key waits for its verdict.
@@ -310,10 +319,24 @@ impl Transport {
         let Some((outbound, inbound)) = self.choices() else {
             return false;
         };
-        let due = |usage: Usage, choice: DirectionChoice| {
-            usage.packets >= MAX_PACKETS_PER_KEY || usage.bytes >= self.byte_limit(choice)
-        };
-        due(sealed, outbound) || due(opened, inbound)
+        self.is_spent(sealed, outbound) || self.is_spent(opened, inbound)
+    }
+
+    /// Notes the volume under the outbound keys, for `may_send_data`.
+    ///
+    /// Between our NEWKEYS and the peer's we may send and cannot begin an exchange, so a peer that is slow with its own,
+    /// or keeps it back, would have one key carry as much as its windows let through.
+    pub(crate) fn note_sealed(&mut self, sealed: Usage) {
+        let awaits_peer = matches!(self.exchange, Exchange::AwaitNewKeys { .. });
+        self.keys_spent = awaits_peer
+            && !self.keys_wait
+            && self
+                .choices()
+                .is_some_and(|(outbound, _)| self.is_spent(sealed, outbound));
+    }
+
+    fn is_spent(&self, usage: Usage, choice: DirectionChoice) -> bool {
+        usage.packets >= MAX_PACKETS_PER_KEY || usage.bytes >= self.byte_limit(choice)
     }
 
     /// Not before the login, as OpenSSH has it: a client's KEXINIT that crosses USERAUTH_SUCCESS would be in plain

@@ -130,3 +130,40 @@ fn volume_under_the_old_keys_asks_for_no_more_while_the_new_ones_wait() {
     pass(&mut client, &mut server);
     assert!(client.is_rekey_due(much, Usage::default()));
 }
+
+#[test]
+fn data_waits_while_spent_keys_cannot_be_renewed() {
+    let (mut client, mut server) = settled();
+    server.authenticated();
+    let much = Usage {
+        packets: 0,
+        bytes: DEFAULT_REKEY_BYTES,
+    };
+    server.rekey([2; 16]);
+    pass(&mut server, &mut client);
+    pass(&mut client, &mut server);
+    pass(&mut server, &mut client);
+    assert!(server.may_send_data(), "it waits for NEWKEYS only");
+    server.note_sealed(much);
+    assert!(!server.may_send_data());
+    assert!(server.may_send(), "other messages go on");
+    assert_eq!(pass(&mut client, &mut server), ["21", "keys"]);
+    server.note_sealed(much);
+    assert!(server.is_rekey_due(much, Usage::default()));
+    assert!(server.may_send_data());
+}
+
+#[test]
+fn volume_under_the_old_keys_does_not_spend_the_new_ones() {
+    let (mut client, mut server) = settled();
+    server.authenticated();
+    let much = Usage {
+        packets: MAX_PACKETS_PER_KEY,
+        bytes: 0,
+    };
+    server.rekey([2; 16]);
+    pass(&mut server, &mut client);
+    pass(&mut client, &mut server);
+    server.note_sealed(much);
+    assert!(server.may_send_data(), "the new keys wait to be installed");
+}
