@@ -13,5 +13,8 @@ adit_interop::matrix! {
     adit_to_paramiko: Adit => Paramiko [streams remote_streams streams_rekey stalled];
     paramiko_to_aditd: Paramiko => Adit [streams remote_streams streams_rekey stalled];
     adit_to_russh: Adit => Russh [streams remote_streams streams_rekey];
+    // russh bears two of its windows between its KEXINIT and ours, over all channels, and then ends the connection with
+    // "Pending buffer limit reached" although it granted a window to each: with sshd, too, where russh alone asks for new
+    // keys (20 runs of 20). Here aditd's own RekeyLimit bounds what can lie between.
     russh_to_aditd: Russh => Adit [streams remote_streams streams_rekey];
 }

@@ -60,18 +60,6 @@ impl Args {
             .ok_or_else(|| format!("{flag} is missing").into())
     }
 
-    /// The window of each channel, in bytes.
-    ///
-    /// While keys change, russh 0.65 holds what arrives, and ends the connection with "Pending buffer limit reached" beyond
-    /// two windows of one channel; a legal peer may have a window of every channel in flight. Where keys change often, two
-    /// windows are therefore more than a test ever sends.
-    fn window_size(&self) -> u32 {
-        match self.values.contains_key("--rekey-bytes") {
-            true => 64 << 20,
-            false => client::Config::default().window_size,
-        }
-    }
-
     fn limits(&self) -> Outcome<Limits> {
         let Some(bytes) = self.values.get("--rekey-bytes") else {
             return Ok(Limits::default());
@@ -97,7 +85,6 @@ async fn serve(args: Args) -> Outcome<()> {
     let config = Arc::new(server::Config {
         keys: vec![keys::load_secret_key(args.value("--host-key")?, None)?],
         limits: args.limits()?,
-        window_size: args.window_size(),
         auth_rejection_time: Duration::ZERO,
         inactivity_timeout: None,
         nodelay: true,
@@ -207,7 +194,6 @@ impl server::Handler for ServerSide {
 async fn connect(args: Args) -> Outcome<()> {
     let config = Arc::new(client::Config {
         limits: args.limits()?,
-        window_size: args.window_size(),
         nodelay: true,
         ..client::Config::default()
     });
