@@ -53,8 +53,24 @@ trait Program {
 
     fn nothing(&self) -> Self::Options;
 
+    /// The line behind which everything counts, if the program needs one.
+    const ACTIVE: &'static str;
+
+    /// Keywords that have one value, and two values for each.
+    const VALUES: &'static [(&'static str, &'static str, &'static str)];
+
     /// Lines that set every option that has one value, to one value or to another.
-    fn every_value(&self, which: Which) -> String;
+    fn every_value(&self, which: Which) -> String {
+        let mut text = String::from(Self::ACTIVE);
+        for (keyword, one, other) in Self::VALUES {
+            let value = match which {
+                Which::One => one,
+                Which::Other => other,
+            };
+            text += &format!("{keyword} {value}\n");
+        }
+        text
+    }
 
     /// A line behind which nothing counts, if the program has one.
     fn inactive(&self) -> Option<&'static str>;

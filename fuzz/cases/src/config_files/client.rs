@@ -6,7 +6,7 @@ use adit_tunnel::config::FileSource;
 use adit_tunnel::config::spec::{Endpoint, Forward, ListenSpec};
 use adit_tunnel::config::ssh_config::{ClientOptions, ConfigFiles, Context, IdentityAgent};
 
-use super::{MAX_EXPANDED, Outcome, Program, Which, lookups};
+use super::{MAX_EXPANDED, Outcome, Program, lookups};
 
 const HOME: &str = "/home/eve";
 
@@ -69,6 +69,8 @@ fn context(files: &FileSource) -> Context<'_> {
 
 impl Program for Client {
     type Options = ClientOptions;
+    const ACTIVE: &'static str = "Host *\n";
+    const VALUES: &'static [(&'static str, &'static str, &'static str)] = &VALUES;
 
     fn main_file(&self) -> &'static Path {
         Path::new("/home/eve/.ssh/config")
@@ -92,18 +94,6 @@ impl Program for Client {
 
     fn nothing(&self) -> ClientOptions {
         ClientOptions::default()
-    }
-
-    fn every_value(&self, which: Which) -> String {
-        let mut text = String::from("Host *\n");
-        for (keyword, one, other) in VALUES {
-            let value = match which {
-                Which::One => one,
-                Which::Other => other,
-            };
-            text += &format!("{keyword} {value}\n");
-        }
-        text
     }
 
     fn inactive(&self) -> Option<&'static str> {

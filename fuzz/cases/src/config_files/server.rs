@@ -10,7 +10,7 @@ use adit_tunnel::config::connection::ConnectionOptions;
 use adit_tunnel::config::expand::ExpandError;
 use adit_tunnel::config::sshd_config::ServerOptions;
 
-use super::{MAX_EXPANDED, Outcome, Program, Which, lookups};
+use super::{MAX_EXPANDED, Outcome, Program, lookups};
 
 const MAIN: &str = "/etc/ssh/sshd_config";
 
@@ -48,6 +48,8 @@ pub(super) struct Server;
 
 impl Program for Server {
     type Options = ServerOptions;
+    const ACTIVE: &'static str = "";
+    const VALUES: &'static [(&'static str, &'static str, &'static str)] = &VALUES;
 
     fn main_file(&self) -> &'static Path {
         Path::new(MAIN)
@@ -70,18 +72,6 @@ impl Program for Server {
 
     fn nothing(&self) -> ServerOptions {
         ServerOptions::default()
-    }
-
-    fn every_value(&self, which: Which) -> String {
-        let mut text = String::new();
-        for (keyword, one, other) in VALUES {
-            let value = match which {
-                Which::One => one,
-                Which::Other => other,
-            };
-            text += &format!("{keyword} {value}\n");
-        }
-        text
     }
 
     fn inactive(&self) -> Option<&'static str> {
