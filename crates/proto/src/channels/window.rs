@@ -96,7 +96,7 @@ pub struct RecvWindow {
     size: u32,
     granted: u32,
     held: u32,
-    /// Since when `taken_in_epoch` counts: at most one round trip.
+    /// Since when `taken_in_epoch` counts: a round trip, or `EPOCH` where that is longer.
     epoch_start: Instant,
     taken_in_epoch: u64,
     /// Since when the reader has lagged behind, with something held all the time.
@@ -153,8 +153,8 @@ impl RecvWindow {
         self.shrink_if_reader_is_slow(now, budget);
     }
 
-    /// Once per round trip. More than half a window taken within one means that the window limits, and neither the
-    /// reader nor the sender.
+    /// Once per round trip, and no more often than every `EPOCH`. More than half a window taken within a round trip
+    /// means that the window limits, and neither the reader nor the sender.
     ///
     /// A window that began small because many were open grows to the working size whatever the round trip is: a
     /// busy channel with a tiny window costs a message and a wake-up for every few packets. Beside interactive

@@ -100,9 +100,8 @@ struct Delivery {
 /// What the driver woke up for.
 enum Turn {
     Readable,
-    Writable,
-    Timer,
-    Woken,
+    /// Room to write, a timer, a wake-up: the next round sees to each of them.
+    Other,
 }
 
 impl Driver {
@@ -148,7 +147,7 @@ impl Driver {
                     Input::Much => tokio::task::yield_now().await,
                     Input::Little => {}
                 },
-                Turn::Writable | Turn::Timer | Turn::Woken => {}
+                Turn::Other => {}
             }
         }
     }
@@ -178,9 +177,9 @@ impl Driver {
         tokio::select! {
             biased;
             ready = shared.socket.readable(), if wants_input => ready.map(|()| Turn::Readable),
-            ready = shared.socket.writable(), if socket_state == SocketState::Full => ready.map(|()| Turn::Writable),
-            () = shared.wake.notified() => Ok(Turn::Woken),
-            () = sleep_until(timeout), if timeout.is_some() => Ok(Turn::Timer),
+            ready = shared.socket.writable(), if socket_state == SocketState::Full => ready.map(|()| Turn::Other),
+            () = shared.wake.notified() => Ok(Turn::Other),
+            () = sleep_until(timeout), if timeout.is_some() => Ok(Turn::Other),
         }
     }
 
