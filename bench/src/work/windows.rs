@@ -49,7 +49,7 @@ impl Windows {
             company: Company::None,
         };
         self.recv.take(sent, self.now, path, &mut self.budget);
-        if self.recv.credit_due() {
+        if self.recv.credit_due(&self.budget) {
             let credit = self.recv.take_credit();
             self.send.adjust(credit).expect("no more than was taken");
         }

@@ -18,6 +18,7 @@ pub(crate) const LIMITS: WindowLimits = WindowLimits {
     initial: 1000,
     min: 100,
     max: 8000,
+    credit: 1500,
     budget: 20_000,
 };
 

@@ -25,6 +25,8 @@ pub struct WindowLimits {
     pub min: u32,
     /// The most one channel may have.
     pub max: u32,
+    /// The most credit that gathers before the peer is told of it, beside a quarter of the window.
+    pub credit: u32,
     /// The most all channels of one connection may have together, beside the least size of each.
     pub budget: u64,
 }
@@ -35,12 +37,18 @@ impl WindowLimits {
         initial: 2 << 20,
         min: 64 << 10,
         max: 1 << 30,
+        credit: u32::MAX,
         budget: 1 << 30,
     };
 
     /// Towards OpenSSH, whose channel input buffer is 16 MiB and which misbehaves beyond.
+    ///
+    /// Credit in large parts makes it send in bursts. While its socket is full it reads ahead, as far as the window
+    /// reaches, into that buffer, which it makes longer by 32 KiB a time and copies each time. Measured over 100 ms at
+    /// 1 Gbit/s: seconds of 5 MB/s, and 62 MB/s over the first eight; with small parts 115.
     pub const OPENSSH: Self = Self {
         max: 15 << 20,
+        credit: 64 << 10,
         ..Self::GENEROUS
     };
 }
@@ -131,6 +139,11 @@ impl WindowBudget {
         self.resize(window.size(), self.limits.min);
     }
 
+    /// The most credit that may gather untold, in bytes.
+    pub fn most_credit(&self) -> u32 {
+        self.limits.credit
+    }
+
     /// What a window that works should have at least, in bytes.
     pub(super) fn working_size(&self) -> u32 {
         self.limits.initial
@@ -167,6 +180,7 @@ mod tests {
         initial: 1000,
         min: 100,
         max: 8000,
+        credit: 300,
         budget: 512_000,
     };
 

@@ -204,7 +204,10 @@ impl Channels {
             return;
         };
         channel.recv.take(len, now, path, &mut self.budget);
-        if channel.recv.credit_due() && channel.half_close.may_receive() && !channel.credit_queued {
+        if channel.recv.credit_due(&self.budget)
+            && channel.half_close.may_receive()
+            && !channel.credit_queued
+        {
             channel.credit_queued = true;
             self.credits.push_back(id);
         }

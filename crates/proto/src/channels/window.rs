@@ -196,10 +196,10 @@ impl RecvWindow {
         (self.lagging_since, self.taken_lagging) = (now, 0);
     }
 
-    /// Whether enough credit has gathered to be worth a message: a quarter of the window.
-    pub fn credit_due(&self) -> bool {
+    /// Whether enough credit has gathered to be worth a message: a quarter of the window, or what the limits allow.
+    pub fn credit_due(&self, budget: &WindowBudget) -> bool {
         let credit = self.credit();
-        credit > 0 && credit >= self.size / 4
+        credit > 0 && credit >= (self.size / 4).min(budget.most_credit())
     }
 
     /// All credit, which the caller now tells the peer.
@@ -228,6 +228,7 @@ mod tests {
         initial: 1000,
         min: 100,
         max: 8000,
+        credit: 300,
         budget: 1_000_000,
     };
 
@@ -253,10 +254,10 @@ mod tests {
     fn credit_returns_only_after_take() {
         let (mut w, mut budget, now) = window();
         w.receive(600, now).unwrap();
-        assert!(!w.credit_due());
+        assert!(!w.credit_due(&budget));
         assert_eq!(w.take_credit(), 0);
         w.take(600, now, ALONE, &mut budget);
-        assert!(w.credit_due());
+        assert!(w.credit_due(&budget));
         assert_eq!(w.take_credit(), 600);
         assert_eq!(w.granted(), 1000);
     }
@@ -282,6 +283,18 @@ mod tests {
         }
         assert_eq!(w.size(), 8000);
         assert_eq!(budget.allotted(), 7900);
+    }
+
+    #[test]
+    fn large_window_is_credited_in_parts_as_small_as_the_limits_ask() {
+        let (mut w, mut budget, now) = window();
+        w.size = 8000;
+        w.granted = 8000;
+        w.receive(2000, now).unwrap();
+        w.take(299, now, ALONE, &mut budget);
+        assert!(!w.credit_due(&budget));
+        w.take(1, now, ALONE, &mut budget);
+        assert!(w.credit_due(&budget));
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Line {
                 self.window.take(read, self.now, path, &mut self.budget);
                 self.taken += u64::from(read);
             }
-            if self.window.credit_due() {
+            if self.window.credit_due(&self.budget) {
                 let credit = self.window.take_credit().into();
                 self.grants.push_back((self.now + self.round_trip, credit));
             }
