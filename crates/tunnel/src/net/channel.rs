@@ -114,13 +114,17 @@ impl Channel {
         }
         // Control messages go first; NEWKEYS among them changes the key that data is sealed with.
         outbound.seal_control(&mut state.connection)?;
-        if !state.connection.may_send_data() || outbound.pending() > 0 {
-            outbound.wait(cx.waker());
+        let may_send = state.connection.may_send_data() && outbound.pending() == 0;
+        let Some(io) = state.io(self.id) else {
+            return Poll::Ready(Ok(None));
+        };
+        if !may_send {
+            outbound.wait(&mut io.place, cx.waker());
             drop(state);
             self.shared.kick();
             return Poll::Pending;
         }
-        outbound.leave(cx.waker());
+        outbound.leave(&mut io.place);
         let reserved = state.connection.channels().reserve(self.id, most);
         if reserved.is_some_and(|r| r.bytes == 0) {
             if let Some(io) = state.io(self.id) {

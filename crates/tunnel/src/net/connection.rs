@@ -19,7 +19,7 @@ use adit_proto::userauth::server::AuthRequest;
 use tokio::sync::{Notify, oneshot};
 
 use super::channel::Channel;
-use super::outbound::Outbound;
+use super::outbound::{Outbound, Place};
 use super::queue::InboundQueue;
 use super::stream::Stream;
 use crate::status::{ConnectionCounters, ForwardCounters};
@@ -153,6 +153,8 @@ pub(super) struct ChannelIo {
     pub(super) closed: Option<PeerClose>,
     pub(super) recv_waker: Option<Waker>,
     pub(super) send_waker: Option<Waker>,
+    /// Its place in the line of those who wait for the SSH socket.
+    pub(super) place: Option<Place>,
     pub(super) opened: Option<oneshot::Sender<Result<(), OpenFailure>>>,
 }
 

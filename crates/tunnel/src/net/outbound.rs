@@ -4,7 +4,7 @@
 //! to it. Data is let in only while nothing waits for the socket, so the buffer holds one burst at most; those who
 //! come too early wait in line and are woken one at a time.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
 use std::task::Waker;
 
@@ -28,6 +28,10 @@ const CONTROL_ROOM: usize = 128 << 10;
 /// Bytes in front of the data in a sealed packet.
 const DATA_OFFSET: usize = HEADER_LEN + DATA_HEADER_LEN;
 
+/// Where a channel stands in the line; a lower one is served first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u64);
+
 /// The sealed bytes that the socket has not taken yet, and the key they are sealed with.
 #[derive(Debug)]
 pub(super) struct Outbound {
@@ -35,7 +39,9 @@ pub(super) struct Outbound {
     buffer: Option<Box<[u8]>>,
     start: usize,
     end: usize,
-    line: VecDeque<Waker>,
+    /// Who waits for the socket, first come, first served.
+    line: BTreeMap<Place, Waker>,
+    next_place: Place,
     scratch: Vec<u8>,
 }
 
@@ -46,7 +52,8 @@ impl Outbound {
             buffer: None,
             start: 0,
             end: 0,
-            line: VecDeque::new(),
+            line: BTreeMap::new(),
+            next_place: Place(0),
             scratch: Vec::new(),
         }
     }
@@ -68,22 +75,28 @@ impl Outbound {
         }
     }
 
-    /// Gets in line for the moment that the socket has taken everything.
-    pub(super) fn wait(&mut self, waker: &Waker) {
-        if !self.line.iter().any(|w| w.will_wake(waker)) {
-            self.line.push_back(waker.clone());
+    /// Gets in line for the moment that the socket has taken everything; who is in line already keeps its `place`.
+    pub(super) fn wait(&mut self, place: &mut Option<Place>, waker: &Waker) {
+        if let Some(known) = place.and_then(|place| self.line.get_mut(&place)) {
+            known.clone_from(waker);
+            return;
         }
+        self.line.insert(self.next_place, waker.clone());
+        *place = Some(self.next_place);
+        self.next_place.0 += 1;
     }
 
     /// Leaves the line, where its turn came by another wake-up than the line's: the place would swallow a later one.
-    pub(super) fn leave(&mut self, waker: &Waker) {
-        self.line.retain(|w| !w.will_wake(waker));
+    pub(super) fn leave(&mut self, place: &mut Option<Place>) {
+        if let Some(place) = place.take() {
+            self.line.remove(&place);
+        }
     }
 
     /// Wakes the first in line, if it may send now.
     pub(super) fn wake_next(&mut self) {
         if self.pending() == 0
-            && let Some(waker) = self.line.pop_front()
+            && let Some((_, waker)) = self.line.pop_first()
         {
             waker.wake();
         }
@@ -91,7 +104,9 @@ impl Outbound {
 
     /// Wakes everybody: the connection is over.
     pub(super) fn wake_all(&mut self) {
-        self.line.drain(..).for_each(Waker::wake);
+        std::mem::take(&mut self.line)
+            .into_values()
+            .for_each(Waker::wake);
     }
 
     /// Seals what the connection has to say, as far as there is room.
