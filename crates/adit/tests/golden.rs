@@ -61,6 +61,11 @@ fn servers_that_cannot_be_reached_or_trusted() {
     let closed = stand.closed.to_string();
     let unreachable = ["-N", "-F", "none", "-p", &closed, "127.0.0.1"];
     stand.check("unreachable", Program::Adit, &unreachable);
+    let log = stand.path("log");
+    let logged = [&["-E", &log], &unreachable[..]].concat();
+    stand.check("unreachable-logged", Program::Adit, &logged);
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.starts_with("adit: connect to host"), "{said}");
     stand.check_login("wrong-key", "stranger", "known_hosts", &[]);
     stand.check_login("changed-host-key", "user", "changed_hosts", &[]);
     stand.check_login(

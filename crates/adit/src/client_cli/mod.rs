@@ -58,6 +58,14 @@ fn run(args: &Args) -> Result<ExitCode, String> {
     logger::install(meaning.level, args.log_file.as_deref(), Style::Client)
         .map_err(|e| format!("cannot open the log file: {e}"))?;
     meaning.warnings.iter().for_each(|w| warn!("{w}"));
+    // From here on there is a log, which `-E` may have put into a file: what ends the run belongs there, too.
+    Ok(serve(meaning).unwrap_or_else(|message| {
+        error!("{message}");
+        ExitCode::from(FAILURE)
+    }))
+}
+
+fn serve(meaning: Meaning) -> Result<ExitCode, String> {
     // One thread: a tunnel's work is one stream of packets, and handing it between threads costs more than it gains.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
