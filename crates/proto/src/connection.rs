@@ -17,6 +17,7 @@ use crate::message::transport::{self, Disconnect};
 use crate::message::{Category, category, number, userauth};
 use crate::packet::Usage;
 use crate::round_trip::RoundTrip;
+use crate::transport::algorithms::Negotiated;
 use crate::transport::{OpenChange, Phase, Transmit, Transport, TransportConfig};
 use crate::userauth::client::{ClientAuth, ClientAuthEvent};
 use crate::userauth::server::{AuthRequest, ServerAuth, ServerAuthStep};
@@ -371,6 +372,11 @@ impl Connection {
         }
         let message = self.channels.poll_message()?;
         Some(Transmit::Packet(message.into()))
+    }
+
+    /// What the last key exchange agreed on.
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.transport.negotiated()
     }
 
     /// Whether `poll_transmit` has something.

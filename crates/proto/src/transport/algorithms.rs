@@ -1,5 +1,7 @@
 //! What one side offers, and how two offers become one choice (RFC 4253 §7.1).
 
+use std::fmt;
+
 use crate::Side;
 use crate::cipher::{CipherName, MacName};
 use crate::error::Error;
@@ -110,6 +112,19 @@ pub struct DirectionChoice {
     pub mac: Option<MacName>,
     /// Compression.
     pub compression: Compression,
+}
+
+impl fmt::Display for DirectionChoice {
+    /// In OpenSSH's words, as its debug messages have them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mac = self.mac.map_or("<implicit>", MacName::as_str);
+        let compression = match self.compression {
+            Compression::Off => "none",
+            Compression::Delayed => ZLIB,
+        };
+        let cipher = self.cipher.as_str();
+        write!(f, "cipher: {cipher} MAC: {mac} compression: {compression}")
+    }
 }
 
 /// What both sides agreed on.
@@ -254,6 +269,26 @@ mod tests {
         let chosen = negotiate(&client, &server, Side::Client).unwrap();
         assert_eq!(chosen.kex.as_str(), "ecdh-sha2-nistp256");
         assert_eq!(negotiate(&server, &client, Side::Server), Ok(chosen));
+    }
+
+    #[test]
+    fn choice_is_printed_in_opensshs_words() {
+        let mut choice = DirectionChoice {
+            cipher: CipherName::Aes256Gcm,
+            mac: None,
+            compression: Compression::Off,
+        };
+        assert_eq!(
+            choice.to_string(),
+            "cipher: aes256-gcm@openssh.com MAC: <implicit> compression: none"
+        );
+        choice.cipher = CipherName::Aes256Ctr;
+        choice.mac = Some(MacName::HmacSha256Etm);
+        choice.compression = Compression::Delayed;
+        assert_eq!(
+            choice.to_string(),
+            "cipher: aes256-ctr MAC: hmac-sha2-256-etm@openssh.com compression: zlib@openssh.com"
+        );
     }
 
     #[test]

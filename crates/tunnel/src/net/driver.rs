@@ -16,6 +16,7 @@ use adit_proto::message::connection::{OpenFailure, OpenFailureReason};
 use adit_proto::message::number;
 use adit_proto::packet::{Body, Opened, Opener};
 use adit_proto::transport::OpenChange;
+use adit_proto::transport::algorithms::Negotiated;
 use log::debug;
 use tokio::sync::mpsc;
 
@@ -311,6 +312,9 @@ impl Driver {
             Event::HostKey(key) => Incoming::HostKey(key),
             Event::KeysChanged => {
                 shared.counters.key_exchanges.add(1);
+                if let Some(agreed) = state.connection.negotiated() {
+                    log_agreed(agreed);
+                }
                 debug!("NEWKEYS sent, NEWKEYS received");
                 Incoming::KeysChanged
             }
@@ -533,6 +537,14 @@ fn write_slices(sink: &Stream, input: &[u8], slices: &[Range<usize>]) -> io::Res
         }
     }
     Ok(total)
+}
+
+/// In OpenSSH's words.
+fn log_agreed(agreed: &Negotiated) {
+    debug!("kex: algorithm: {}", agreed.kex.as_str());
+    debug!("kex: host key algorithm: {}", agreed.host_key.as_str());
+    debug!("kex: server->client {}", agreed.server_to_client);
+    debug!("kex: client->server {}", agreed.client_to_server);
 }
 
 fn refuse_for_shortage(connection: &mut Connection, id: ChannelId) {
