@@ -228,12 +228,16 @@ impl Channel {
 
 impl Drop for Channel {
     fn drop(&mut self) {
+        let mut outbound = self.shared.outbound();
         let mut state = self.shared.state();
-        if state.io(self.id).is_some_and(|io| io.token == self.token) {
+        if let Some(io) = state.io(self.id)
+            && io.token == self.token
+        {
+            outbound.leave(&mut io.place);
             state.remove_io(self.id);
             state.connection.channels().release(self.id);
         }
-        drop(state);
+        drop((state, outbound));
         // It may have been its turn to send: the driver passes the turn on.
         self.shared.kick();
     }
@@ -275,9 +279,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn turn_is_not_lost_on_a_sender_that_has_had_its_turn() {
-        let mut pair = Pair::new().await;
+    /// Four senders, with the other ends of their channels.
+    async fn four_senders(pair: &mut Pair) -> (Vec<Sender>, Vec<Channel>) {
         let mut senders = Vec::new();
         let mut served = Vec::new();
         for _ in 0..4 {
@@ -286,6 +289,32 @@ mod tests {
             senders.push(Sender { channel, woken });
             served.push(other_end);
         }
+        (senders, served)
+    }
+
+    #[tokio::test]
+    async fn turn_is_not_lost_on_a_channel_that_is_gone() {
+        let mut pair = Pair::new().await;
+        let (mut senders, _served) = four_senders(&mut pair).await;
+        let shared = senders[0].channel.shared();
+        shared.flush().unwrap();
+
+        // Nothing is awaited from here on, so the driver does not run in between.
+        assert!(senders[0].poll().is_ready());
+        assert!(senders[1].poll().is_pending() && senders[2].poll().is_pending());
+        drop(senders.remove(1));
+        shared.flush().unwrap();
+
+        assert!(
+            senders[1].is_woken(),
+            "nobody else will wake those who wait"
+        );
+    }
+
+    #[tokio::test]
+    async fn turn_is_not_lost_on_a_sender_that_has_had_its_turn() {
+        let mut pair = Pair::new().await;
+        let (senders, _served) = four_senders(&mut pair).await;
         let [first, second, third, fourth] = &senders[..] else {
             unreachable!("four were made")
         };
