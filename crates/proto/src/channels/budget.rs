@@ -25,7 +25,7 @@ pub struct WindowLimits {
     pub min: u32,
     /// The most one channel may have.
     pub max: u32,
-    /// The most credit that gathers before the peer is told of it, beside a quarter of the window.
+    /// The peer is told of credit when so much has gathered, or a quarter of the window where that is less.
     pub credit: u32,
     /// The most all channels of one connection may have together, beside the least size of each.
     pub budget: u64,
@@ -140,7 +140,7 @@ impl WindowBudget {
     }
 
     /// The most credit that may gather untold, in bytes.
-    pub fn most_credit(&self) -> u32 {
+    pub(super) fn most_credit(&self) -> u32 {
         self.limits.credit
     }
 

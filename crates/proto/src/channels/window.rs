@@ -196,7 +196,7 @@ impl RecvWindow {
         (self.lagging_since, self.taken_lagging) = (now, 0);
     }
 
-    /// Whether enough credit has gathered to be worth a message: a quarter of the window, or what the limits allow.
+    /// Whether enough credit has gathered to be worth a message: a quarter of the window, or less by its limits.
     pub fn credit_due(&self, budget: &WindowBudget) -> bool {
         let credit = self.credit();
         credit > 0 && credit >= (self.size / 4).min(budget.most_credit())
