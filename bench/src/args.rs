@@ -21,6 +21,7 @@ rows: bulk streams connects http echo idle memory long mixed first-byte logins c
   record                  the same, and writes bench/recorded.json anew
   instructions            processor instructions of the core's hot paths, counted by valgrind
 
+  --case TEXT             only the cases whose name holds it: adit-bench bulk --case '-L up, aes256-gcm'
   --rounds N              rounds (5; channels and writes 3; 1 of OpenSSH with 10,000 connections); the table
                           shows medians
   --ours CLIENT:SERVER    what to measure (adit and aditd beside this program)
@@ -64,6 +65,8 @@ pub(crate) struct Run {
     pub(crate) name: String,
     pub(crate) purpose: Purpose,
     pub(crate) rows: Vec<&'static Row>,
+    /// What the name of a case must hold.
+    pub(crate) case: String,
     pub(crate) plan: Plan,
     /// Ours first, then the one it is compared with, then the others.
     pub(crate) contestants: Vec<Contestant>,
@@ -89,6 +92,7 @@ pub(crate) enum Purpose {
 #[derive(Debug, Default)]
 struct Typed {
     words: Vec<String>,
+    case: String,
     rounds: Option<usize>,
     ours: Option<String>,
     theirs: Option<String>,
@@ -138,6 +142,7 @@ impl Typed {
         while let Some(arg) = parser.next()? {
             match arg {
                 Value(word) => typed.words.push(word.string()?),
+                Long("case") => typed.case = parser.value()?.string()?,
                 Long("rounds") => typed.rounds = Some(parser.value()?.parse()?),
                 Long("ours") => typed.ours = Some(parser.value()?.string()?),
                 Long("theirs") => typed.theirs = Some(parser.value()?.string()?),
@@ -195,6 +200,7 @@ impl Typed {
             name: self.name.clone().unwrap_or_else(|| what.to_owned()),
             purpose,
             rows,
+            case: self.case.clone(),
             plan: if short { Plan::SMOKE } else { Plan::FULL },
             contestants: self.contestants()?,
             json: self.json,

@@ -45,7 +45,14 @@ pub(crate) fn measure_all(run: &Run) -> Result<()> {
         .rows
         .iter()
         .flat_map(|row| (row.cases)(&run.plan))
+        .filter(|case| case.name.contains(&run.case))
         .collect();
+    if cases.is_empty() {
+        return Err(Failure::new(format!(
+            "no case of these rows has {:?} in its name",
+            run.case
+        )));
+    }
     let mut report = empty_report(run);
     let mut progress = Progress::before(run, &cases);
     eprintln!("expected to take {}", minutes(progress.seconds_left()));
