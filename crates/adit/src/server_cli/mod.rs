@@ -111,8 +111,8 @@ fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
 }
 
 fn serve(args: &Args, account: LocalAccount, configured: Configured) -> Result<ExitCode, String> {
-    // One thread a core: connections are spread over them, and a busy one keeps to its own.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // This thread accepts; connections are served on others, which the server starts.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| format!("cannot start: {e}"))?;

@@ -18,8 +18,9 @@ use aws_lc_rs::rand;
 use super::memory::{self, BUFFER_LEN};
 use super::stream::Stream;
 
-/// Data bytes that one turn may take; with others in line, `TURN_SHARED`.
-pub(super) const TURN: u32 = 256 << 10;
+/// Data bytes that one turn may take: the whole buffer, since each turn wakes the next process once. With others in
+/// line, `TURN_SHARED`.
+pub(super) const TURN: u32 = (BUFFER_LEN - CONTROL_ROOM) as u32;
 pub(super) const TURN_SHARED: u32 = 64 << 10;
 /// The most packets of one turn, for peers that take only small ones.
 const MAX_PACKETS: usize = 64;

@@ -156,11 +156,38 @@ impl Stream {
         let _ = self.socket().set_linger(Some(Duration::ZERO));
     }
 
+    /// Takes the stream out of the runtime that it was made in, for another thread's.
+    pub fn leave_runtime(self) -> io::Result<Unregistered> {
+        Ok(match self {
+            Stream::Tcp(stream) => Unregistered::Tcp(stream.into_std()?),
+            Stream::Unix(stream) => Unregistered::Unix(stream.into_std()?),
+        })
+    }
+
     fn socket(&self) -> SockRef<'_> {
         match self {
             Stream::Tcp(stream) => SockRef::from(stream),
             Stream::Unix(stream) => SockRef::from(stream),
         }
+    }
+}
+
+/// A stream between two runtimes.
+#[derive(Debug)]
+pub enum Unregistered {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Unregistered {
+    /// Puts the stream into the runtime of this thread.
+    pub fn enter_runtime(self) -> io::Result<Stream> {
+        Ok(match self {
+            Unregistered::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            Unregistered::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! The server: listen, admit, forward. `serve_connection` takes a socket and a policy; everything else leads to it.
 //!
 //! ```text
-//!   Server::run ─ accept ─▶ startups ─▶ serve_connection ─▶ auth ─▶ forwards
-//!   (listeners)             (MaxStartups)                   (who)   (what, until the end)
+//!   Server::run ─ accept ─▶ startups ─────▶ workers ────▶ serve_connection ─▶ auth ─▶ forwards
+//!   (listeners)             (MaxStartups)   (a thread)                        (who)   (what, until the end)
 //! ```
 
 pub mod account;
@@ -10,6 +10,7 @@ mod auth;
 mod forwards;
 pub mod settings;
 mod startups;
+mod workers;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 pub use account::LocalAccount;
 pub use settings::ServerSettings;
 use startups::Startups;
+use workers::Workers;
 
 use crate::config::values::AddressFamily;
 use crate::forward::dial;
@@ -41,6 +43,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     settings: Mutex<Arc<ServerSettings>>,
     startups: Startups,
+    workers: Workers,
 }
 
 impl Server {
@@ -58,6 +61,7 @@ impl Server {
             listeners,
             settings: Mutex::new(settings),
             startups: Startups::default(),
+            workers: Workers::default(),
         })
     }
 
@@ -109,10 +113,28 @@ impl Server {
             let _ = socket.try_write(b"Not allowed at this time\r\n");
             return;
         };
-        tokio::spawn(async move {
-            serve_connection(socket, peer, settings, move || drop(startup)).await;
+        let served = socket.leave_runtime().and_then(|socket| {
+            self.workers.serve(async move {
+                match socket.enter_runtime() {
+                    Ok(socket) => {
+                        serve_connection(socket, peer, settings, move || drop(startup)).await
+                    }
+                    Err(error) => warn_unserved(peer, &error),
+                }
+            })
         });
+        if let Err(error) = served {
+            warn_unserved(peer, &error);
+        }
     }
+}
+
+fn warn_unserved(peer: Option<SocketAddr>, error: &io::Error) {
+    let why = listener::describe(error);
+    warn!(
+        "drop connection from {}: cannot serve it: {why}",
+        Peer(peer)
+    );
 }
 
 async fn listen_addresses(

@@ -1,0 +1,164 @@
+//! The threads that serve connections. A connection keeps to one of them with all its tasks, so that what its driver
+//! and its relays tell each other never crosses from core to core (ADR 3).
+//!
+//! Up to a bound, each connection finds a thread of its own, and the kernel spreads those over the cores; beyond, the
+//! thread with the fewest takes the next. A thread that was started stays, for the connections to come.
+
+use std::convert::Infallible;
+use std::io;
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::mpsc;
+
+/// Threads for each core: a few busy connections hardly ever share one while a core has nothing to do.
+const PER_CORE: usize = 4;
+/// Threads of each worker that wait for names to be resolved.
+const RESOLVING: usize = 64;
+
+/// The threads that were started so far.
+#[derive(Debug)]
+pub(super) struct Workers {
+    most: usize,
+    started: Mutex<Vec<Worker>>,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        Self::new(PER_CORE * cores)
+    }
+}
+
+impl Workers {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            started: Mutex::default(),
+        }
+    }
+
+    /// Runs `serving` to its end on the thread that has the least to do, with everything that it spawns.
+    ///
+    /// # Errors
+    /// There is no thread yet, and none can be started.
+    pub(super) fn serve(
+        &self,
+        serving: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let all_are_busy = started.iter().all(|worker| worker.connections() > 0);
+        if all_are_busy && started.len() < self.most {
+            match Worker::start() {
+                Ok(worker) => started.push(worker),
+                // Those that there are carry on.
+                Err(_) if !started.is_empty() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(worker) = started.iter().min_by_key(|worker| worker.connections()) {
+            worker.spawn(serving);
+        }
+        Ok(())
+    }
+}
+
+/// One thread.
+#[derive(Debug)]
+struct Worker {
+    runtime: Handle,
+    /// Every connection holds one more; without any left the thread ends.
+    held: mpsc::Sender<Infallible>,
+}
+
+impl Worker {
+    fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(RESOLVING)
+            .build()?;
+        let handle = runtime.handle().clone();
+        let (held, mut released) = mpsc::channel(1);
+        thread::Builder::new()
+            .name("connections".into())
+            .spawn(move || runtime.block_on(released.recv()))?;
+        Ok(Self {
+            runtime: handle,
+            held,
+        })
+    }
+
+    fn connections(&self) -> usize {
+        self.held.strong_count() - 1
+    }
+
+    fn spawn(&self, serving: impl Future<Output = ()> + Send + 'static) {
+        let held = self.held.clone();
+        self.runtime.spawn(async move {
+            serving.await;
+            drop(held);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::ThreadId;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// A connection that lasts until it is dropped, and the thread that serves it.
+    async fn connect(workers: &Workers) -> (ThreadId, oneshot::Sender<()>) {
+        let (began, begun) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let serving = async move {
+            let relay = tokio::spawn(async { thread::current().id() });
+            began.send(relay.await.unwrap()).unwrap();
+            // The sender is dropped, which is an error here.
+            let _ = ended.await;
+        };
+        workers.serve(serving).unwrap();
+        (begun.await.unwrap(), end)
+    }
+
+    async fn settle(workers: &Workers, connections: usize) {
+        let count = || {
+            let started = workers.started.lock().unwrap();
+            started.iter().map(Worker::connections).sum::<usize>()
+        };
+        while count() > connections {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_have_threads_of_their_own_up_to_the_bound_and_then_share_the_emptiest() {
+        let workers = Workers::new(2);
+        let (first, first_open) = connect(&workers).await;
+        let (second, _second_open) = connect(&workers).await;
+        assert_ne!(first, second);
+        let (_, third_open) = connect(&workers).await;
+        assert_eq!(workers.started.lock().unwrap().len(), 2);
+
+        drop((first_open, third_open));
+        settle(&workers, 1).await;
+        let (next, _next_open) = connect(&workers).await;
+        assert_eq!(next, first, "the second thread has a connection already");
+    }
+
+    #[tokio::test]
+    async fn thread_goes_on_until_its_last_connection_ends() {
+        let workers = Workers::new(1);
+        let (ask, asked) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
+        let serving = async move { answer.send(asked.await.unwrap()).unwrap() };
+        workers.serve(serving).unwrap();
+        drop(workers);
+        ask.send("still there?").unwrap();
+        assert_eq!(answered.await, Ok("still there?"));
+    }
+}
