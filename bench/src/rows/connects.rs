@@ -8,9 +8,9 @@ use crate::contestant::Contestant;
 use crate::failure::{Failure, Result};
 use crate::goal::Goal;
 use crate::load::echo::{echo_connection_from, socks_echo_from};
+use crate::load::far_end::FarEnd;
 use crate::load::idle::source;
 use crate::load::spawn;
-use crate::load::target::Target;
 use crate::plan::Plan;
 use crate::tunnel::{Forward, Setup};
 
@@ -43,14 +43,15 @@ pub(super) fn cases(_: &Plan) -> Vec<Case> {
 }
 
 fn measure(stage: &Stage, who: &Contestant, forward: Forward) -> Result<Vec<Reading>> {
-    let target = Target::start()?;
+    // A far end that starts a thread for each connection would take more of the machine than the tunnel.
+    let far_end = FarEnd::start(&stage.workshop)?;
     let setup = Setup {
         forward,
         ..Setup::LOCAL
     };
-    let tunnel = stage.tunnel(who, setup, &[target.port()])?;
+    let tunnel = stage.tunnel(who, setup, &[far_end.port()])?;
     let processes = tunnel.processes();
-    let (entry, port, time) = (tunnel.entry(), target.port(), stage.plan.time);
+    let (entry, port, time) = (tunnel.entry(), far_end.port(), stage.plan.time);
     let (cpu, start) = (processes.cpu_seconds()?, Instant::now());
     let clients = (0..CLIENTS)
         .map(|client| {

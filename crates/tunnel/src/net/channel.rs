@@ -9,7 +9,7 @@ use std::time::Instant;
 use adit_proto::channels::{ChannelId, PeerClose, Reserved};
 
 use super::connection::{Ended, Shared};
-use super::outbound::Outbound;
+use super::outbound::{Outbound, SHORT_TURN};
 use super::stream::Stream;
 use crate::status::ForwardCounters;
 
@@ -64,7 +64,8 @@ impl Channel {
         }
     }
 
-    /// Moves what the application has to say into the channel: one read, as many packets as it fills, one write.
+    /// Moves what the application has to say into the channel: one read, as many packets as it fills, and one write, which
+    /// short turns share.
     pub async fn pump_from(&self, app: &Stream) -> io::Result<Pumped> {
         loop {
             app.readable().await?;
@@ -78,22 +79,23 @@ impl Channel {
 
     fn poll_pump(&self, cx: &mut Context<'_>, app: &Stream) -> Poll<io::Result<Pumped>> {
         let mut outbound = self.shared.outbound();
-        let turn = outbound.turn();
-        let Some(reserved) = ready!(self.poll_reserve(cx, &mut outbound, turn))? else {
+        let Some(reserved) = ready!(self.poll_reserve(cx, &mut outbound, u32::MAX))? else {
             return Poll::Ready(Ok(Pumped::ChannelClosed));
         };
         let read = outbound.seal_from(app, reserved);
         let sent = *read.as_ref().unwrap_or(&0);
         self.settle_turn(&outbound, reserved, sent);
-        if let Err(error) = outbound.write(&self.shared.socket) {
+        if (sent >= SHORT_TURN || !outbound.takes_data())
+            && let Err(error) = outbound.write(&self.shared.socket)
+        {
             drop(outbound);
             self.shared.end(Ended::Broken(error.to_string()));
             return Poll::Ready(Err(error));
         }
-        match outbound.pending() {
-            0 => outbound.wake_next(),
-            // The driver waits for room.
-            _ => self.shared.kick(),
+        outbound.wake_next();
+        if outbound.pending() > 0 {
+            // The driver writes it, or waits for room.
+            self.shared.kick();
         }
         Poll::Ready(read.map(|n| match n {
             0 => Pumped::AppEof,
@@ -114,7 +116,7 @@ impl Channel {
         }
         // Control messages go first; NEWKEYS among them changes the key that data is sealed with.
         outbound.seal_control(&mut state.connection)?;
-        let may_send = state.connection.may_send_data() && outbound.pending() == 0;
+        let may_send = state.connection.may_send_data() && outbound.takes_data();
         let Some(io) = state.io(self.id) else {
             return Poll::Ready(Ok(None));
         };
@@ -125,6 +127,7 @@ impl Channel {
             return Poll::Pending;
         }
         outbound.leave(&mut io.place);
+        let most = most.min(outbound.begin_turn(self.id));
         let reserved = state.connection.channels().reserve(self.id, most);
         if reserved.is_some_and(|r| r.bytes == 0) {
             if let Some(io) = state.io(self.id) {
@@ -268,10 +271,21 @@ mod tests {
 
     impl Sender {
         fn poll(&self) -> Poll<io::Result<usize>> {
+            self.poll_send(b"x")
+        }
+
+        fn poll_send(&self, bytes: &[u8]) -> Poll<io::Result<usize>> {
             self.woken.0.store(false, Ordering::Relaxed);
             let waker = Waker::from(self.woken.clone());
             self.channel
-                .poll_send(&mut Context::from_waker(&waker), b"x")
+                .poll_send(&mut Context::from_waker(&waker), bytes)
+        }
+
+        /// Sends until others have to wait for the driver.
+        fn fill(&self) {
+            while self.channel.shared.outbound().takes_data() {
+                assert!(self.poll_send(&[b'x'; SHORT_TURN]).is_ready());
+            }
         }
 
         fn is_woken(&self) -> bool {
@@ -293,6 +307,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn short_turns_of_several_channels_share_a_write() {
+        let mut pair = Pair::new().await;
+        let (senders, _served) = four_senders(&mut pair).await;
+        let shared = senders[0].channel.shared();
+        shared.flush().unwrap();
+
+        // Nothing is awaited from here on, so the driver does not run in between.
+        for sender in &senders {
+            assert!(sender.poll().is_ready());
+        }
+        let gathered = shared.outbound().pending();
+        assert!(gathered >= 4 * b"x".len());
+        shared.flush().unwrap();
+        assert_eq!(shared.outbound().pending(), 0);
+    }
+
+    #[tokio::test]
     async fn turn_is_not_lost_on_a_channel_that_is_gone() {
         let mut pair = Pair::new().await;
         let (mut senders, _served) = four_senders(&mut pair).await;
@@ -300,7 +331,7 @@ mod tests {
         shared.flush().unwrap();
 
         // Nothing is awaited from here on, so the driver does not run in between.
-        assert!(senders[0].poll().is_ready());
+        senders[0].fill();
         assert!(senders[1].poll().is_pending() && senders[2].poll().is_pending());
         drop(senders.remove(1));
         shared.flush().unwrap();
@@ -322,13 +353,13 @@ mod tests {
         shared.flush().unwrap();
 
         // Nothing is awaited from here on, so the driver does not run in between.
-        assert!(first.poll().is_ready());
+        first.fill();
         assert!(second.poll().is_pending() && third.poll().is_pending());
         assert!(fourth.poll().is_pending());
         shared.flush().unwrap();
         assert!(second.is_woken());
         // The third comes first: what arrived on its channel has woken its task, too.
-        assert!(third.poll().is_ready());
+        third.fill();
         assert!(second.poll().is_pending());
         shared.flush().unwrap();
 

@@ -1,14 +1,15 @@
 //! The outbound direction of one connection: packets sealed side by side in one buffer, written many at a time.
 //!
-//! Whoever has something to send locks this, seals into the buffer and writes: there is no writer task and no queue
-//! to it. Data is let in only while nothing waits for the socket, so the buffer holds one burst at most; those who
-//! come too early wait in line and are woken one at a time.
+//! Whoever has something to send locks this and seals into the buffer. A long turn is written at once; short ones are
+//! left to the driver, which comes behind all tasks that are ready now, so that what those have to say shares one write.
+//! Data is let in only while the socket takes what is written, so the buffer holds one burst at most; those who come too
+//! early wait in line and are woken one at a time.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
 use std::task::Waker;
 
-use adit_proto::channels::Reserved;
+use adit_proto::channels::{ChannelId, Reserved};
 use adit_proto::connection::Connection;
 use adit_proto::message::connection::{DATA_HEADER_LEN, write_data_header};
 use adit_proto::packet::{HEADER_LEN, SealError, Sealer};
@@ -22,6 +23,10 @@ use super::stream::Stream;
 /// line, `TURN_SHARED`.
 pub(super) const TURN: u32 = (BUFFER_LEN - CONTROL_ROOM) as u32;
 pub(super) const TURN_SHARED: u32 = 64 << 10;
+/// A turn of fewer data bytes is not worth a write of its own.
+pub(super) const SHORT_TURN: usize = 16 << 10;
+/// Bytes that gather before the driver comes; then whoever has more waits for it.
+const GATHERED: usize = 64 << 10;
 /// The most packets of one turn, for peers that take only small ones.
 const MAX_PACKETS: usize = 64;
 /// Room in the buffer that data leaves to control messages.
@@ -40,9 +45,13 @@ pub(super) struct Outbound {
     buffer: Option<Box<[u8]>>,
     start: usize,
     end: usize,
+    /// The socket did not take everything at the last attempt.
+    is_blocked: bool,
     /// Who waits for the socket, first come, first served.
     line: BTreeMap<Place, Waker>,
     next_place: Place,
+    /// Who sent data last.
+    last_turn: Option<ChannelId>,
     scratch: Vec<u8>,
 }
 
@@ -53,8 +62,10 @@ impl Outbound {
             buffer: None,
             start: 0,
             end: 0,
+            is_blocked: false,
             line: BTreeMap::new(),
             next_place: Place(0),
+            last_turn: None,
             scratch: Vec::new(),
         }
     }
@@ -68,15 +79,22 @@ impl Outbound {
         self.sealer.usage()
     }
 
-    /// Data bytes that one turn may take now.
-    pub(super) fn turn(&self) -> u32 {
-        match self.line.is_empty() {
-            true => TURN,
+    /// Whether data may come behind what is here already.
+    pub(super) fn takes_data(&self) -> bool {
+        !self.is_blocked && self.pending() < GATHERED
+    }
+
+    /// Begins a turn of `id`, and gives the data bytes that it may take: more for who had the turn before, too, while
+    /// nobody waits. (The last in line always finds it empty, so that alone would favour always the same.)
+    pub(super) fn begin_turn(&mut self, id: ChannelId) -> u32 {
+        let is_same = self.last_turn.replace(id) == Some(id);
+        match is_same && self.line.is_empty() {
+            true => TURN - self.pending().min(GATHERED) as u32,
             false => TURN_SHARED,
         }
     }
 
-    /// Gets in line for the moment that the socket has taken everything; who is in line already keeps its `place`.
+    /// Gets in line for the moment that data may come; who is in line already keeps its `place`.
     pub(super) fn wait(&mut self, place: &mut Option<Place>, waker: &Waker) {
         if let Some(known) = place.and_then(|place| self.line.get_mut(&place)) {
             known.clone_from(waker);
@@ -96,7 +114,7 @@ impl Outbound {
 
     /// Wakes the first in line, if it may send now.
     pub(super) fn wake_next(&mut self) {
-        if self.pending() == 0
+        if self.takes_data()
             && let Some((_, waker)) = self.line.pop_first()
         {
             waker.wake();
@@ -169,7 +187,7 @@ impl Outbound {
         }
         let packet_data = reserved.max_packet as usize;
         let stride = self.sealer.sealed_len(DATA_HEADER_LEN + packet_data);
-        let at = self.make_room(TURN as usize + CONTROL_ROOM);
+        let at = self.make_room(reserved.bytes as usize);
         let buffer = self.buffer.get_or_insert_with(memory::take_buffer);
         let region = &mut buffer[at..];
         let wanted = reserved.bytes as usize;
@@ -218,11 +236,15 @@ impl Outbound {
 
     /// Writes what the socket takes.
     pub(super) fn write(&mut self, socket: &Stream) -> io::Result<()> {
+        self.is_blocked = false;
         while self.start < self.end {
             let Some(buffer) = &self.buffer else { break };
             match socket.try_write(&buffer[self.start..self.end]) {
                 Ok(n) => self.start += n,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_blocked = true;
+                    return Ok(());
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
