@@ -1,6 +1,7 @@
 //! Where and when figures were measured: without it they mean nothing.
 
 use std::fs;
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The machine of a run.
@@ -40,6 +41,20 @@ impl Machine {
             "{}, {} cores, {:.0} GiB, Linux {}, load before the run {}",
             self.processor, self.cores, self.memory_gib, self.kernel, self.load_before
         )
+    }
+}
+
+/// The commit of the sources, `-dirty` where files differ from it; "unknown" without git.
+pub(crate) fn commit() -> String {
+    let described = Command::new("git")
+        .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always"])
+        .args(["--dirty", "--exclude", "*"])
+        .output();
+    match described {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        }
+        _ => "unknown".to_owned(),
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Report {
     pub(crate) name: String,
     pub(crate) rounds: usize,
     pub(crate) machine: Machine,
+    /// Of the sources beside this program.
+    pub(crate) commit: String,
     /// Names and versions; ours first, then the one it is compared with, then the others.
     pub(crate) contestants: Vec<(String, String)>,
     pub(crate) samples: Vec<Sample>,
@@ -154,6 +156,7 @@ impl Report {
     pub(crate) fn markdown(&self, plots: &[(String, String)]) -> String {
         let mut text = format!("# {}: {}\n\n", self.date, self.name);
         text.extend(["Machine: ", &self.machine.describe(), ".\n\n"]);
+        text.extend(["Sources: commit ", &self.commit, ".\n\n"]);
         for (name, version) in &self.contestants {
             text.extend(["- ", name, ": ", version, "\n"]);
         }
@@ -266,6 +269,7 @@ pub(crate) mod tests {
             name: "bulk".to_owned(),
             rounds: 2,
             machine: Machine::here(),
+            commit: "0123abc".to_owned(),
             contestants: vec![
                 ("adit".to_owned(), "adit 0.1".to_owned()),
                 ("<OpenSSH>".to_owned(), "OpenSSH_9.2".to_owned()),
@@ -314,6 +318,7 @@ pub(crate) mod tests {
             )
         );
         assert!(text.contains("2000 · 2200"), "{text}");
+        assert!(text.contains("commit 0123abc"));
         assert!(text.contains("(x.svg)"));
         assert!(text.contains("no byte arrived"));
     }

@@ -117,6 +117,7 @@ fn empty_report(run: &Run) -> Report {
         name: run.name.clone(),
         rounds: run.most_rounds(),
         machine: machine::Machine::here(),
+        commit: machine::commit(),
         contestants: run
             .contestants
             .iter()
