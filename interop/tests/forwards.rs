@@ -38,6 +38,12 @@ adit_interop::each_pairing! {
     openssh_to_aditd: OpenSsh => Adit;
 }
 
+adit_interop::each_pairing! {
+    [unix_sockets_go_with_the_server]
+    adit_to_aditd_alone: Adit => Adit;
+    openssh_to_aditd_alone: OpenSsh => Adit;
+}
+
 const LOOPBACK: &[&str] = &["127.0.0.1", "::1"];
 const EVERYWHERE: &[&str] = &["127.0.0.1", "127.0.0.2", "::1"];
 
@@ -173,6 +179,20 @@ fn a_dead_unix_socket_is_replaced_when_asked(pairing: &Pairing) {
             .unwrap();
     }
     target.check();
+}
+
+/// Ours only: a child of sshd outlives it, and so do its sockets.
+fn unix_sockets_go_with_the_server(pairing: &Pairing) {
+    let scratch = pairing.scratch();
+    let target = Target::tcp();
+    let listen = Address::unix(&scratch.file("r"));
+    let forward = Forward::remote(listen, target.address().clone());
+    let mut server = pairing.serve(&ServerAsk::default());
+    let _client = pairing.connect(&server, &ClientAsk::forwards([forward]));
+    assert!(scratch.file("r").exists());
+    server.process.signal("TERM");
+    server.process.wait_for_end().unwrap();
+    assert!(!scratch.file("r").exists(), "nobody listens there any more");
 }
 
 fn port_zero_is_reported(pairing: &Pairing) {

@@ -79,7 +79,7 @@ impl Server {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
-    /// Serves until the task is ended; connections then live on until theirs are.
+    /// Serves until the task is ended. Connections have threads of their own and go on until the server is dropped.
     pub async fn run(self: Arc<Self>) {
         let mut accepting = tokio::task::JoinSet::new();
         for index in 0..self.listeners.len() {

@@ -2,16 +2,16 @@
 //! and its relays tell each other never crosses from core to core (ADR 3).
 //!
 //! Up to a bound, each connection finds a thread of its own, and the kernel spreads those over the cores; beyond, the
-//! thread with the fewest takes the next. A thread that was started stays, for the connections to come.
+//! thread with the fewest takes the next. A thread that was started stays, for the connections to come, and ends with the
+//! server, together with the connections that are left.
 
-use std::convert::Infallible;
 use std::io;
 use std::num::NonZero;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 
 /// Threads for each core: a few busy connections hardly ever share one while a core has nothing to do.
 const PER_CORE: usize = 4;
@@ -65,12 +65,27 @@ impl Workers {
     }
 }
 
+impl Drop for Workers {
+    /// Returns once every connection has let go of what it held, its socket files among it.
+    fn drop(&mut self) {
+        let started = self.started.get_mut();
+        for worker in started.unwrap_or_else(PoisonError::into_inner).drain(..) {
+            drop(worker.until);
+            // A panic there has been reported by its thread.
+            let _ = worker.thread.join();
+        }
+    }
+}
+
 /// One thread.
 #[derive(Debug)]
 struct Worker {
     runtime: Handle,
-    /// Every connection holds one more; without any left the thread ends.
-    held: mpsc::Sender<Infallible>,
+    thread: JoinHandle<()>,
+    /// The thread ends when this is dropped.
+    until: oneshot::Sender<()>,
+    /// Every connection holds another one.
+    count: Arc<()>,
 }
 
 impl Worker {
@@ -80,25 +95,32 @@ impl Worker {
             .max_blocking_threads(RESOLVING)
             .build()?;
         let handle = runtime.handle().clone();
-        let (held, mut released) = mpsc::channel(1);
-        thread::Builder::new()
+        let (until, dropped) = oneshot::channel();
+        let thread = thread::Builder::new()
             .name("connections".into())
-            .spawn(move || runtime.block_on(released.recv()))?;
+            .spawn(move || {
+                // Nothing is ever sent.
+                let _ = runtime.block_on(dropped);
+                // A name that is still being resolved is not waited for.
+                runtime.shutdown_background();
+            })?;
         Ok(Self {
             runtime: handle,
-            held,
+            thread,
+            until,
+            count: Arc::default(),
         })
     }
 
     fn connections(&self) -> usize {
-        self.held.strong_count() - 1
+        Arc::strong_count(&self.count) - 1
     }
 
     fn spawn(&self, serving: impl Future<Output = ()> + Send + 'static) {
-        let held = self.held.clone();
+        let counted = self.count.clone();
         self.runtime.spawn(async move {
             serving.await;
-            drop(held);
+            drop(counted);
         });
     }
 }
@@ -106,8 +128,6 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use std::thread::ThreadId;
-
-    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -151,14 +171,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn thread_goes_on_until_its_last_connection_ends() {
+    async fn connections_let_go_of_what_they_hold_before_the_workers_are_gone() {
         let workers = Workers::new(1);
-        let (ask, asked) = oneshot::channel();
-        let (answer, answered) = oneshot::channel();
-        let serving = async move { answer.send(asked.await.unwrap()).unwrap() };
-        workers.serve(serving).unwrap();
+        let (_, open) = connect(&workers).await;
         drop(workers);
-        ask.send("still there?").unwrap();
-        assert_eq!(answered.await, Ok("still there?"));
+        assert!(open.is_closed(), "the connection still waits");
     }
 }
