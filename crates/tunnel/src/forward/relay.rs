@@ -7,11 +7,8 @@ use std::sync::Arc;
 use adit_proto::channels::PeerClose;
 
 use crate::net::channel::Received;
-use crate::net::{Channel, Pumped, Stream};
+use crate::net::{Channel, Pumped, SHORT_TURN, Stream};
 use crate::status::ForwardCounters;
-
-/// Bytes of a turn behind which there may be more at once; a shorter one emptied the socket, and waits by itself.
-const LONG_TURN: usize = 16 << 10;
 
 /// How a forwarded connection ended.
 #[derive(Debug)]
@@ -73,7 +70,7 @@ async fn outbound(
         match channel.pump_from(app).await? {
             Pumped::Bytes(n) => {
                 counters.sent.add(n as u64);
-                if n >= LONG_TURN {
+                if n >= SHORT_TURN {
                     // One turn each: a busy application must not keep the others of this thread waiting.
                     tokio::task::yield_now().await;
                 }

@@ -24,4 +24,5 @@ pub mod stream;
 
 pub use channel::{Channel, Pumped};
 pub use connection::{Ended, Handle, Incoming};
+pub(crate) use outbound::SHORT_TURN;
 pub use stream::{Stream, TcpKeepAlive};

@@ -19,12 +19,13 @@ use aws_lc_rs::rand;
 use super::memory::{self, BUFFER_LEN};
 use super::stream::Stream;
 
-/// Data bytes that one turn may take: the whole buffer, since each turn wakes the next process once. With others in
-/// line, `TURN_SHARED`.
-pub(super) const TURN: u32 = (BUFFER_LEN - CONTROL_ROOM) as u32;
-pub(super) const TURN_SHARED: u32 = 64 << 10;
-/// A turn of fewer data bytes is not worth a write of its own.
-pub(super) const SHORT_TURN: usize = 16 << 10;
+/// Data bytes that one turn may take: the whole buffer, since each turn wakes the next process once.
+const TURN: u32 = (BUFFER_LEN - CONTROL_ROOM) as u32;
+/// The same where others wait, or had the turn before.
+const TURN_SHARED: u32 = 64 << 10;
+/// A turn of fewer data bytes is not worth a write of its own, and has probably emptied the application's socket; behind
+/// a longer one there may be more at once.
+pub(crate) const SHORT_TURN: usize = 16 << 10;
 /// Bytes that gather before the driver comes; then whoever has more waits for it.
 const GATHERED: usize = 64 << 10;
 /// The most packets of one turn, for peers that take only small ones.
