@@ -9,7 +9,7 @@ use std::time::Instant;
 use adit_proto::channels::{ChannelId, PeerClose, Reserved};
 
 use super::connection::{Ended, Shared};
-use super::outbound::{Outbound, SHORT_TURN};
+use super::outbound::Outbound;
 use super::stream::Stream;
 use crate::status::ForwardCounters;
 
@@ -85,7 +85,7 @@ impl Channel {
         let read = outbound.seal_from(app, reserved);
         let sent = *read.as_ref().unwrap_or(&0);
         self.settle_turn(&outbound, reserved, sent);
-        if (sent >= SHORT_TURN || !outbound.takes_data())
+        if outbound.end_turn(sent)
             && let Err(error) = outbound.write(&self.shared.socket)
         {
             drop(outbound);
@@ -127,7 +127,7 @@ impl Channel {
             return Poll::Pending;
         }
         outbound.leave(&mut io.place);
-        let most = most.min(outbound.begin_turn(self.id));
+        let most = most.min(outbound.begin_turn(self.id, state.opened_usage));
         let reserved = state.connection.channels().reserve(self.id, most);
         if reserved.is_some_and(|r| r.bytes == 0) {
             if let Some(io) = state.io(self.id) {
@@ -251,6 +251,9 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::{Wake, Waker};
 
+    use tokio::net::UnixStream;
+
+    use super::super::outbound::SHORT_TURN;
     use super::super::pair::Pair;
     use super::*;
 
@@ -281,6 +284,13 @@ mod tests {
                 .poll_send(&mut Context::from_waker(&waker), bytes)
         }
 
+        /// Sends what `app` has to say.
+        fn relay(&self, app: &Stream) {
+            let mut context = Context::from_waker(Waker::noop());
+            let pumped = self.channel.poll_pump(&mut context, app);
+            assert!(matches!(pumped, Poll::Ready(Ok(Pumped::Bytes(1)))));
+        }
+
         /// Sends until others have to wait for the driver.
         fn fill(&self) {
             while self.channel.shared.outbound().takes_data() {
@@ -291,6 +301,14 @@ mod tests {
         fn is_woken(&self) -> bool {
             self.woken.0.load(Ordering::Relaxed)
         }
+    }
+
+    /// An application that has said one byte, and then went.
+    async fn app_that_speaks() -> Stream {
+        let (app, application) = UnixStream::pair().unwrap();
+        application.try_write(b"x").unwrap();
+        app.readable().await.unwrap();
+        app.into()
     }
 
     /// Four senders, with the other ends of their channels.
@@ -321,6 +339,34 @@ mod tests {
         assert!(gathered >= 4 * b"x".len());
         shared.flush().unwrap();
         assert_eq!(shared.outbound().pending(), 0);
+    }
+
+    #[tokio::test]
+    async fn answer_leaves_at_once_while_nobody_else_speaks() {
+        let mut pair = Pair::new().await;
+        let (senders, _served) = four_senders(&mut pair).await;
+        let shared = senders[0].channel.shared();
+        let pending = || shared.outbound().pending();
+        let mut apps = Vec::new();
+        for _ in 0..5 {
+            apps.push(app_that_speaks().await);
+        }
+        shared.flush().unwrap();
+
+        // The driver runs only where something is awaited. The peer has opened the channels.
+        senders[0].relay(&apps[0]);
+        assert_eq!(pending(), 0);
+        senders[1].relay(&apps[1]);
+        senders[2].relay(&apps[2]);
+        assert!(pending() > 0, "nothing was heard since");
+
+        pair.settle().await;
+        senders[0].relay(&apps[3]);
+        assert!(pending() > 0, "two spoke at once before");
+
+        pair.settle().await;
+        senders[0].relay(&apps[4]);
+        assert_eq!(pending(), 0);
     }
 
     #[tokio::test]

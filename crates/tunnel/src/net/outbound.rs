@@ -1,7 +1,8 @@
 //! The outbound direction of one connection: packets sealed side by side in one buffer, written many at a time.
 //!
-//! Whoever has something to send locks this and seals into the buffer. A long turn is written at once; short ones are
-//! left to the driver, which comes behind all tasks that are ready now, so that what those have to say shares one write.
+//! Whoever has something to send locks this and seals into the buffer. A long turn is written at once, and so is a short
+//! one that answers the peer while nobody else speaks. Other short ones are left to the driver, which comes behind all
+//! tasks that are ready now, so that what those have to say shares one write.
 //! Data is let in only while the socket takes what is written, so the buffer holds one burst at most; those who come too
 //! early wait in line and are woken one at a time.
 
@@ -12,7 +13,7 @@ use std::task::Waker;
 use adit_proto::channels::{ChannelId, Reserved};
 use adit_proto::connection::Connection;
 use adit_proto::message::connection::{DATA_HEADER_LEN, write_data_header};
-use adit_proto::packet::{HEADER_LEN, SealError, Sealer};
+use adit_proto::packet::{HEADER_LEN, SealError, Sealer, Usage};
 use adit_proto::transport::Transmit;
 use aws_lc_rs::rand;
 
@@ -53,6 +54,13 @@ pub(super) struct Outbound {
     next_place: Place,
     /// Who sent data last.
     last_turn: Option<ChannelId>,
+    /// What the peer had said by then.
+    heard: Usage,
+    /// The turn that goes on answers the peer, while nobody else speaks.
+    is_answer: bool,
+    /// Turns that wait for a write, and those that shared the last one.
+    gathered: u32,
+    last_gathered: u32,
     scratch: Vec<u8>,
 }
 
@@ -67,6 +75,10 @@ impl Outbound {
             line: BTreeMap::new(),
             next_place: Place(0),
             last_turn: None,
+            heard: Usage::default(),
+            is_answer: false,
+            gathered: 0,
+            last_gathered: 0,
             scratch: Vec::new(),
         }
     }
@@ -76,7 +88,7 @@ impl Outbound {
         self.end - self.start
     }
 
-    pub(super) fn usage(&self) -> adit_proto::packet::Usage {
+    pub(super) fn usage(&self) -> Usage {
         self.sealer.usage()
     }
 
@@ -87,12 +99,22 @@ impl Outbound {
 
     /// Begins a turn of `id`, and gives the data bytes that it may take: more for who had the turn before, too, while
     /// nobody waits. (The last in line always finds it empty, so that alone would favour always the same.)
-    pub(super) fn begin_turn(&mut self, id: ChannelId) -> u32 {
+    ///
+    /// `heard` is what the peer has said so far. Where that is more than at the turn before, it probably waits for this.
+    pub(super) fn begin_turn(&mut self, id: ChannelId, heard: Usage) -> u32 {
+        self.is_answer = self.heard != heard && self.pending() == 0 && self.last_gathered <= 1;
+        self.heard = heard;
         let is_same = self.last_turn.replace(id) == Some(id);
         match is_same && self.line.is_empty() {
             true => TURN - self.pending().min(GATHERED) as u32,
             false => TURN_SHARED,
         }
+    }
+
+    /// Ends a turn that took `sent` data bytes, and tells whether to write now; else the driver will.
+    pub(super) fn end_turn(&mut self, sent: usize) -> bool {
+        self.gathered += 1;
+        self.is_answer || sent >= SHORT_TURN || !self.takes_data()
     }
 
     /// Gets in line for the moment that data may come; who is in line already keeps its `place`.
@@ -238,6 +260,9 @@ impl Outbound {
     /// Writes what the socket takes.
     pub(super) fn write(&mut self, socket: &Stream) -> io::Result<()> {
         self.is_blocked = false;
+        if self.gathered > 0 {
+            self.last_gathered = std::mem::take(&mut self.gathered);
+        }
         while self.start < self.end {
             let Some(buffer) = &self.buffer else { break };
             match socket.try_write(&buffer[self.start..self.end]) {
