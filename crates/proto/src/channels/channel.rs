@@ -1,5 +1,7 @@
 //! One entry of the channel table.
 
+use std::time::Instant;
+
 use super::half_close::HalfClose;
 use super::window::{RecvWindow, SendWindow};
 use super::{PLAIN_PACKET_SIZE, PeerChannelId};
@@ -27,6 +29,8 @@ pub(super) struct Channel {
     pub(super) send: SendWindow,
     pub(super) recv: RecvWindow,
     pub(super) peer_max_packet: u32,
+    /// When it last carried a packet larger than interactive ones.
+    pub(super) last_large: Option<Instant>,
     pub(super) half_close: HalfClose,
     /// A sender found the window too small: tell it when there is more.
     pub(super) wants_window: bool,
@@ -44,6 +48,7 @@ impl Channel {
             send: SendWindow::new(0),
             recv,
             peer_max_packet: PLAIN_PACKET_SIZE,
+            last_large: None,
             half_close: HalfClose::new(),
             wants_window: false,
             credit_queued: false,

@@ -41,7 +41,8 @@ pub const PLAIN_PACKET_SIZE: u32 = 32 << 10;
 /// Packets of no more data bytes than this are taken for somebody who waits for an answer.
 const INTERACTIVE: usize = 1024;
 
-/// How long an interactive channel counts as company after its last packet.
+/// How long an interactive channel counts as company after its last packet, and how long a larger packet marks a channel
+/// as bulk: now and then bulk, too, comes in a small packet.
 const COMPANY_LASTS: Duration = Duration::from_secs(1);
 
 /// Control messages that wait for the transport; a peer that asks faster than it reads is cut off beyond this.
@@ -88,7 +89,7 @@ pub struct Channels {
     /// The most data bytes of one packet to us.
     max_packet: u32,
     round_trip: Option<Duration>,
-    /// The channel whose data came last in a packet of interactive size, and when.
+    /// The channel that last carried a packet of interactive size while it was not bulk, and when.
     last_small: Option<(ChannelId, Instant)>,
     messages: VecDeque<Vec<u8>>,
     message_bytes: usize,
@@ -214,9 +215,8 @@ impl Channels {
     }
 
     fn path_of(&self, id: ChannelId, now: Instant) -> Path {
-        let is_recent = |at| now.saturating_duration_since(at) < COMPANY_LASTS;
         let company = match self.last_small {
-            Some((other, at)) if other != id && is_recent(at) => Company::Interactive,
+            Some((other, at)) if other != id && is_recent(at, now) => Company::Interactive,
             _ => Company::None,
         };
         Path {
@@ -480,7 +480,10 @@ impl Channels {
         let (recipient_channel, data) = message::parse_data(payload)?;
         let id = ChannelId(recipient_channel);
         let wanted = self.recv_bytes(id, data.len(), now)?;
-        if data.len() <= INTERACTIVE {
+        let channel = self.in_state(id, State::Open)?;
+        if data.len() > INTERACTIVE {
+            channel.last_large = Some(now);
+        } else if channel.last_large.is_none_or(|at| !is_recent(at, now)) {
             self.last_small = Some((id, now));
         }
         Ok((wanted && !data.is_empty()).then_some((id, data)))
@@ -566,6 +569,10 @@ impl Channels {
             _ => Err(Misbehaviour::UnknownChannel(id.0)),
         }
     }
+}
+
+fn is_recent(at: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(at) < COMPANY_LASTS
 }
 
 #[cfg(test)]

@@ -90,6 +90,22 @@ fn stalled_channel_leaves_its_neighbours_window_alone() {
 }
 
 #[test]
+fn small_packet_is_company_for_others_unless_its_channel_carries_bulk() {
+    let (mut c, start) = table();
+    let one = accepted(&mut c, start);
+    let other = accepted(&mut c, start);
+    let mut other_has_company = |len, after| {
+        let now = start + after;
+        c.recv_data(&data(one, len), now).unwrap();
+        c.path_of(other, now).company == Company::Interactive
+    };
+    assert!(!other_has_company(INTERACTIVE + 1, Duration::ZERO));
+    assert!(!other_has_company(1, COMPANY_LASTS / 2), "the tail of bulk");
+    assert!(other_has_company(1, COMPANY_LASTS));
+    assert_eq!(c.path_of(one, start + COMPANY_LASTS).company, Company::None);
+}
+
+#[test]
 fn sender_that_lacks_window_hears_when_there_is_more() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);

@@ -22,8 +22,11 @@ use super::stream::Stream;
 
 /// Data bytes that one turn may take: the whole buffer, since each turn wakes the next process once.
 const TURN: u32 = (BUFFER_LEN - CONTROL_ROOM) as u32;
-/// The same where others wait, or had the turn before.
-const TURN_SHARED: u32 = 64 << 10;
+/// The same where others wait, or had a turn just before.
+const TURN_SHARED: u32 = 128 << 10;
+/// So many turns in a row a channel may have while others have theirs, too: tokio runs tasks that yield in the reverse
+/// order each time, so that the last of a round is the first of the next.
+const TURNS_AMONG_OTHERS: u32 = 2;
 /// A turn of fewer data bytes is not worth a write of its own, and has probably emptied the application's socket; behind
 /// a longer one there may be more at once.
 pub(crate) const SHORT_TURN: usize = 16 << 10;
@@ -52,8 +55,9 @@ pub(super) struct Outbound {
     /// Who waits for the socket, first come, first served.
     line: BTreeMap<Place, Waker>,
     next_place: Place,
-    /// Who sent data last.
-    last_turn: Option<ChannelId>,
+    /// Who sent data last, and how many turns in a row.
+    last_speaker: Option<ChannelId>,
+    turns_in_a_row: u32,
     /// What the peer had said by then.
     heard: Usage,
     /// The turn that goes on answers the peer, while nobody else speaks.
@@ -74,7 +78,8 @@ impl Outbound {
             is_blocked: false,
             line: BTreeMap::new(),
             next_place: Place(0),
-            last_turn: None,
+            last_speaker: None,
+            turns_in_a_row: 0,
             heard: Usage::default(),
             is_answer: false,
             gathered: 0,
@@ -97,15 +102,17 @@ impl Outbound {
         !self.is_blocked && self.pending() < GATHERED
     }
 
-    /// Begins a turn of `id`, and gives the data bytes that it may take: more for who had the turn before, too, while
-    /// nobody waits. (The last in line always finds it empty, so that alone would favour always the same.)
+    /// Begins a turn of `id`, and gives the data bytes that it may take: more for who speaks alone.
     ///
     /// `heard` is what the peer has said so far. Where that is more than at the turn before, it probably waits for this.
     pub(super) fn begin_turn(&mut self, id: ChannelId, heard: Usage) -> u32 {
         self.is_answer = self.heard != heard && self.pending() == 0 && self.last_gathered <= 1;
         self.heard = heard;
-        let is_same = self.last_turn.replace(id) == Some(id);
-        match is_same && self.line.is_empty() {
+        if self.last_speaker.replace(id) != Some(id) {
+            self.turns_in_a_row = 0;
+        }
+        self.turns_in_a_row = self.turns_in_a_row.saturating_add(1);
+        match self.turns_in_a_row > TURNS_AMONG_OTHERS && self.line.is_empty() {
             true => TURN - self.pending().min(GATHERED) as u32,
             false => TURN_SHARED,
         }
@@ -336,4 +343,24 @@ fn write_header(payload: &mut [u8], reserved: Reserved, len: usize) {
 
 fn sealing(error: SealError) -> io::Error {
     io::Error::other(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Data bytes that the last of `turns` may take.
+    fn last_turn(turns: &[u32]) -> u32 {
+        let mut outbound = Outbound::new();
+        turns.iter().fold(0, |_, &id| {
+            outbound.begin_turn(ChannelId(id), Usage::default())
+        })
+    }
+
+    #[test]
+    fn long_turns_are_for_who_speaks_alone() {
+        assert_eq!(last_turn(&[1, 1, 1]), TURN);
+        assert_eq!(last_turn(&[1, 2, 3, 3, 2, 1, 1]), TURN_SHARED);
+        assert_eq!(last_turn(&[1, 1, 1, 2, 1]), TURN_SHARED);
+    }
 }
