@@ -102,6 +102,11 @@ fn forwards_that_cannot_be_had() {
         "ListenAddress=127.0.0.1",
     ];
     stand.check("server-port-in-use", Program::Aditd, &args);
+    let log = stand.path("log");
+    let logged = [&["-E", &log], &args[..]].concat();
+    stand.check("server-port-in-use-logged", Program::Aditd, &logged);
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains("error: cannot listen"), "{said}");
 }
 
 #[test]

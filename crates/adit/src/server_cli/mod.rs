@@ -11,7 +11,7 @@ use adit_tunnel::config::FileSource;
 use adit_tunnel::config::sshd_config::{PidFile, ServerOptions};
 use adit_tunnel::config::values::LogLevel;
 use adit_tunnel::server::{LocalAccount, Server, ServerSettings};
-use log::{info, warn};
+use log::{error, info, warn};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::background::{self, StandardError};
@@ -52,7 +52,12 @@ fn run() -> Result<ExitCode, String> {
     if args.test {
         return Ok(ExitCode::SUCCESS);
     }
-    serve(&args, account, configured)
+    serve(&args, account, configured).inspect_err(|message| {
+        // Who starts the server reads standard error, who looks for it later the file.
+        if args.log_file.is_some() {
+            error!("{message}");
+        }
+    })
 }
 
 /// The configuration, with what to say about it once there is a log.
