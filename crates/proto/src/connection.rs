@@ -140,11 +140,16 @@ impl Connection {
 
     fn new(side: Side, config: ConnectionConfig, auth: Auth, now: Instant) -> Self {
         let mut cookies = Cookies::new(config.seed);
-        let (limits, max_packet) = match ident::is_adit(&config.peer_ident) {
+        let is_adit = ident::is_adit(&config.peer_ident);
+        let (limits, max_packet) = match is_adit {
             true => (WindowLimits::GENEROUS, ADIT_PACKET_SIZE),
             false => (WindowLimits::OPENSSH, PLAIN_PACKET_SIZE),
         };
-        let may_probe = ident::is_adit(&config.peer_ident) || ident::is_openssh(&config.peer_ident);
+        let mut channels = Channels::new(limits, max_packet, config.windows);
+        if is_adit {
+            channels.peer_tells_resets();
+        }
+        let may_probe = is_adit || ident::is_openssh(&config.peer_ident);
         Self {
             transport: Transport::new(
                 side,
@@ -154,7 +159,7 @@ impl Connection {
                 cookies.next(),
             ),
             auth,
-            channels: Channels::new(limits, max_packet, config.windows),
+            channels,
             asked: VecDeque::new(),
             events: VecDeque::new(),
             keep_alive: config.keep_alive,

@@ -24,7 +24,7 @@ pub enum Direction {
 /// How the peer ended its direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerClose {
-    /// After its EOF: everything it had to say was said.
+    /// Everything it had to say was said: after its EOF, or as some peers end it behind ours.
     Orderly,
     /// Without EOF: to be passed on as a reset.
     Reset,
@@ -95,10 +95,11 @@ impl HalfClose {
         }
     }
 
-    /// The peer's CLOSE.
-    pub fn recv_close(&mut self) -> Result<PeerClose, AfterClose> {
+    /// The peer's CLOSE; `after_our_eof` is what it means without the peer's EOF where ours has been sent.
+    pub fn recv_close(&mut self, after_our_eof: PeerClose) -> Result<PeerClose, AfterClose> {
         let close = match self.theirs {
-            Direction::Open => PeerClose::Reset,
+            Direction::Open if self.ours == Direction::Open => PeerClose::Reset,
+            Direction::Open => after_our_eof,
             Direction::Eof => PeerClose::Orderly,
             Direction::Closed => return Err(AfterClose),
         };
@@ -125,12 +126,17 @@ mod tests {
     }
 
     #[test]
-    fn close_without_eof_is_a_reset() {
-        let mut h = HalfClose::new();
-        assert_eq!(h.recv_close(), Ok(PeerClose::Reset));
-        let mut h = HalfClose::new();
-        h.recv_eof().unwrap();
-        assert_eq!(h.recv_close(), Ok(PeerClose::Orderly));
+    fn close_without_eof_is_a_reset_unless_the_peer_ends_so_behind_our_eof() {
+        for after_our_eof in [PeerClose::Reset, PeerClose::Orderly] {
+            let mut h = HalfClose::new();
+            assert_eq!(h.recv_close(after_our_eof), Ok(PeerClose::Reset));
+            let mut h = HalfClose::new();
+            h.send_eof();
+            assert_eq!(h.recv_close(after_our_eof), Ok(after_our_eof));
+            let mut h = HalfClose::new();
+            h.recv_eof().unwrap();
+            assert_eq!(h.recv_close(after_our_eof), Ok(PeerClose::Orderly));
+        }
     }
 
     #[test]
@@ -140,8 +146,8 @@ mod tests {
         assert!(h.send_close() && !h.send_close());
         assert!(!h.send_eof());
         assert!(!h.is_over());
-        h.recv_close().unwrap();
+        h.recv_close(PeerClose::Reset).unwrap();
         assert!(h.is_over());
-        assert_eq!(h.recv_close(), Err(AfterClose));
+        assert_eq!(h.recv_close(PeerClose::Reset), Err(AfterClose));
     }
 }

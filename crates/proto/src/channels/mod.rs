@@ -91,6 +91,8 @@ pub struct Channels {
     round_trip: Option<Duration>,
     /// The channel that last carried a packet of interactive size while it was not bulk, and when.
     last_small: Option<(ChannelId, Instant)>,
+    /// What a CLOSE without EOF means behind our EOF.
+    close_after_our_eof: PeerClose,
     messages: VecDeque<Vec<u8>>,
     message_bytes: usize,
     credits: VecDeque<ChannelId>,
@@ -107,6 +109,7 @@ impl Channels {
             max_packet,
             round_trip: None,
             last_small: None,
+            close_after_our_eof: PeerClose::Orderly,
             messages: VecDeque::new(),
             message_bytes: 0,
             credits: VecDeque::new(),
@@ -117,6 +120,12 @@ impl Channels {
     /// The newest measured round trip, which sizes the windows.
     pub fn set_round_trip(&mut self, round_trip: Duration) {
         self.round_trip = Some(round_trip);
+    }
+
+    /// The peer is adit, whose CLOSE without EOF is a reset always. Others' is one only before our EOF: asyncssh drops an EOF
+    /// that waits for window when it closes behind it, and what is reset then would lose the data in front.
+    pub fn peer_tells_resets(&mut self) {
+        self.close_after_our_eof = PeerClose::Reset;
     }
 
     /// Channels in the table.
@@ -540,10 +549,11 @@ impl Channels {
     /// SSH_MSG_CHANNEL_CLOSE: answered with ours at once, for nothing that we send reaches anybody now.
     fn recv_close(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let id = ChannelId(message::parse_channel_only(payload)?);
+        let after_our_eof = self.close_after_our_eof;
         let channel = self.in_state(id, State::Open)?;
         let close = channel
             .half_close
-            .recv_close()
+            .recv_close(after_our_eof)
             .map_err(|_| Misbehaviour::UnknownChannel(id.0))?;
         if !channel.released {
             self.events.push_back(ChannelEvent::Closed { id, close });

@@ -144,6 +144,24 @@ fn close_is_answered_and_the_number_is_reused_only_after_release() {
 }
 
 #[test]
+fn only_adits_close_without_eof_is_a_reset_behind_our_eof() {
+    for is_adit in [false, true] {
+        let (mut c, now) = table();
+        if is_adit {
+            c.peer_tells_resets();
+        }
+        let id = accepted(&mut c, now);
+        c.send_eof(id);
+        c.recv_close(&close(id)).unwrap();
+        let close = match is_adit {
+            true => PeerClose::Reset,
+            false => PeerClose::Orderly,
+        };
+        assert_eq!(c.poll_event(), Some(ChannelEvent::Closed { id, close }));
+    }
+}
+
+#[test]
 fn released_channel_closes_and_waits_for_the_peers_close() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
