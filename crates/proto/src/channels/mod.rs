@@ -488,8 +488,8 @@ impl Channels {
     ) -> Result<Option<(ChannelId, &'a [u8])>, Misbehaviour> {
         let (recipient_channel, data) = message::parse_data(payload)?;
         let id = ChannelId(recipient_channel);
-        let wanted = self.recv_bytes(id, data.len(), now)?;
-        let channel = self.in_state(id, State::Open)?;
+        let channel = self.recv_bytes(id, data.len(), now)?;
+        let wanted = !channel.released;
         if data.len() > INTERACTIVE {
             channel.last_large = Some(now);
         } else if channel.last_large.is_none_or(|at| !is_recent(at, now)) {
@@ -502,19 +502,19 @@ impl Channels {
     fn recv_extended_data(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
         let (recipient_channel, len) = message::parse_extended_data(payload)?;
         let id = ChannelId(recipient_channel);
-        if self.recv_bytes(id, len, now)? {
+        if !self.recv_bytes(id, len, now)?.released {
             self.taken(id, u32::try_from(len).unwrap_or(u32::MAX), now);
         }
         Ok(())
     }
 
-    /// Books arriving bytes against the window; tells whether a reader still wants them.
+    /// Books arriving bytes against the window; gives the channel, whose reader may have gone.
     fn recv_bytes(
         &mut self,
         id: ChannelId,
         len: usize,
         now: Instant,
-    ) -> Result<bool, Misbehaviour> {
+    ) -> Result<&mut Channel, Misbehaviour> {
         let max_packet = self.max_packet;
         let channel = self.in_state(id, State::Open)?;
         let len = u32::try_from(len).map_err(|_| Misbehaviour::WindowExceeded)?;
@@ -528,7 +528,7 @@ impl Channels {
             .recv
             .receive(len, now)
             .map_err(|_| Misbehaviour::WindowExceeded)?;
-        Ok(!channel.released)
+        Ok(channel)
     }
 
     /// SSH_MSG_CHANNEL_EOF.
