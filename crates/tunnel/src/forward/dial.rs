@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
@@ -90,13 +92,38 @@ pub async fn dial_tcp(
             last = Some(DialError::Denied(denied));
             continue;
         }
-        match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream.into()),
-            Ok(Err(error)) => last = Some(DialError::Connect(error)),
-            Err(_) => last = Some(DialError::Connect(io::ErrorKind::TimedOut.into())),
+        match connect(address, CONNECT_TIMEOUT).await {
+            Ok(stream) => return Ok(stream.into()),
+            Err(error) => last = Some(DialError::Connect(error)),
         }
     }
     Err(last.unwrap_or_else(|| DialError::Connect(io::ErrorKind::NotFound.into())))
+}
+
+/// Connects to one address, which has `patience` to answer.
+///
+/// A target on this machine has answered by the time `connect` returns: it costs neither a timer nor a wait.
+async fn connect(address: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return Err(error),
+        _ => {}
+    }
+    let answered = socket.peer_addr().is_ok();
+    let stream = TcpStream::from_std(socket.into())?;
+    if !answered {
+        timeout(patience, stream.writable())
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)??;
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+    }
+    Ok(stream)
 }
 
 /// Connects to a unix socket.
@@ -105,4 +132,46 @@ pub async fn dial_unix(path: &Path) -> Result<Stream, DialError> {
         .await
         .map_err(DialError::Connect)?;
     Ok(stream.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+
+    /// A socket that listens and never accepts, with room for few connections.
+    fn listener(backlog: i32) -> (Socket, SocketAddr) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(&any.into()).unwrap();
+        socket.listen(backlog).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        (socket, address)
+    }
+
+    #[tokio::test]
+    async fn connects_to_who_listens() {
+        let (listener, address) = listener(1);
+        let stream = connect(address, SHORT).await.unwrap();
+        let (_, peer) = listener.accept().unwrap();
+        assert_eq!(peer.as_socket(), stream.local_addr().ok());
+    }
+
+    #[tokio::test]
+    async fn refusal_is_told_as_such() {
+        let (listener, address) = listener(1);
+        drop(listener);
+        let error = connect(address, SHORT).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn silence_is_given_up() {
+        let (_listener, address) = listener(0);
+        // The kernel answers one more than the backlog, and drops what comes then.
+        let _first = connect(address, SHORT).await.unwrap();
+        let error = connect(address, SHORT).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 }
