@@ -7,7 +7,6 @@ use std::time::Instant;
 use adit_proto::Side;
 use adit_proto::connection::{Connection, ConnectionConfig};
 use adit_proto::message::connection::{ChannelType, TcpAddresses};
-use aws_lc_rs::rand;
 use log::debug;
 use tokio::net::{TcpSocket, UnixStream};
 use tokio::sync::mpsc::Receiver;
@@ -20,7 +19,7 @@ use crate::forward::dial::{self, DialError};
 use crate::forward::relay::relay;
 use crate::known_hosts::file::read_all;
 use crate::net::connection::OpenError;
-use crate::net::{Handle, Incoming, Stream, driver, handshake, memory};
+use crate::net::{Handle, Incoming, Stream, driver, handshake, memory, seed};
 
 /// Connects and logs in.
 pub(super) async fn establish(
@@ -43,6 +42,7 @@ pub(super) async fn establish(
         port: settings.port,
         source,
     };
+    let seed = seed::begin();
     let begun = timeout_at(deadline, async {
         let socket = match hop {
             None => dial_direct(settings).await?,
@@ -52,8 +52,7 @@ pub(super) async fn establish(
         let ident = handshake::exchange_ident(&socket, Side::Client).await;
         let ident = ident.map_err(|e| handshake_error(settings, &e))?;
         debug!("Remote protocol version: {}", ident.line);
-        let mut seed = [0; 32];
-        rand::fill(&mut seed).map_err(|_| ConnectError::Local("no random bytes".into()))?;
+        let seed = seed.await.map_err(|e| ConnectError::Local(e.to_string()))?;
         let config = ConnectionConfig {
             transport,
             keep_alive: settings.keep_alive(),

@@ -20,6 +20,7 @@ mod outbound;
 #[cfg(test)]
 pub(crate) mod pair;
 mod queue;
+pub(crate) mod seed;
 pub mod stream;
 
 pub use channel::{Channel, Pumped};

@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 use adit_proto::Side;
 use adit_proto::connection::{Connection, ConnectionConfig};
 use adit_proto::error::Error;
-use aws_lc_rs::rand;
 use log::{error, info, warn};
 use tokio::time::timeout;
 
@@ -32,7 +31,7 @@ use workers::Workers;
 use crate::config::values::AddressFamily;
 use crate::forward::dial;
 use crate::net::listener::{self, BindError, Listener, WILDCARD};
-use crate::net::{Ended, Stream, driver, handshake, memory};
+use crate::net::{Ended, Stream, driver, handshake, memory, seed};
 
 /// The pause of a listener when the process is out of file descriptors.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_secs(1);
@@ -81,6 +80,8 @@ impl Server {
 
     /// Serves until the task is ended. Connections have threads of their own and go on until the server is dropped.
     pub async fn run(self: Arc<Self>) {
+        // The first one takes long: not the first client's time. What it gives is of no use.
+        drop(seed::begin());
         let mut accepting = tokio::task::JoinSet::new();
         for index in 0..self.listeners.len() {
             let server = self.clone();
@@ -209,13 +210,11 @@ type Begun = (
 
 async fn begin(socket: Stream, settings: &ServerSettings) -> io::Result<Begun> {
     let ident = handshake::exchange_ident(&socket, Side::Server).await?;
-    let mut seed = [0; 32];
-    rand::fill(&mut seed).map_err(|_| io::Error::other("no random bytes"))?;
     let config = ConnectionConfig {
         transport: settings.transport.clone(),
         keep_alive: settings.keep_alive,
         peer_ident: ident.line,
-        seed,
+        seed: seed::draw()?,
         windows: memory::windows(),
     };
     let connection = Connection::server(config, Instant::now());
