@@ -18,7 +18,7 @@ rows: bulk streams connects http echo idle memory long mixed first-byte logins c
   all                     every row: about half an hour
   smoke                   every row, very short; fails if something does not run, or if a ratio is worse than
                           half of what bench/recorded.json holds
-  record                  the same, and writes bench/recorded.json anew
+  record                  the same with more rounds of what is compared, and writes bench/recorded.json anew
   instructions            processor instructions of the core's hot paths, counted by valgrind
 
   --case TEXT             only the cases whose name holds it: adit-bench bulk --case '-L up, aes256-gcm'
@@ -201,7 +201,11 @@ impl Typed {
             purpose,
             rows,
             case: self.case.clone(),
-            plan: if short { Plan::SMOKE } else { Plan::FULL },
+            plan: match purpose {
+                Purpose::Record => Plan::RECORD,
+                _ if short => Plan::SMOKE,
+                _ => Plan::FULL,
+            },
             contestants: self.contestants()?,
             json: self.json,
             reports: match (&self.out, short) {
