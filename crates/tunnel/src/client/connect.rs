@@ -42,7 +42,7 @@ pub(super) async fn establish(
         port: settings.port,
         source,
     };
-    let seed = seed::begin();
+    seed::prepare();
     let begun = timeout_at(deadline, async {
         let socket = match hop {
             None => dial_direct(settings).await?,
@@ -52,7 +52,7 @@ pub(super) async fn establish(
         let ident = handshake::exchange_ident(&socket, Side::Client).await;
         let ident = ident.map_err(|e| handshake_error(settings, &e))?;
         debug!("Remote protocol version: {}", ident.line);
-        let seed = seed.await.map_err(|e| ConnectError::Local(e.to_string()))?;
+        let seed = seed::draw().map_err(|e| ConnectError::Local(e.to_string()))?;
         let config = ConnectionConfig {
             transport,
             keep_alive: settings.keep_alive(),

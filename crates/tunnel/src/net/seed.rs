@@ -4,10 +4,10 @@
 //! system's, and tests it first. That is time enough to reach the peer.
 
 use std::io;
+use std::sync::Once;
 use std::thread;
 
 use aws_lc_rs::rand;
-use tokio::sync::oneshot;
 
 /// The seed of one connection.
 pub(crate) type Seed = [u8; 32];
@@ -19,29 +19,23 @@ pub(crate) fn draw() -> io::Result<Seed> {
     Ok(seed)
 }
 
-/// Begins to draw a seed on a thread of its own. Where there is no thread to be had, whoever awaits it draws it.
-pub(crate) fn begin() -> impl Future<Output = io::Result<Seed>> {
-    let (sender, receiver) = oneshot::channel();
-    let begun = thread::Builder::new()
-        .name("seed".into())
-        // Whoever began it may have given up meanwhile.
-        .spawn(|| drop(sender.send(draw())));
-    async move {
-        match (begun, receiver.await) {
-            (Ok(_), Ok(seed)) => seed,
-            _ => draw(),
-        }
-    }
+/// Gets over the first number of this process on a thread of its own; whoever draws meanwhile waits for the rest of it.
+pub(crate) fn prepare() {
+    static BEGUN: Once = Once::new();
+    BEGUN.call_once(|| {
+        // Without a thread the first draw takes its time.
+        let _ = thread::Builder::new().name("seed".into()).spawn(draw);
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn every_seed_is_another() {
-        let (early, other) = (begin(), begin());
-        let seeds = [early.await.unwrap(), other.await.unwrap(), draw().unwrap()];
+    #[test]
+    fn every_seed_is_another() {
+        prepare();
+        let seeds = [draw().unwrap(), draw().unwrap(), draw().unwrap()];
         assert!(seeds[0] != seeds[1] && seeds[1] != seeds[2] && seeds[0] != seeds[2]);
         assert!(!seeds.contains(&Seed::default()));
     }

@@ -80,8 +80,7 @@ impl Server {
 
     /// Serves until the task is ended. Connections have threads of their own and go on until the server is dropped.
     pub async fn run(self: Arc<Self>) {
-        // The first one takes long: not the first client's time. What it gives is of no use.
-        drop(seed::begin());
+        seed::prepare();
         let mut accepting = tokio::task::JoinSet::new();
         for index in 0..self.listeners.len() {
             let server = self.clone();
