@@ -109,9 +109,10 @@ async fn connect(address: SocketAddr, patience: Duration) -> io::Result<TcpStrea
         Type::STREAM.nonblocking(),
         Some(Protocol::TCP),
     )?;
-    match socket.connect(&address.into()) {
-        Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return Err(error),
-        _ => {}
+    if let Err(error) = socket.connect(&address.into())
+        && error.raw_os_error() != Some(Errno::EINPROGRESS as i32)
+    {
+        return Err(error);
     }
     let answered = socket.peer_addr().is_ok();
     let stream = TcpStream::from_std(socket.into())?;
