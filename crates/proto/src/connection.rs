@@ -121,10 +121,12 @@ impl Connection {
     pub fn client(config: ConnectionConfig, user: String, now: Instant) -> Self {
         let (auth, first) = ClientAuth::new(user);
         let mut connection = Self::new(Side::Client, config, Auth::Client(auth), now);
-        connection
-            .transport
-            .send(first.into())
-            .expect("an empty queue has room for one message");
+        for message in first {
+            connection
+                .transport
+                .send(message)
+                .expect("an empty queue has room for two messages");
+        }
         connection
     }
 
@@ -280,11 +282,11 @@ impl Connection {
         match &mut self.auth {
             Auth::Client(auth) => {
                 let event = auth.recv(payload)?;
-                if event == ClientAuthEvent::Success {
+                if event == Some(ClientAuthEvent::Success) {
                     self.auth = Auth::Done;
                     self.transport.authenticated();
                 }
-                self.events.push_back(Event::Auth(event));
+                self.events.extend(event.map(Event::Auth));
             }
             Auth::Server(auth) => {
                 let session_id = self.transport.session_id().unwrap_or_default();
@@ -440,7 +442,7 @@ impl Connection {
         self.transport.accept_host_key();
     }
 
-    /// Client: an authentication request.
+    /// Client: an authentication request, once the one before it is answered; `none` has gone out by itself.
     pub fn authenticate(&mut self, method: userauth::Method<'_>) -> Result<(), Error> {
         let Auth::Client(auth) = &mut self.auth else {
             return Err(Error::Internal("authentication is over".into()));

@@ -1,4 +1,7 @@
 //! The client's side: one request at a time, each answered before the next.
+//!
+//! The first request is always `none`, which asks what methods there are. It leaves together with the request for the
+//! service, so that it costs no round trip of its own.
 
 use zeroize::Zeroizing;
 
@@ -13,8 +16,6 @@ use crate::message::userauth::{
 /// What the server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAuthEvent {
-    /// The service is there: send the first request.
-    Ready,
     /// The request failed, or was right and not enough.
     Failure(Failure),
     /// The key that was asked about would be accepted: sign with it.
@@ -30,10 +31,14 @@ pub enum ClientAuthEvent {
 /// What was sent and is not answered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Waiting {
+    /// SERVICE_ACCEPT, and the answer to `none` behind it.
     Service,
     Nothing,
     Request,
-    KeyQuery { algorithm: String, key: Vec<u8> },
+    KeyQuery {
+        algorithm: String,
+        key: Vec<u8>,
+    },
     KeyboardInteractive,
 }
 
@@ -45,16 +50,16 @@ pub struct ClientAuth {
 }
 
 impl ClientAuth {
-    /// Begins for an account, with the message to send.
-    pub fn new(user: String) -> (Self, Vec<u8>) {
-        let auth = Self {
+    /// Begins for an account, with the messages to send: for the service, and the request `none`.
+    pub fn new(user: String) -> (Self, [Zeroizing<Vec<u8>>; 2]) {
+        let mut auth = Self {
             user,
-            waiting: Waiting::Service,
+            waiting: Waiting::Nothing,
         };
-        (
-            auth,
-            encode_service(number::SERVICE_REQUEST, USERAUTH_SERVICE),
-        )
+        let service = encode_service(number::SERVICE_REQUEST, USERAUTH_SERVICE);
+        let none = auth.request(Method::None);
+        auth.waiting = Waiting::Service;
+        (auth, [service.into(), none])
     }
 
     /// The account.
@@ -94,19 +99,23 @@ impl ClientAuth {
         encode_info_response(answers)
     }
 
-    /// One message of the server.
-    pub(crate) fn recv(&mut self, payload: &[u8]) -> Result<ClientAuthEvent, Error> {
+    /// One message of the server; it means nothing to the owner if it only grants the service.
+    pub(crate) fn recv(&mut self, payload: &[u8]) -> Result<Option<ClientAuthEvent>, Error> {
+        if (payload[0], &self.waiting) == (number::SERVICE_ACCEPT, &Waiting::Service) {
+            if parse_service(payload)? != USERAUTH_SERVICE {
+                return Err(Misbehaviour::UnexpectedReply.into());
+            }
+            self.waiting = Waiting::Request;
+            return Ok(None);
+        }
+        self.recv_answer(payload).map(Some)
+    }
+
+    fn recv_answer(&mut self, payload: &[u8]) -> Result<ClientAuthEvent, Error> {
         let number = payload[0];
         match (number, &self.waiting) {
             (number::USERAUTH_BANNER, _) => {
                 Ok(ClientAuthEvent::Banner(message::parse_banner(payload)?))
-            }
-            (number::SERVICE_ACCEPT, Waiting::Service) => {
-                if parse_service(payload)? != USERAUTH_SERVICE {
-                    return Err(Misbehaviour::UnexpectedReply.into());
-                }
-                self.waiting = Waiting::Nothing;
-                Ok(ClientAuthEvent::Ready)
             }
             (_, Waiting::Service | Waiting::Nothing) => {
                 Err(Misbehaviour::UnexpectedMessage(number).into())
@@ -135,15 +144,38 @@ impl ClientAuth {
 mod tests {
     use super::*;
 
+    fn accept() -> Vec<u8> {
+        encode_service(number::SERVICE_ACCEPT, "ssh-userauth")
+    }
+
+    /// After the refusal of `none`.
     fn ready() -> ClientAuth {
-        let (mut auth, first) = ClientAuth::new("u".into());
-        assert_eq!(
-            first,
-            encode_service(number::SERVICE_REQUEST, "ssh-userauth")
-        );
-        let accept = encode_service(number::SERVICE_ACCEPT, "ssh-userauth");
-        assert_eq!(auth.recv(&accept), Ok(ClientAuthEvent::Ready));
+        let (mut auth, _) = ClientAuth::new("u".into());
+        assert_eq!(auth.recv(&accept()), Ok(None));
+        let failure = Failure {
+            methods: vec!["publickey".into()],
+            partial_success: false,
+        };
+        let refused = auth.recv(&failure.encode());
+        assert_eq!(refused, Ok(Some(ClientAuthEvent::Failure(failure))));
         auth
+    }
+
+    #[test]
+    fn none_is_asked_together_with_the_service() {
+        let (mut auth, [service, none]) = ClientAuth::new("u".into());
+        assert_eq!(parse_service(&service).unwrap(), "ssh-userauth");
+        let request = Request::parse(&none).unwrap();
+        assert!(matches!(request.method, Method::None));
+        assert_eq!(auth.recv(&accept()), Ok(None));
+        let success = auth.recv(&[number::USERAUTH_SUCCESS]);
+        assert_eq!(success, Ok(Some(ClientAuthEvent::Success)));
+    }
+
+    #[test]
+    fn answer_before_the_service_is_granted_is_misbehaviour() {
+        let (mut auth, _) = ClientAuth::new("u".into());
+        assert!(auth.recv(&[number::USERAUTH_SUCCESS]).is_err());
     }
 
     #[test]
@@ -168,7 +200,8 @@ mod tests {
             algorithm: "ssh-ed25519",
             key: b"mine",
         };
-        assert_eq!(auth.recv(&mine.encode()), Ok(ClientAuthEvent::KeyAccepted));
+        let accepted = auth.recv(&mine.encode());
+        assert_eq!(accepted, Ok(Some(ClientAuthEvent::KeyAccepted)));
     }
 
     #[test]
@@ -186,7 +219,7 @@ mod tests {
         auth.request(Method::KeyboardInteractive);
         assert!(matches!(
             auth.recv(w.as_slice()),
-            Ok(ClientAuthEvent::Prompts(_))
+            Ok(Some(ClientAuthEvent::Prompts(_)))
         ));
     }
 }

@@ -13,7 +13,7 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm};
 use aws_lc_rs::{rand::SystemRandom, rsa};
 
-use super::pair::{Role, Setup, ed25519};
+use super::pair::{LinkConfig, Role, Setup, ed25519};
 
 fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm) -> SigningKey {
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).unwrap();
@@ -114,6 +114,19 @@ fn user_logs_in_with_a_key_of_every_type() {
         };
         setup.connect();
     }
+}
+
+/// The identification lines half a round trip, the KEXINITs another half, then the key exchange, then the service
+/// together with `none`.
+#[test]
+fn client_knows_the_methods_after_three_round_trips() {
+    let round_trip = LinkConfig::WAN.latency * 2;
+    let mut pair = Setup::over(LinkConfig::WAN).start();
+    let start = pair.now;
+    let answer = |e: &Event| matches!(e, Event::Auth(ClientAuthEvent::Failure(_)));
+    pair.run_until(|p| p.client.log.iter().any(answer));
+    let round_trips = (pair.now - start).as_secs_f64() / round_trip.as_secs_f64();
+    assert!((3.0..3.1).contains(&round_trips), "{round_trips}");
 }
 
 #[test]

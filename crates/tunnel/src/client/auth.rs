@@ -1,5 +1,6 @@
 //! Logging in: keys of the agent, keys of files, prompts, a password, in that order.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use adit_proto::key::{PublicKey, SignatureAlgorithm, SigningKey};
@@ -37,8 +38,8 @@ pub(super) async fn log_in(
         prompts,
         methods: Vec::new(),
     };
-    login.wait_ready().await?;
-    if login.attempt(Method::None).await? || login.public_keys().await? {
+    // The answer to `none`, which the core has asked.
+    if login.verdict().await? || login.public_keys().await? {
         return Ok(());
     }
     // An impostor is given no secrets.
@@ -71,14 +72,6 @@ enum Candidate {
 }
 
 impl Login<'_> {
-    async fn wait_ready(&mut self) -> Result<(), ConnectError> {
-        loop {
-            if let ClientAuthEvent::Ready = self.next().await? {
-                return Ok(());
-            }
-        }
-    }
-
     /// The next answer; banners are shown on the way.
     async fn next(&mut self) -> Result<ClientAuthEvent, ConnectError> {
         while let Some(event) = self.incoming.recv().await {
@@ -106,6 +99,11 @@ impl Login<'_> {
     /// Sends a request that is answered by success or failure.
     async fn attempt(&mut self, method: Method<'_>) -> Result<bool, ConnectError> {
         self.handle.authenticate(method).map_err(|_| self.ended())?;
+        self.verdict().await
+    }
+
+    /// Whether the request that was sent is a success.
+    async fn verdict(&mut self) -> Result<bool, ConnectError> {
         loop {
             match self.next().await? {
                 ClientAuthEvent::Success => return Ok(true),
@@ -117,8 +115,9 @@ impl Login<'_> {
                     self.methods = failure.methods;
                     return Ok(false);
                 }
-                ClientAuthEvent::KeyAccepted | ClientAuthEvent::Ready => {}
-                ClientAuthEvent::Prompts(_) | ClientAuthEvent::Banner(_) => {}
+                ClientAuthEvent::KeyAccepted
+                | ClientAuthEvent::Prompts(_)
+                | ClientAuthEvent::Banner(_) => {}
             }
         }
     }
@@ -230,15 +229,20 @@ impl Login<'_> {
     }
 
     async fn try_file(&mut self, path: &Path) -> Result<bool, ConnectError> {
-        // Asking first spares the user a passphrase for a key that the server does not take.
-        if let Some(public) = file::public_half(path) {
-            let algorithm = self.algorithm(&public);
-            if !self.query(&public, algorithm).await? {
+        let key = match file::load(path, None) {
+            // Signing at once saves the round trip of a query.
+            Ok(key) => {
+                offering(key.public_key());
+                key
+            }
+            Err(error) if wants_passphrase(&error) => match self.unlock(path, error).await? {
+                Some(key) => key,
+                None => return Ok(false),
+            },
+            Err(error) => {
+                self.complain(path, &error);
                 return Ok(false);
             }
-        }
-        let Some(key) = self.load(path).await else {
-            return Ok(false);
         };
         let public = key.public_key().clone();
         let algorithm = self.algorithm(&public);
@@ -252,43 +256,49 @@ impl Login<'_> {
         }
     }
 
-    async fn load(&self, path: &Path) -> Option<SigningKey> {
-        let mut passphrase: Option<Zeroizing<String>> = None;
-        for _ in 0..=PROMPTS {
-            match file::load(path, passphrase.as_ref().map(|p| p.as_str())) {
-                Ok(key) => return Some(key),
-                Err(error) if wants_passphrase(&error) => {
-                    let text = format!("Enter passphrase for key '{}': ", path.display());
-                    let Some(answer) = self.prompts.ask(text, Echo::Hidden).await else {
-                        warn!("{error}");
-                        return None;
-                    };
-                    passphrase = Some(Zeroizing::new(answer));
-                }
-                Err(IdentityError::Io { why, .. })
-                    if why.kind() == std::io::ErrorKind::NotFound =>
-                {
-                    let named = self
-                        .settings
-                        .options
-                        .identity_files
-                        .iter()
-                        .any(|p| p == path);
-                    if named {
-                        warn!(
-                            "Identity file {} not accessible: No such file or directory.",
-                            path.display()
-                        );
-                    }
-                    return None;
-                }
-                Err(error) => {
-                    warn!("{error}");
-                    return None;
-                }
+    /// A key that needs its passphrase, as `error` says. The user is asked only if the server takes the key.
+    async fn unlock(
+        &mut self,
+        path: &Path,
+        mut error: IdentityError,
+    ) -> Result<Option<SigningKey>, ConnectError> {
+        if let Some(public) = file::public_half(path) {
+            let algorithm = self.algorithm(&public);
+            if !self.query(&public, algorithm).await? {
+                return Ok(None);
             }
         }
-        None
+        for _ in 0..PROMPTS {
+            let text = format!("Enter passphrase for key '{}': ", path.display());
+            let Some(answer) = self.prompts.ask(text, Echo::Hidden).await else {
+                break;
+            };
+            let passphrase = Zeroizing::new(answer);
+            match file::load(path, Some(&passphrase)) {
+                Ok(key) => return Ok(Some(key)),
+                Err(why) => error = why,
+            }
+            if !wants_passphrase(&error) {
+                break;
+            }
+        }
+        warn!("{error}");
+        Ok(None)
+    }
+
+    /// A file that nobody named may be missing.
+    fn complain(&self, path: &Path, error: &IdentityError) {
+        let missing =
+            matches!(error, IdentityError::Io { why, .. } if why.kind() == ErrorKind::NotFound);
+        let named = &self.settings.options.identity_files;
+        if !missing {
+            warn!("{error}");
+        } else if named.iter().any(|p| p == path) {
+            warn!(
+                "Identity file {} not accessible: No such file or directory.",
+                path.display()
+            );
+        }
     }
 
     /// RSA keys sign with SHA-2, as the server says it can take it (RFC 8332).
@@ -311,11 +321,7 @@ impl Login<'_> {
         key: &PublicKey,
         algorithm: SignatureAlgorithm,
     ) -> Result<bool, ConnectError> {
-        debug!(
-            "Offering public key: {} {}",
-            key.key_type(),
-            key.fingerprint_sha256()
-        );
+        offering(key);
         let method = Method::PublicKey {
             algorithm: algorithm.as_str(),
             key: key.blob(),
@@ -461,9 +467,20 @@ enum Interaction {
     NobodyAnswers,
 }
 
+fn offering(key: &PublicKey) {
+    debug!(
+        "Offering public key: {} {}",
+        key.key_type(),
+        key.fingerprint_sha256()
+    );
+}
+
 fn wants_passphrase(error: &IdentityError) -> bool {
     matches!(
         error,
         IdentityError::NeedsPassphrase(_) | IdentityError::WrongPassphrase(_)
     )
 }
+
+#[cfg(test)]
+mod tests;

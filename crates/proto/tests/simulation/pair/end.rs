@@ -231,7 +231,7 @@ impl End {
         Ok(())
     }
 
-    /// Asks for the methods, then whether the key would do, then signs; a refusal after that is final.
+    /// Told the methods, asks whether the key would do, then signs; a refusal after that is final.
     fn log_in(&mut self, event: &ClientAuthEvent) -> Result<(), Error> {
         let Role::Client { key, .. } = &self.role else {
             panic!("a server does not log in");
@@ -249,7 +249,6 @@ impl End {
             .filter(|e| matches!(e, Event::Auth(ClientAuthEvent::Failure(_))))
             .count();
         match event {
-            ClientAuthEvent::Ready => connection.authenticate(Method::None),
             ClientAuthEvent::Failure(_) if failures == 1 => connection.authenticate(method(None)),
             ClientAuthEvent::KeyAccepted => {
                 let data = connection.data_to_sign(algorithm.as_str(), blob).unwrap();

@@ -1,0 +1,140 @@
+//! What a server is asked for keys in files, and when the user is.
+
+use std::process::Command;
+
+use adit_proto::userauth::server::AuthMethod;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::ssh_config::ClientOptions;
+use crate::net::pair::ends;
+
+/// Whether the test's server takes the key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Taken,
+    Refused,
+}
+
+/// What the test's server was asked.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    None,
+    Query,
+    Signed,
+}
+
+/// A login with one key file: whether it succeeded, what the server was asked, and what the user was.
+async fn log_in_with(
+    passphrase: &str,
+    verdict: Key,
+    answer: &str,
+) -> (bool, Vec<Asked>, Vec<String>) {
+    let (_folder, path) = made(passphrase);
+    let ((client, mut incoming), (server, mut requests)) = ends();
+    let (prompts, mut questions) = Prompts::channel();
+    let user = tokio::spawn({
+        let answer = answer.to_owned();
+        async move {
+            let mut asked = Vec::new();
+            while let Some(question) = questions.recv().await {
+                asked.push(question.text);
+                question.answer.send(answer.clone()).unwrap();
+            }
+            asked
+        }
+    });
+    let judge = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        while let Some(event) = requests.recv().await {
+            let Incoming::AuthRequest(request) = event else {
+                continue;
+            };
+            let kind = match request.method {
+                AuthMethod::None => Asked::None,
+                AuthMethod::KeyQuery(_) => Asked::Query,
+                AuthMethod::KeySigned(_) => Asked::Signed,
+                other => panic!("{other:?}"),
+            };
+            let answer = match (&kind, verdict) {
+                (Asked::Query, Key::Taken) => server.confirm_key(),
+                (Asked::Signed, Key::Taken) => server.accept_user(),
+                _ => server.reject_user(),
+            };
+            answer.unwrap();
+            asked.push(kind);
+        }
+        asked
+    });
+    while let Some(event) = incoming.recv().await {
+        if let Incoming::HostKey(_) = event {
+            break;
+        }
+    }
+    client.accept_host_key();
+    let result = log_in(
+        &client,
+        &mut incoming,
+        &settings(path),
+        Trust::Full,
+        &prompts,
+    )
+    .await;
+    client.end("the test is over");
+    drop(prompts);
+    (result.is_ok(), judge.await.unwrap(), user.await.unwrap())
+}
+
+fn made(passphrase: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let out = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-a", "2", "-N", passphrase, "-f"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{out:?}");
+    (folder, path)
+}
+
+fn settings(key: PathBuf) -> ClientSettings {
+    let options = ClientOptions {
+        identity_files: vec![key],
+        identity_agent: Some(IdentityAgent::Disabled),
+        ..ClientOptions::default()
+    };
+    ClientSettings::new("host", "user", "/nonexistent".into(), options)
+}
+
+#[tokio::test]
+async fn key_without_a_passphrase_is_signed_with_at_once() {
+    let (success, asked, prompts) = log_in_with("", Key::Taken, "").await;
+    assert!(success);
+    assert_eq!(asked, [Asked::None, Asked::Signed]);
+    assert!(prompts.is_empty());
+}
+
+#[tokio::test]
+async fn passphrase_is_asked_for_once_the_server_takes_the_key() {
+    let (success, asked, prompts) = log_in_with("open sesame", Key::Taken, "open sesame").await;
+    assert!(success);
+    assert_eq!(asked, [Asked::None, Asked::Query, Asked::Signed]);
+    assert_eq!(prompts.len(), 1, "{prompts:?}");
+    assert!(prompts[0].starts_with("Enter passphrase for key '"));
+}
+
+#[tokio::test]
+async fn passphrase_is_not_asked_for_where_the_server_refuses_the_key() {
+    let (success, asked, prompts) = log_in_with("open sesame", Key::Refused, "open sesame").await;
+    assert!(!success);
+    assert_eq!(asked, [Asked::None, Asked::Query]);
+    assert!(prompts.is_empty(), "{prompts:?}");
+}
+
+#[tokio::test]
+async fn wrong_passphrase_is_asked_for_three_times() {
+    let (success, asked, prompts) = log_in_with("open sesame", Key::Taken, "sesame").await;
+    assert!(!success);
+    assert_eq!(asked, [Asked::None, Asked::Query]);
+    assert_eq!(prompts.len(), 3, "{prompts:?}");
+}
