@@ -16,6 +16,7 @@ use crate::message::connection::{self as message, GlobalRequest};
 use crate::message::transport::{self, Disconnect};
 use crate::message::{Category, category, number, userauth};
 use crate::packet::Usage;
+use crate::replies::Replies;
 use crate::round_trip::RoundTrip;
 use crate::transport::algorithms::Negotiated;
 use crate::transport::{OpenChange, Phase, Transmit, Transport, TransportConfig};
@@ -90,6 +91,7 @@ pub struct Connection {
     auth: Auth,
     channels: Channels,
     asked: VecDeque<Asked>,
+    replies: Replies,
     events: VecDeque<Event>,
     keep_alive: Option<KeepAlive>,
     unanswered: u32,
@@ -163,6 +165,7 @@ impl Connection {
             auth,
             channels,
             asked: VecDeque::new(),
+            replies: Replies::default(),
             events: VecDeque::new(),
             keep_alive: config.keep_alive,
             unanswered: 0,
@@ -327,11 +330,16 @@ impl Connection {
         want_reply: bool,
     ) -> Result<(), Misbehaviour> {
         match request {
-            GlobalRequest::KeepAlive | GlobalRequest::Other(_) => match want_reply {
-                true => self.send(vec![number::REQUEST_FAILURE]),
-                false => Ok(()),
-            },
+            GlobalRequest::KeepAlive | GlobalRequest::Other(_) => {
+                if want_reply {
+                    self.replies.know(vec![number::REQUEST_FAILURE])?;
+                }
+                self.send_replies()
+            }
             request => {
+                if want_reply {
+                    self.replies.await_owner()?;
+                }
                 self.events.push_back(Event::Global {
                     request,
                     want_reply,
@@ -514,7 +522,10 @@ impl Connection {
             Ok(port) => message::encode_request_success(port),
             Err(RequestRefused) => vec![number::REQUEST_FAILURE],
         };
-        Ok(self.send(message)?)
+        if !self.replies.answer(message) {
+            return Err(Error::Internal("nobody waits for this reply".into()));
+        }
+        Ok(self.send_replies()?)
     }
 
     /// Tells the peer something for a person who debugs.
@@ -533,6 +544,13 @@ impl Connection {
         }
         self.asked.push_back(asked);
         self.send(request.encode())
+    }
+
+    fn send_replies(&mut self) -> Result<(), Misbehaviour> {
+        while let Some(message) = self.replies.poll() {
+            self.send(message)?;
+        }
+        Ok(())
     }
 
     fn send(&mut self, message: Vec<u8>) -> Result<(), Misbehaviour> {

@@ -7,6 +7,7 @@ mod keep_alive;
 mod pair;
 mod plain_client;
 mod rekey;
+mod requests;
 mod strict_kex;
 mod window_grid;
 mod windows;
