@@ -18,6 +18,7 @@ use super::{Channel, Handle, Incoming, driver};
 /// Both ends.
 pub(crate) struct Pair {
     pub(crate) client: Handle,
+    server: Handle,
     server_incoming: Receiver<Incoming>,
     _client_incoming: Receiver<Incoming>,
 }
@@ -45,6 +46,7 @@ impl Pair {
         tokio::join!(log_in, let_in);
         Self {
             client,
+            server,
             server_incoming,
             _client_incoming: client_incoming,
         }
@@ -68,6 +70,11 @@ impl Pair {
         let ask = self.client.open(ChannelType::DirectTcpip(addresses));
         let (asked, given) = tokio::join!(ask, give);
         (asked.unwrap(), given)
+    }
+
+    /// The client, and the server with what it is asked for.
+    pub(crate) fn into_client_and_server(self) -> (Handle, Handle, Receiver<Incoming>) {
+        (self.client, self.server, self.server_incoming)
     }
 
     /// Once this returns, the server has handled all that the client had sent before.

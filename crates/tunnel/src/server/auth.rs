@@ -24,6 +24,16 @@ pub(super) struct Login {
     pub(super) peer: Option<SocketAddr>,
 }
 
+impl Login {
+    /// How messages name it: `user from 127.0.0.1:51000`.
+    pub(super) fn who(&self) -> String {
+        match self.peer {
+            Some(peer) => format!("{} from {peer}", self.user),
+            None => self.user.clone(),
+        }
+    }
+}
+
 /// The connection ended before a login.
 #[derive(Debug)]
 pub(super) struct NoLogin;

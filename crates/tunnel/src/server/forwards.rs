@@ -1,27 +1,21 @@
-//! What a logged-in client may have: connections made for it (`-L`, `-D`), and listeners (`-R`).
+//! What a logged-in client may have: connections made for it (`-L`, `-D`), and listeners (`-R`, in `remote`).
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use adit_proto::connection::RequestRefused;
-use adit_proto::message::connection::{ChannelType, GlobalRequest, OpenFailureReason};
-use log::{debug, info, warn};
-use tokio::sync::mpsc::Receiver;
-use tokio::task::JoinSet;
+use adit_proto::message::connection::{ChannelType, OpenFailureReason};
+use log::warn;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::auth::Login;
+use super::remote::{RemoteForwards, Request};
 use super::settings::ServerSettings;
 use crate::config::spec::Endpoint;
-use crate::forward::dial;
 use crate::forward::egress::Egress;
-use crate::forward::ingress::{Ingress, Route};
-use crate::forward::registry::{Registry, RemoteAddress};
+use crate::forward::registry::MAX_REMOTE_FORWARDS;
 use crate::net::connection::ChannelAsked;
-use crate::net::listener::{self, BindError, Listener};
 use crate::net::{Handle, Incoming};
-use crate::policy::{Ask, BindHost, remote_bind};
+use crate::policy::Ask;
 use crate::status::ForwardCounters;
 
 /// Serves requests until the connection ends; its listeners end with it.
@@ -31,43 +25,58 @@ pub(super) async fn serve(
     settings: &Arc<ServerSettings>,
     login: Login,
 ) {
-    let mut forwards = Forwards {
-        handle: handle.clone(),
+    let login = Arc::new(login);
+    let remote = RemoteForwards::new(handle.clone(), settings.clone(), login.clone());
+    let forwards = Forwards {
         settings: settings.clone(),
-        login: Arc::new(login),
+        login,
         counters: Arc::default(),
-        listening: Registry::default(),
     };
-    while let Some(event) = incoming.recv().await {
-        match event {
-            Incoming::Open(asked) => forwards.open(asked),
-            Incoming::Global {
-                request,
-                want_reply,
-            } => {
-                let reply = forwards.global(request).await;
-                if want_reply && handle.reply_global(reply).is_err() {
-                    return;
-                }
-            }
-            _ => {}
-        }
+    // Beside each other: a listener's name may take long to resolve, and channels do not wait for that.
+    let (requests, waiting) = channel(MAX_REMOTE_FORWARDS);
+    tokio::select! {
+        () = forwards.serve(handle, incoming, &requests) => {}
+        () = remote.serve(waiting) => {}
     }
 }
 
-/// The accept loops of one remote forward; they end when it is dropped.
-type Listening = JoinSet<()>;
-
 struct Forwards {
-    handle: Handle,
     settings: Arc<ServerSettings>,
     login: Arc<Login>,
     /// What is carried for this client's own `-L` and `-D`, which the server cannot tell apart.
     counters: Arc<ForwardCounters>,
-    listening: Registry<Listening>,
 }
 
 impl Forwards {
+    /// Opens channels, and passes on what is asked about listeners.
+    async fn serve(
+        &self,
+        handle: &Handle,
+        incoming: &mut Receiver<Incoming>,
+        requests: &Sender<Request>,
+    ) {
+        while let Some(event) = incoming.recv().await {
+            match event {
+                Incoming::Open(asked) => self.open(asked),
+                Incoming::Global {
+                    request,
+                    want_reply,
+                } => {
+                    let request = Request {
+                        request,
+                        want_reply,
+                    };
+                    if requests.try_send(request).is_err() {
+                        warn!("{}: too many requests wait", self.login.who());
+                        handle.end("too many requests wait");
+                        return;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn open(&self, asked: ChannelAsked) {
         let (target, permitted) = match &asked.channel_type {
             ChannelType::DirectTcpip(a) => (
@@ -98,7 +107,7 @@ impl Forwards {
         if let Err(denied) = permitted {
             warn!(
                 "{}: refused local port forward to {target}: {denied}",
-                self.who()
+                self.login.who()
             );
             asked.refuse(
                 OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
@@ -107,7 +116,7 @@ impl Forwards {
             return;
         }
         let egress = Egress {
-            label: self.who(),
+            label: self.login.who(),
             family: self.settings.family,
             counters: self.counters.clone(),
             target: target.clone(),
@@ -128,164 +137,83 @@ impl Forwards {
             egress.carry(asked, permit).await;
         });
     }
+}
 
-    async fn global(&mut self, request: GlobalRequest) -> Result<Option<u16>, RequestRefused> {
-        match request {
-            GlobalRequest::TcpipForward {
-                address_to_bind,
-                port,
-            } => self.listen_tcp(address_to_bind, port).await,
-            GlobalRequest::StreamLocalForward { socket_path } => self.listen_unix(socket_path),
-            GlobalRequest::CancelTcpipForward {
-                address_to_bind,
-                port,
-            } => self.cancel(&RemoteAddress::Tcp {
-                address: address_to_bind,
-                port,
-            }),
-            GlobalRequest::CancelStreamLocalForward { socket_path } => {
-                self.cancel(&RemoteAddress::Unix(socket_path))
-            }
-            GlobalRequest::KeepAlive | GlobalRequest::Other(_) => Err(RequestRefused),
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use adit_proto::message::connection::{GlobalRequest, TcpAddresses};
+    use tokio::net::TcpListener;
 
-    async fn listen_tcp(
-        &mut self,
-        address: String,
-        port: u16,
-    ) -> Result<Option<u16>, RequestRefused> {
-        let ask = Ask::Listen {
-            host: &address,
-            port,
-        };
-        if let Err(denied) = self.login.grant.permit(&ask) {
-            return Err(self.refuse_listen(
-                &format!("{}:{port}", address.escape_debug()),
-                &denied.to_string(),
-            ));
-        }
-        let bind = remote_bind(self.login.grant.gateway_ports(), &address);
-        if let Some(notice) = bind.notice(&address) {
-            info!("{}: {notice}", self.who());
-            let _ = self.handle.debug(&notice);
-        }
-        let bound = match self.resolve(&bind.hosts, port).await {
-            Ok(addresses) => listener::bind_tcp(&addresses, port),
-            Err(error) => Err(error),
-        };
-        let (listeners, bound_port) = match bound {
-            Ok(bound) => bound,
-            Err(error) => {
-                return Err(self.refuse_listen(
-                    &format!("{}:{port}", address.escape_debug()),
-                    &error.to_string(),
-                ));
-            }
-        };
-        let route = Route::ForwardedTcpip {
-            address: address.clone(),
-            port: bound_port,
-        };
-        let label = format!(
-            "{}: remote forward {}:{bound_port}",
-            self.who(),
-            address.escape_debug()
-        );
-        let key = RemoteAddress::Tcp {
-            address,
-            port: bound_port,
-        };
-        self.start(key, label, route, listeners)?;
-        Ok((port == 0).then_some(bound_port))
-    }
+    use super::*;
+    use crate::authorized_keys::KeyOptions;
+    use crate::config::sshd_config::ServerOptions;
+    use crate::net::pair::Pair;
+    use crate::policy::Grant;
+    use crate::server::LocalAccount;
 
-    fn listen_unix(&mut self, path: String) -> Result<Option<u16>, RequestRefused> {
-        if let Err(denied) = self.login.grant.permit(&Ask::ListenUnix { path: &path }) {
-            return Err(self.refuse_listen(&path, &denied.to_string()));
-        }
-        let settings = &self.settings;
-        let bound = listener::bind_unix(
-            Path::new(&path),
-            settings.stream_local_bind_mask,
-            settings.stale_socket,
-        );
-        let listener = match bound {
-            Ok(listener) => listener,
-            Err(error) => return Err(self.refuse_listen(&path, &error.to_string())),
+    fn forwards() -> Forwards {
+        let account = LocalAccount::own().unwrap();
+        let privileges = account.privileges();
+        let (settings, _) =
+            ServerSettings::new(ServerOptions::default(), Vec::new(), account).unwrap();
+        let login = Login {
+            user: "user".into(),
+            grant: Grant::new(settings.rules.clone(), KeyOptions::none().rules, privileges),
+            peer: None,
         };
-        let label = format!("{}: remote forward {}", self.who(), path.escape_debug());
-        let route = Route::ForwardedStreamLocal { path: path.clone() };
-        self.start(RemoteAddress::Unix(path), label, route, vec![listener])?;
-        Ok(None)
-    }
-
-    fn start(
-        &mut self,
-        key: RemoteAddress,
-        label: String,
-        route: Route,
-        listeners: Vec<Listener>,
-    ) -> Result<(), RequestRefused> {
-        info!("{label}: listening");
-        let ingress = Arc::new(Ingress {
-            label,
-            peer_name: format!("client of {}", self.login.user),
-            handle: self.handle.clone(),
-            route,
+        Forwards {
+            settings: Arc::new(settings),
+            login: Arc::new(login),
             counters: Arc::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn channel_opens_while_a_request_waits_for_its_answer() {
+        let (client, server, mut incoming) = Pair::new().await.into_client_and_server();
+        // Nobody takes the request from here, as while a name is being resolved.
+        let (requests, mut waiting) = channel(1);
+        let serving = tokio::spawn(async move {
+            forwards().serve(&server, &mut incoming, &requests).await;
         });
-        let mut listening = JoinSet::new();
-        for listener in listeners {
-            listening.spawn(ingress.clone().serve(listener));
+        let asking = {
+            let client = client.clone();
+            tokio::spawn(async move { client.ask_global(listen()).await })
+        };
+        assert!(waiting.recv().await.unwrap().want_reply);
+        let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let opened = client.open(direct_tcpip(target.local_addr().unwrap()));
+        assert!(opened.await.is_ok());
+        assert!(!asking.is_finished());
+        client.end("the test is over");
+        serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn more_requests_than_may_wait_end_the_connection() {
+        let (client, server, mut incoming) = Pair::new().await.into_client_and_server();
+        let (requests, _waiting) = channel(1);
+        let ask = || client.ask_global(listen());
+        let asking = async { tokio::join!(ask(), ask()) };
+        let forwards = forwards();
+        let serving = forwards.serve(&server, &mut incoming, &requests);
+        let ((first, second), ()) = tokio::join!(asking, serving);
+        assert!(first.is_err() && second.is_err());
+    }
+
+    fn listen() -> GlobalRequest {
+        GlobalRequest::TcpipForward {
+            address_to_bind: "db.example.com".into(),
+            port: 0,
         }
-        self.listening.insert(key, listening).map_err(|_| {
-            warn!("{}: too many remote forwards", self.who());
-            RequestRefused
+    }
+
+    fn direct_tcpip(target: SocketAddr) -> ChannelType {
+        ChannelType::DirectTcpip(TcpAddresses {
+            host: target.ip().to_string(),
+            port: target.port(),
+            originator_address: "127.0.0.1".into(),
+            originator_port: 1,
         })
-    }
-
-    fn cancel(&mut self, key: &RemoteAddress) -> Result<Option<u16>, RequestRefused> {
-        match self.listening.remove(key) {
-            Some(_) => {
-                debug!("{}: remote forward {key:?} cancelled", self.who());
-                Ok(None)
-            }
-            None => Err(RequestRefused),
-        }
-    }
-
-    /// Says why, here and to the client, whose wire format has no room for a reason.
-    fn refuse_listen(&self, what: &str, why: &str) -> RequestRefused {
-        warn!("{}: refused remote forward {what}: {why}", self.who());
-        let _ = self
-            .handle
-            .debug(&format!("remote forward {what} refused: {why}"));
-        RequestRefused
-    }
-
-    async fn resolve(&self, hosts: &[BindHost], port: u16) -> Result<Vec<IpAddr>, BindError> {
-        let mut addresses = Vec::new();
-        for host in hosts {
-            match host {
-                BindHost::Address(address) => addresses.push(*address),
-                BindHost::Name(name) => {
-                    let resolved = dial::resolve(name, port, self.settings.family).await;
-                    let resolved = resolved.map_err(|error| BindError {
-                        address: name.clone(),
-                        source: io::Error::other(error),
-                    })?;
-                    addresses.extend(resolved.iter().map(SocketAddr::ip));
-                }
-            }
-        }
-        Ok(addresses)
-    }
-
-    fn who(&self) -> String {
-        match self.login.peer {
-            Some(peer) => format!("{} from {peer}", self.login.user),
-            None => self.login.user.clone(),
-        }
     }
 }

@@ -8,6 +8,7 @@
 pub mod account;
 mod auth;
 mod forwards;
+mod remote;
 pub mod settings;
 mod startups;
 mod workers;

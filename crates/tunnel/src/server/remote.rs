@@ -1,0 +1,220 @@
+//! A client's remote forwards: listeners here whose connections go to it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use adit_proto::connection::RequestRefused;
+use adit_proto::message::connection::GlobalRequest;
+use log::{debug, info, warn};
+use tokio::sync::mpsc::Receiver;
+use tokio::task::JoinSet;
+
+use super::auth::Login;
+use super::settings::ServerSettings;
+use crate::forward::dial;
+use crate::forward::ingress::{Ingress, Route};
+use crate::forward::registry::{Registry, RemoteAddress};
+use crate::net::Handle;
+use crate::net::listener::{self, BindError, Listener};
+use crate::policy::{Ask, BindHost, remote_bind};
+
+/// A global request of the client.
+pub(super) struct Request {
+    pub(super) request: GlobalRequest,
+    pub(super) want_reply: bool,
+}
+
+/// The accept loops of one remote forward; they end when it is dropped.
+type Listening = JoinSet<()>;
+
+/// What listens for one client.
+pub(super) struct RemoteForwards {
+    handle: Handle,
+    settings: Arc<ServerSettings>,
+    login: Arc<Login>,
+    listening: Registry<Listening>,
+}
+
+impl RemoteForwards {
+    pub(super) fn new(handle: Handle, settings: Arc<ServerSettings>, login: Arc<Login>) -> Self {
+        Self {
+            handle,
+            settings,
+            login,
+            listening: Registry::default(),
+        }
+    }
+
+    /// Answers one request after the other, as RFC 4254 §4 wants it, until the connection ends.
+    pub(super) async fn serve(mut self, mut requests: Receiver<Request>) {
+        while let Some(Request {
+            request,
+            want_reply,
+        }) = requests.recv().await
+        {
+            let reply = self.answer(request).await;
+            if want_reply && self.handle.reply_global(reply).is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn answer(&mut self, request: GlobalRequest) -> Result<Option<u16>, RequestRefused> {
+        match request {
+            GlobalRequest::TcpipForward {
+                address_to_bind,
+                port,
+            } => self.listen_tcp(address_to_bind, port).await,
+            GlobalRequest::StreamLocalForward { socket_path } => self.listen_unix(socket_path),
+            GlobalRequest::CancelTcpipForward {
+                address_to_bind,
+                port,
+            } => self.cancel(&RemoteAddress::Tcp {
+                address: address_to_bind,
+                port,
+            }),
+            GlobalRequest::CancelStreamLocalForward { socket_path } => {
+                self.cancel(&RemoteAddress::Unix(socket_path))
+            }
+            GlobalRequest::KeepAlive | GlobalRequest::Other(_) => Err(RequestRefused),
+        }
+    }
+
+    async fn listen_tcp(
+        &mut self,
+        address: String,
+        port: u16,
+    ) -> Result<Option<u16>, RequestRefused> {
+        let ask = Ask::Listen {
+            host: &address,
+            port,
+        };
+        if let Err(denied) = self.login.grant.permit(&ask) {
+            return Err(self.refuse_listen(
+                &format!("{}:{port}", address.escape_debug()),
+                &denied.to_string(),
+            ));
+        }
+        let bind = remote_bind(self.login.grant.gateway_ports(), &address);
+        if let Some(notice) = bind.notice(&address) {
+            info!("{}: {notice}", self.login.who());
+            let _ = self.handle.debug(&notice);
+        }
+        let bound = match self.resolve(&bind.hosts, port).await {
+            Ok(addresses) => listener::bind_tcp(&addresses, port),
+            Err(error) => Err(error),
+        };
+        let (listeners, bound_port) = match bound {
+            Ok(bound) => bound,
+            Err(error) => {
+                return Err(self.refuse_listen(
+                    &format!("{}:{port}", address.escape_debug()),
+                    &error.to_string(),
+                ));
+            }
+        };
+        let route = Route::ForwardedTcpip {
+            address: address.clone(),
+            port: bound_port,
+        };
+        let label = format!(
+            "{}: remote forward {}:{bound_port}",
+            self.login.who(),
+            address.escape_debug()
+        );
+        let key = RemoteAddress::Tcp {
+            address,
+            port: bound_port,
+        };
+        self.start(key, label, route, listeners)?;
+        Ok((port == 0).then_some(bound_port))
+    }
+
+    fn listen_unix(&mut self, path: String) -> Result<Option<u16>, RequestRefused> {
+        if let Err(denied) = self.login.grant.permit(&Ask::ListenUnix { path: &path }) {
+            return Err(self.refuse_listen(&path, &denied.to_string()));
+        }
+        let settings = &self.settings;
+        let bound = listener::bind_unix(
+            Path::new(&path),
+            settings.stream_local_bind_mask,
+            settings.stale_socket,
+        );
+        let listener = match bound {
+            Ok(listener) => listener,
+            Err(error) => return Err(self.refuse_listen(&path, &error.to_string())),
+        };
+        let label = format!(
+            "{}: remote forward {}",
+            self.login.who(),
+            path.escape_debug()
+        );
+        let route = Route::ForwardedStreamLocal { path: path.clone() };
+        self.start(RemoteAddress::Unix(path), label, route, vec![listener])?;
+        Ok(None)
+    }
+
+    fn start(
+        &mut self,
+        key: RemoteAddress,
+        label: String,
+        route: Route,
+        listeners: Vec<Listener>,
+    ) -> Result<(), RequestRefused> {
+        info!("{label}: listening");
+        let ingress = Arc::new(Ingress {
+            label,
+            peer_name: format!("client of {}", self.login.user),
+            handle: self.handle.clone(),
+            route,
+            counters: Arc::default(),
+        });
+        let mut listening = JoinSet::new();
+        for listener in listeners {
+            listening.spawn(ingress.clone().serve(listener));
+        }
+        self.listening.insert(key, listening).map_err(|_| {
+            warn!("{}: too many remote forwards", self.login.who());
+            RequestRefused
+        })
+    }
+
+    fn cancel(&mut self, key: &RemoteAddress) -> Result<Option<u16>, RequestRefused> {
+        match self.listening.remove(key) {
+            Some(_) => {
+                debug!("{}: remote forward {key:?} cancelled", self.login.who());
+                Ok(None)
+            }
+            None => Err(RequestRefused),
+        }
+    }
+
+    /// Says why, here and to the client, whose wire format has no room for a reason.
+    fn refuse_listen(&self, what: &str, why: &str) -> RequestRefused {
+        warn!("{}: refused remote forward {what}: {why}", self.login.who());
+        let _ = self
+            .handle
+            .debug(&format!("remote forward {what} refused: {why}"));
+        RequestRefused
+    }
+
+    async fn resolve(&self, hosts: &[BindHost], port: u16) -> Result<Vec<IpAddr>, BindError> {
+        let mut addresses = Vec::new();
+        for host in hosts {
+            match host {
+                BindHost::Address(address) => addresses.push(*address),
+                BindHost::Name(name) => {
+                    let resolved = dial::resolve(name, port, self.settings.family).await;
+                    let resolved = resolved.map_err(|error| BindError {
+                        address: name.clone(),
+                        source: io::Error::other(error),
+                    })?;
+                    addresses.extend(resolved.iter().map(SocketAddr::ip));
+                }
+            }
+        }
+        Ok(addresses)
+    }
+}
