@@ -236,6 +236,7 @@ fn main() {
         "channel_operations",
         programs(&[100, 400, 1000, 3000, 6000, 12_000]),
     );
+    write("global_requests", programs(&[20, 100, 300]));
     write("forward_specs", forward_specs());
     write("socks", socks());
     write("authorized_keys", authorized_keys());

@@ -2,6 +2,7 @@
 
 use adit_proto::connection::{Connection, Event};
 use adit_proto::message::number;
+use adit_proto::message::transport::encode_service;
 use adit_proto::message::userauth::{Method, PkOk, Request};
 use adit_proto::userauth::client::ClientAuthEvent;
 use adit_proto::userauth::server::AuthMethod;
@@ -97,6 +98,7 @@ fn request(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
 fn lie_to_client(mut client: Connection, u: &mut Unstructured<'_>) -> Result<()> {
     let key = ends::key(2);
     let blob = key.public_key().blob();
+    let mut granted = false;
     while !u.is_empty() {
         while let Some(event) = client.poll_event() {
             match event {
@@ -109,24 +111,26 @@ fn lie_to_client(mut client: Connection, u: &mut Unstructured<'_>) -> Result<()>
                         .unwrap();
                 }
                 Event::Auth(ClientAuthEvent::Success) => {
-                    assert!(client.is_authenticated());
+                    assert!(granted && client.is_authenticated());
                     return Ok(());
                 }
                 _ => {}
             }
         }
-        let message = match u.int_in_range(0..=2)? {
+        let message = match u.int_in_range(0..=3)? {
             0 => PkOk {
                 algorithm: "ssh-ed25519",
                 key: blob,
             }
             .encode(),
-            1 => payload(NUMBERS, u)?,
+            1 => encode_service(number::SERVICE_ACCEPT, "ssh-userauth"),
+            2 => payload(NUMBERS, u)?,
             _ => piece(u)?.to_vec(),
         };
         if client.handle_packet(&message, 0, *START).is_err() {
             return Ok(());
         }
+        granted |= message[0] == number::SERVICE_ACCEPT;
         assert!(ends::payloads(&mut client).len() <= 2);
     }
     Ok(())

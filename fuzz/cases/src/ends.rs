@@ -8,6 +8,7 @@ use adit_proto::connection::{Connection, ConnectionConfig, Event};
 use adit_proto::ident;
 use adit_proto::kex::KexAlgorithm;
 use adit_proto::key::SigningKey;
+use adit_proto::message::number;
 use adit_proto::transport::algorithms::Algorithms;
 use adit_proto::transport::{RekeyLimit, Transmit, TransportConfig};
 
@@ -56,12 +57,15 @@ pub(crate) fn payloads(from: &mut Connection) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Both ends after the first key exchange, the client's service request answered and `Ready` not yet polled.
+/// Both ends after the first key exchange; what the client then says about the user is not delivered.
 pub(crate) fn exchanged() -> (Connection, Connection) {
     let kex = [KexAlgorithm::Curve25519Sha256];
     let (mut client, mut server) = (client(&kex), server(&kex));
     loop {
-        let (to_server, to_client) = (payloads(&mut client), payloads(&mut server));
+        let (mut to_server, to_client) = (payloads(&mut client), payloads(&mut server));
+        let is_login =
+            |p: &[u8]| matches!(p[0], number::SERVICE_REQUEST | number::USERAUTH_REQUEST);
+        to_server.retain(|payload| !is_login(payload));
         if to_server.is_empty() && to_client.is_empty() {
             return (client, server);
         }
@@ -78,4 +82,13 @@ pub(crate) fn exchanged() -> (Connection, Connection) {
             }
         }
     }
+}
+
+/// A server whose user is logged in.
+pub(crate) fn logged_in() -> Connection {
+    let (_, mut server) = exchanged();
+    server.accept_user().unwrap();
+    payloads(&mut server);
+    while server.poll_event().is_some() {}
+    server
 }

@@ -11,6 +11,7 @@ mod channel_operations;
 mod config_files;
 mod ends;
 mod forward_specs;
+mod global_requests;
 mod identification;
 mod key_exchange;
 mod known_hosts;
@@ -24,6 +25,7 @@ pub use authorized_keys::authorized_keys;
 pub use channel_operations::channel_operations;
 pub use config_files::config_files;
 pub use forward_specs::forward_specs;
+pub use global_requests::global_requests;
 pub use identification::identification;
 pub use key_exchange::key_exchange;
 pub use known_hosts::known_hosts;
@@ -41,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("channel_operations", channel_operations),
     ("config_files", config_files),
     ("forward_specs", forward_specs),
+    ("global_requests", global_requests),
     ("identification", identification),
     ("key_exchange", key_exchange),
     ("known_hosts", known_hosts),
