@@ -143,10 +143,11 @@ impl Workshop {
         command
     }
 
-    /// Starts a client with a local forward to the far end at `target`, and waits for the first byte through it.
-    pub(crate) fn login(&self, program: &Path, server: &Server, target: u16) -> Result<Running> {
+    /// Starts a client of the server at `door` with a local forward to the far end at `target`, and waits for the first
+    /// byte through it.
+    pub(crate) fn login(&self, program: &Path, door: u16, target: u16) -> Result<Running> {
         let port = free_port()?;
-        let mut command = self.client(program, server.port, None);
+        let mut command = self.client(program, door, None);
         command.args(["-L", &forward_spec(port, target)]);
         let mut running = Running::start(command, &self.fresh("client.log"))?;
         let entry = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

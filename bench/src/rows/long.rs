@@ -13,7 +13,7 @@ use crate::load::target::Target;
 use crate::plan::Plan;
 use crate::tunnel::Setup;
 
-const LINK: LinkKind = LinkKind {
+pub(super) const LINK: LinkKind = LinkKind {
     round_trip: Duration::from_millis(100),
     rate: 125e6,
 };
