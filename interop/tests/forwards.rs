@@ -5,8 +5,9 @@
 
 use adit_interop::forward::{Address, Forward};
 use adit_interop::matrix::Pairing;
+use adit_interop::need;
 use adit_interop::peer::{Client, ClientAsk, ServerAsk};
-use adit_interop::ports::free_port;
+use adit_interop::ports::{free_port, privileged_port};
 use adit_interop::process;
 use adit_interop::scratch;
 use adit_interop::traffic::{MIB, Target, Visitor};
@@ -269,25 +270,27 @@ fn through_a_jump_host(pairing: &Pairing) {
     target.check();
 }
 
-/// An ordinary user gets no listener below 1024 from a server that runs as root.
+/// An ordinary user gets no listener on a privileged port from a server that runs as root.
 fn privileged_ports_at_the_server(pairing: &Pairing) {
     let server = pairing.serve(&ServerAsk::default());
-    let mut ask = ClientAsk::args(&["-R", "127.0.0.1:81:127.0.0.1:9"]);
+    let port = need!(privileged_port());
+    let mut ask = ClientAsk::args(&["-R", &format!("127.0.0.1:{port}:127.0.0.1:9")]);
     ask.user = (scratch::user() == "root").then(|| "nobody".to_owned());
     let (code, log) = pairing.launch(&server, &ask).end();
     assert_eq!(code, Some(255), "{log}");
     // An aditd of root admits nobody else, so that its ports are out of an ordinary user's reach altogether.
     let refusal = match pairing.server_name() == "adit" && ask.user.is_some() {
-        true => "Permission denied (publickey).",
-        false => "Error: remote port forwarding failed for listen port 81",
+        true => "Permission denied (publickey).".to_owned(),
+        false => format!("Error: remote port forwarding failed for listen port {port}"),
     };
-    assert!(log.contains(refusal), "{log}");
+    assert!(log.contains(&refusal), "{log}");
 }
 
 /// Nor does a client that an ordinary user runs.
 fn privileged_ports_at_the_client(pairing: &Pairing) {
     let server = pairing.serve(&ServerAsk::default());
-    let ask = ClientAsk::args(&["-L", "127.0.0.1:81:127.0.0.1:9"]);
+    let port = need!(privileged_port());
+    let ask = ClientAsk::args(&["-L", &format!("127.0.0.1:{port}:127.0.0.1:9")]);
     let scratch = pairing.scratch();
     let mut command = pairing.client_command(&server, &ask);
     if scratch::user() == "root" {
@@ -307,10 +310,8 @@ fn privileged_ports_at_the_client(pairing: &Pairing) {
     }
     let (status, _, log) = process::outcome("client", command, scratch.path());
     assert_eq!(status.code(), Some(255), "{log}");
-    assert!(
-        log.contains("bind [127.0.0.1]:81: Permission denied"),
-        "{log}"
-    );
+    let refusal = format!("bind [127.0.0.1]:{port}: Permission denied");
+    assert!(log.contains(&refusal), "{log}");
     assert!(log.contains("Could not request local forwarding."), "{log}");
 }
 
