@@ -222,7 +222,12 @@ impl fmt::Display for ConfigError {
                     file.display()
                 )
             }
-            Self::BadOwner(path) => write!(f, "Bad owner or permissions on {}", path.display()),
+            Self::BadOwner(path) => write!(
+                f,
+                "Bad owner or permissions on {path}: it must be yours or root's, and nobody else may write to it\n\
+                 hint: chmod go-w {path}, or chown it",
+                path = path.display()
+            ),
             Self::Unreadable { path, reason } => {
                 write!(
                     f,
