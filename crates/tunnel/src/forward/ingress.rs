@@ -197,21 +197,20 @@ async fn refuse_socks(app: &Stream, version: Version, error: &OpenError) {
 /// The request, and the application's bytes behind it.
 async fn read_request(app: &Stream) -> Result<(Request, Vec<u8>), String> {
     let mut socks = Socks::new();
-    let mut chunk = [0; 1024];
     loop {
-        app.readable().await.map_err(|e| describe(&e))?;
-        let n = match app.try_read(&mut chunk) {
-            Ok(0) => return Err("closed during the SOCKS handshake".into()),
-            Ok(n) => n,
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(describe(&error)),
-        };
-        let mut input = &chunk[..n];
+        let bytes = app.read_some().await.map_err(|e| describe(&e))?;
+        if bytes.is_empty() {
+            return Err("closed during the SOCKS handshake".into());
+        }
+        let mut input = &bytes[..];
         while !input.is_empty() {
             match socks.handle(input) {
                 Ok(Progress::NeedMore) => input = &[],
-                Ok(Progress::Reply { bytes, consumed }) => {
-                    app.write_all(&bytes).await.map_err(|e| describe(&e))?;
+                Ok(Progress::Reply {
+                    bytes: reply,
+                    consumed,
+                }) => {
+                    app.write_all(&reply).await.map_err(|e| describe(&e))?;
                     input = &input[consumed..];
                 }
                 Ok(Progress::Request { request, consumed }) => {

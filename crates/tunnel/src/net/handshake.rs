@@ -7,9 +7,6 @@ use adit_proto::ident::{self, IdentReader, Progress};
 
 use super::stream::Stream;
 
-/// Bytes read at once while looking for the identification.
-const CHUNK: usize = 4096;
-
 /// The peer's identification, and what was read behind it.
 #[derive(Debug)]
 pub struct PeerIdent {
@@ -35,28 +32,16 @@ pub async fn exchange_ident(socket: &Stream, side: Side) -> io::Result<PeerIdent
             Progress::OtherLine(consumed) => {
                 input.drain(..consumed);
             }
-            Progress::Incomplete => read_more(socket, &mut input).await?,
-        }
-    }
-}
-
-async fn read_more(socket: &Stream, input: &mut Vec<u8>) -> io::Result<()> {
-    let mut chunk = [0; CHUNK];
-    loop {
-        socket.readable().await?;
-        match socket.try_read(&mut chunk) {
-            Ok(0) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "connection closed by remote host",
-                ));
+            Progress::Incomplete => {
+                let more = socket.read_some().await?;
+                if more.is_empty() {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "connection closed by remote host",
+                    ));
+                }
+                input.extend(more);
             }
-            Ok(n) => {
-                input.extend_from_slice(&chunk[..n]);
-                return Ok(());
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
         }
     }
 }

@@ -15,6 +15,9 @@ use tokio::net::{TcpStream, UnixStream};
 /// small packet does not queue behind a long backlog.
 const NOTSENT_LOWAT: u32 = 512 << 10;
 
+/// What `read_some` takes at most, in bytes.
+const SOME: usize = 4096;
+
 /// A connected stream.
 #[derive(Debug)]
 pub enum Stream {
@@ -84,6 +87,23 @@ impl Stream {
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = buffer.len();
         self.read_until_empty(room, |mut socket| socket.read(buffer))
+    }
+
+    /// Waits for bytes and takes some of them, none at the end. For handshakes: whoever waits holds no buffer.
+    pub async fn read_some(&self) -> io::Result<Vec<u8>> {
+        loop {
+            self.readable().await?;
+            match self.try_read_some() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn try_read_some(&self) -> io::Result<Vec<u8>> {
+        let mut chunk = [0; SOME];
+        let n = self.try_read(&mut chunk)?;
+        Ok(chunk[..n].to_vec())
     }
 
     /// Reads what is there into several places; 0 is the end.

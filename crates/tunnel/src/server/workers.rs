@@ -118,6 +118,8 @@ impl Worker {
 
     fn spawn(&self, serving: impl Future<Output = ()> + Send + 'static) {
         let counted = self.count.clone();
+        // A future that is awaited by another would stand in it twice: where it came in, and where it runs.
+        let serving = Box::pin(serving);
         self.runtime.spawn(async move {
             serving.await;
             drop(counted);
