@@ -324,6 +324,16 @@ mod tests {
         (senders, served)
     }
 
+    /// More, and longer ones, than the outbound buffer holds at once.
+    #[tokio::test]
+    async fn long_messages_wait_for_room() {
+        let pair = Pair::new().await;
+        for _ in 0..12 {
+            pair.client.debug(&"x".repeat(150_000)).unwrap();
+        }
+        pair.settle().await;
+    }
+
     #[tokio::test]
     async fn short_turns_of_several_channels_share_a_write() {
         let mut pair = Pair::new().await;

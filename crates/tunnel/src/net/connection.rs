@@ -232,20 +232,27 @@ impl Shared {
     /// Seals and writes what the connection has to say. Tells whether the socket is full.
     pub(super) fn flush(&self) -> io::Result<SocketState> {
         let mut outbound = self.outbound();
-        {
+        loop {
             let mut state = self.state();
             let opened = state.opened_usage;
             state.connection.note_usage(outbound.usage(), opened);
             outbound.seal_control(&mut state.connection)?;
+            drop(state);
+            outbound.write(&self.socket)?;
+            if outbound.pending() > 0 {
+                return Ok(SocketState::Full);
+            }
+            let state = self.state();
+            // Where it has more to say than the buffer holds.
+            if state.connection.has_transmit() {
+                continue;
+            }
+            if state.connection.may_send_data() {
+                drop(state);
+                outbound.wake_next();
+            }
+            return Ok(SocketState::HasRoom);
         }
-        outbound.write(&self.socket)?;
-        if outbound.pending() > 0 {
-            return Ok(SocketState::Full);
-        }
-        if self.state().connection.may_send_data() {
-            outbound.wake_next();
-        }
-        Ok(SocketState::HasRoom)
     }
 
     /// The connection is over: everybody who waits hears of it.

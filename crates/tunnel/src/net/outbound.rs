@@ -13,7 +13,7 @@ use std::task::Waker;
 use adit_proto::channels::{ChannelId, Reserved};
 use adit_proto::connection::Connection;
 use adit_proto::message::connection::{DATA_HEADER_LEN, write_data_header};
-use adit_proto::packet::{HEADER_LEN, SealError, Sealer, Usage};
+use adit_proto::packet::{HEADER_LEN, MAX_PACKET_LEN, SealError, Sealer, Usage};
 use adit_proto::transport::Transmit;
 use aws_lc_rs::rand;
 
@@ -34,8 +34,10 @@ pub(crate) const SHORT_TURN: usize = 16 << 10;
 const GATHERED: usize = 64 << 10;
 /// The most packets of one turn, for peers that take only small ones.
 const MAX_PACKETS: usize = 64;
-/// Room in the buffer that data leaves to control messages.
+/// Room in the buffer that data leaves to control messages, and to what surrounds it.
 const CONTROL_ROOM: usize = 128 << 10;
+/// What one sealed packet may take: `packet_length`, and the tag behind it.
+const LONGEST_PACKET: usize = 4 + MAX_PACKET_LEN + 64;
 /// Bytes in front of the data in a sealed packet.
 const DATA_OFFSET: usize = HEADER_LEN + DATA_HEADER_LEN;
 
@@ -158,9 +160,9 @@ impl Outbound {
             .for_each(Waker::wake);
     }
 
-    /// Seals what the connection has to say, as far as there is room.
+    /// Seals what the connection has to say, as far as there is room for any message; the rest comes once this is written.
     pub(super) fn seal_control(&mut self, connection: &mut Connection) -> io::Result<()> {
-        while self.pending() < BUFFER_LEN - CONTROL_ROOM
+        while self.pending() + LONGEST_PACKET <= BUFFER_LEN
             && let Some(transmit) = connection.poll_transmit()
         {
             match transmit {
@@ -183,16 +185,15 @@ impl Outbound {
         self.sealer
             .seal_message(payload, &mut self.scratch)
             .map_err(sealing)?;
-        self.append_scratch();
-        Ok(())
-    }
-
-    fn append_scratch(&mut self) {
         let len = self.scratch.len();
         let at = self.make_room(len);
         let buffer = self.buffer.get_or_insert_with(memory::take_buffer);
-        buffer[at..at + len].copy_from_slice(&self.scratch);
+        let Some(room) = buffer.get_mut(at..at + len) else {
+            return Err(io::Error::other("no room for a sealed packet"));
+        };
+        room.copy_from_slice(&self.scratch);
         self.end = at + len;
+        Ok(())
     }
 
     /// Room for `len` more bytes at the end, which the bounds above promise; gives where it begins.
