@@ -3,12 +3,16 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use adit_proto::channels::PeerClose;
 
 use crate::net::channel::Received;
 use crate::net::{Channel, Pumped, SHORT_TURN, Stream};
 use crate::status::ForwardCounters;
+
+/// How long an application may take over what had arrived for it when the SSH connection ended.
+const AFTER_THE_END: Duration = Duration::from_secs(30);
 
 /// How a forwarded connection ended.
 #[derive(Debug)]
@@ -26,7 +30,10 @@ pub async fn relay(channel: Channel, app: Stream, counters: &Arc<ForwardCounters
     app.prepare_forwarded();
     let app = Arc::new(app);
     channel.attach(app.clone(), counters.clone());
-    let end = run(&channel, &app, counters).await;
+    let end = tokio::select! {
+        end = run(&channel, &app, counters) => end,
+        end = too_slow(&channel) => end,
+    };
     if let End::Reset(_) = end {
         app.reset_on_close();
     }
@@ -55,9 +62,24 @@ async fn run(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> End
                 },
                 end = closed(channel) => end,
             },
+            // It reads no more, and what it said before may still wait here, as an answer to half a request may.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => tokio::select! {
+                sent = outbound => match sent {
+                    Ok(_) => End::Orderly,
+                    Err(error) => End::Reset(Some(error)),
+                },
+                end = discard(channel) => end,
+            },
             Err(error) => End::Reset(Some(error)),
         },
     }
+}
+
+/// An application that reads nothing must not hold what the connection had, once that is over.
+async fn too_slow(channel: &Channel) -> End {
+    channel.over().await;
+    tokio::time::sleep(AFTER_THE_END).await;
+    End::Reset(Some(io::ErrorKind::TimedOut.into()))
 }
 
 /// From the application into the channel, until its EOF.
@@ -118,6 +140,19 @@ async fn closed(channel: &Channel) -> End {
     }
 }
 
+/// Takes what nobody reads any more, so that the peer may go on, until it closes.
+async fn discard(channel: &Channel) -> End {
+    channel.detach();
+    loop {
+        match channel.receive().await {
+            Ok(Received::Data(bytes)) => channel.taken(bytes.len()),
+            Ok(Received::Closed(close)) => return end_of(close),
+            Ok(Received::Eof) => {}
+            Err(error) => return End::Reset(Some(error)),
+        }
+    }
+}
+
 fn end_of(close: PeerClose) -> End {
     match close {
         PeerClose::Orderly => End::Orderly,
@@ -155,6 +190,59 @@ mod tests {
         target.read_to_end(&mut came).await.unwrap();
 
         assert_eq!(came.len(), LENGTH);
+        assert!(matches!(relaying.await.unwrap(), End::Orderly));
+    }
+
+    /// The clock is a simulated one, which jumps when nothing else is left to do.
+    #[tokio::test(start_paused = true)]
+    async fn application_that_reads_nothing_is_let_go_once_the_connection_is_over() {
+        let mut pair = Pair::new().await;
+        let (theirs, ours) = pair.open().await;
+        let (app, _reads_nothing) = UnixStream::pair().unwrap();
+        let counters = Arc::default();
+        let relaying = tokio::spawn(async move { relay(ours, app.into(), &counters).await });
+        theirs.send(&vec![7; LENGTH]).await.unwrap();
+        pair.settle().await;
+
+        pair.client.end("gone");
+
+        let end = relaying.await.unwrap();
+        let timed_out = |e: &io::Error| e.kind() == io::ErrorKind::TimedOut;
+        assert!(
+            matches!(&end, End::Reset(Some(error)) if timed_out(error)),
+            "{end:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_an_application_said_arrives_though_it_reads_no_more() {
+        let mut pair = Pair::new().await;
+        let (theirs, ours) = pair.open().await;
+        let (app, mut target) = UnixStream::pair().unwrap();
+        let counters = Arc::default();
+        let relaying = tokio::spawn(async move { relay(ours, app.into(), &counters).await });
+        // More than the window, so that the rest waits in the socket when the application goes.
+        let said = (2 << 20) + (64 << 10);
+        target.write_all(&vec![7; said]).await.unwrap();
+        drop(target);
+        theirs.send(b"nobody reads this").await.unwrap();
+        pair.settle().await;
+
+        let mut heard = 0;
+        loop {
+            match theirs.receive().await.unwrap() {
+                Received::Data(bytes) => {
+                    heard += bytes.len();
+                    theirs.taken(bytes.len());
+                }
+                Received::Eof => theirs.send_eof(),
+                Received::Closed(close) => {
+                    assert_eq!(close, PeerClose::Orderly);
+                    break;
+                }
+            }
+        }
+        assert_eq!(heard, said);
         assert!(matches!(relaying.await.unwrap(), End::Orderly));
     }
 }

@@ -111,8 +111,13 @@ impl Channel {
         most: u32,
     ) -> Poll<io::Result<Option<Reserved>>> {
         let mut state = self.shared.state();
-        if let Some(ended) = &state.ended {
-            return Poll::Ready(Err(io::Error::other(ended.clone())));
+        if let Some(ended) = state.ended.clone() {
+            // A peer that had closed the channel before wanted no more: what it had sent is still to be taken.
+            let closed = state.io(self.id).is_none_or(|io| io.closed.is_some());
+            return Poll::Ready(match closed {
+                true => Ok(None),
+                false => Err(io::Error::other(ended)),
+            });
         }
         // Control messages go first; NEWKEYS among them changes the key that data is sealed with.
         outbound.seal_control(&mut state.connection)?;
@@ -220,6 +225,18 @@ impl Channel {
             drop(state);
             self.shared.kick();
         }
+    }
+
+    /// Nothing more goes straight to an application, nor is it known what became of the one there was.
+    pub fn detach(&self) {
+        if let Some(io) = self.shared.state().io(self.id) {
+            (io.sink, io.sink_error) = (None, None);
+        }
+    }
+
+    /// Waits for the end of the connection.
+    pub async fn over(&self) {
+        self.shared.over().await;
     }
 
     /// Ends our data; the other direction goes on.

@@ -102,6 +102,11 @@ impl ChannelAsked {
         self.channel
     }
 
+    /// Waits for the end of the connection, after which nobody wants the channel any more.
+    pub async fn over(&self) {
+        self.channel.over().await;
+    }
+
     /// Refuses it, with a sentence for a person.
     pub fn refuse(self, reason: OpenFailureReason, description: impl Into<String>) {
         let failure = OpenFailure {
@@ -126,6 +131,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Wakes the driver: there is something to send, or the end was asked for.
     pub(super) wake: Notify,
+    /// Tells those who wait for something else that the connection is over.
+    over: Notify,
     pub(super) counters: Arc<ConnectionCounters>,
 }
 
@@ -210,6 +217,7 @@ impl Shared {
                 next_token: 0,
             }),
             wake: Notify::new(),
+            over: Notify::new(),
             counters: Arc::default(),
         })
     }
@@ -269,6 +277,16 @@ impl Shared {
         drop(state);
         outbound.wake_all();
         self.kick();
+        self.over.notify_waiters();
+    }
+
+    /// Waits for the end of the connection.
+    pub(super) async fn over(&self) {
+        // Made before the look, so that an end in between is not missed.
+        let over = self.over.notified();
+        if self.state().ended.is_none() {
+            over.await;
+        }
     }
 }
 

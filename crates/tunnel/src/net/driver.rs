@@ -116,6 +116,8 @@ impl Driver {
             Err(ended) => ended,
         };
         self.shared.end(ended);
+        // Relays may go on for a moment, and hold the socket: the peer need not wait for them.
+        let _ = self.shared.socket.shutdown_write();
         if let Some(input) = self.input.take() {
             memory::give_back(input);
         }
@@ -250,7 +252,12 @@ impl Driver {
             self.start += consumed;
             self.shared.counters.packets_received.add(1);
             if packet.payload(input).first() == Some(&number::CHANNEL_DATA) {
+                let is_inflated = matches!(packet.body, Body::Inflated(_));
                 self.batch.push(packet);
+                // What a few bytes inflate to is checked against its window before the next may inflate.
+                if is_inflated {
+                    self.deliver(input)?;
+                }
                 continue;
             }
             // Control messages are handled behind the data that came before them.
@@ -492,6 +499,15 @@ impl Delivery {
                     io.sink_error = Some(error.kind());
                     io.wake_all();
                 }
+                // Nobody will take it.
+                let lost = self
+                    .slices
+                    .iter()
+                    .map(ExactSizeIterator::len)
+                    .sum::<usize>();
+                let credit = u32::try_from(lost).unwrap_or(u32::MAX);
+                let channels = state.connection.channels();
+                channels.taken(self.id, credit, Instant::now());
                 return;
             }
         };
