@@ -55,6 +55,23 @@ fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
+/// A message without what could steer a terminal, wherever it came from. Line ends are our own: what a peer says is
+/// printed without them.
+fn visible(message: String) -> String {
+    let steers = |c: char| c.is_control() && c != '\n';
+    if !message.contains(steers) {
+        return message;
+    }
+    let mut text = String::with_capacity(message.len() + 16);
+    for c in message.chars() {
+        match steers(c) {
+            true => text.extend(c.escape_default()),
+            false => text.push(c),
+        }
+    }
+    text
+}
+
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("adit")
@@ -72,7 +89,7 @@ impl Log for Logger {
             (Style::Client, Level::Error | Level::Warn) => "adit: ",
             (_, Level::Info) => "",
         };
-        let line = format!("{prefix}{}\n", record.args());
+        let line = format!("{prefix}{}\n", visible(record.args().to_string()));
         // There is nowhere left to report that a message could not be written.
         let _ = match &self.file {
             Some(file) => file
@@ -84,4 +101,18 @@ impl Log for Logger {
     }
 
     fn flush(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_steers_no_terminal() {
+        assert_eq!(
+            visible("a\x1b]0;t\x07b\nc".into()),
+            "a\\u{1b}]0;t\\u{7}b\nc"
+        );
+        assert_eq!(visible("caf\u{e9}\n".into()), "caf\u{e9}\n");
+    }
 }

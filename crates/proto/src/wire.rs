@@ -91,13 +91,14 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.string(field)?).map_err(|_| WireError::NotText(field))
     }
 
-    /// Takes a `name-list`; the names come out in their order of preference.
+    /// Takes a `name-list` of printable ASCII without spaces; the names come out in their order of preference.
     pub fn name_list(&mut self, field: &'static str) -> Result<NameList<'a>, WireError> {
         let list = self.text(field)?;
-        if !list.is_ascii() {
-            return Err(WireError::NotText(field));
+        // Printable (RFC 4251 §6): names are shown to people when nothing matches.
+        match list.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(NameList(list)),
+            false => Err(WireError::NotText(field)),
         }
-        Ok(NameList(list))
     }
 
     /// Takes an `mpint` that must not be negative; gives its magnitude, big-endian, without leading zeros.
@@ -244,6 +245,16 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn name_list_that_would_write_to_a_terminal_is_no_text() {
+        for list in ["a\nb", "a,\x1b[2J", "a b", "\u{e9}"] {
+            let mut w = Writer::message(0);
+            w.string(list);
+            let mut reader = Reader::new(&w.as_slice()[1..]);
+            assert_eq!(reader.name_list("list"), Err(WireError::NotText("list")));
+        }
+    }
 
     fn encoded_mpint(magnitude: &[u8]) -> Vec<u8> {
         let mut w = Writer::new();

@@ -3,6 +3,11 @@
 use super::number;
 use crate::wire::{Reader, WireError, Writer};
 
+/// The longest host or path, in bytes: a name of DNS has 255, the path of a unix socket 107.
+const MAX_PLACE_LEN: usize = 1024;
+/// The longest name of a type (RFC 4251 §6 has 64), and what is kept of a text that is only shown, in characters.
+const MAX_SHOWN: usize = 256;
+
 /// What a peer asks a channel for: its type with the fields of that type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChannelType {
@@ -54,11 +59,12 @@ impl ChannelType {
             "direct-tcpip" => ChannelType::DirectTcpip(TcpAddresses::parse(r)?),
             "forwarded-tcpip" => ChannelType::ForwardedTcpip(TcpAddresses::parse(r)?),
             "direct-streamlocal@openssh.com" => ChannelType::DirectStreamLocal {
-                socket_path: r.text("socket path")?.to_owned(),
+                socket_path: place(r, "socket path")?,
             },
             "forwarded-streamlocal@openssh.com" => ChannelType::ForwardedStreamLocal {
-                socket_path: r.text("socket path")?.to_owned(),
+                socket_path: place(r, "socket path")?,
             },
+            other if other.len() > MAX_SHOWN => return Err(WireError::BadValue("channel type")),
             other => ChannelType::Other(other.to_owned()),
         })
     }
@@ -80,10 +86,10 @@ impl ChannelType {
 impl TcpAddresses {
     fn parse(r: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(Self {
-            host: r.text("host")?.to_owned(),
+            host: place(r, "host")?,
             port: port(r, "port")?,
-            originator_address: r.text("originator address")?.to_owned(),
             // Some peers put garbage here; it is only ever shown.
+            originator_address: shown(r.string("originator address")?),
             originator_port: u16::try_from(r.u32("originator port")?).unwrap_or(0),
         })
     }
@@ -94,6 +100,22 @@ impl TcpAddresses {
             .string(&self.originator_address)
             .u32(self.originator_port.into());
     }
+}
+
+/// A host or a path: text without control characters, which would end up in logs and on terminals.
+fn place(r: &mut Reader<'_>, field: &'static str) -> Result<String, WireError> {
+    let text = r.text(field)?;
+    match text.len() > MAX_PLACE_LEN || text.contains(char::is_control) {
+        true => Err(WireError::BadValue(field)),
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// What can be shown of a text, shortened.
+fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_SHOWN)]);
+    let visible = text.chars().filter(|c| !c.is_control());
+    visible.take(MAX_SHOWN).collect()
 }
 
 /// A port travels as a `uint32`; more than 65,535 is no port.
@@ -363,31 +385,37 @@ pub enum GlobalRequest {
 }
 
 impl GlobalRequest {
-    /// Reads the message: the request and whether an answer is wanted.
+    /// Reads the message: the request and whether an answer is wanted. One whose own fields are bad is `Other`, so that
+    /// it can be refused instead of the connection ended.
     pub fn parse(payload: &[u8]) -> Result<(Self, bool), WireError> {
         let mut r = Reader::new(payload);
         r.u8("message number")?;
         let name = r.text("request name")?;
         let want_reply = r.boolean("want reply")?;
-        let request = match name {
+        let other = |_| GlobalRequest::Other(shown(name.as_bytes()));
+        let request = Self::parse_fields(name, &mut r).unwrap_or_else(other);
+        Ok((request, want_reply))
+    }
+
+    fn parse_fields(name: &str, r: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok(match name {
             "tcpip-forward" => GlobalRequest::TcpipForward {
-                address_to_bind: r.text("address to bind")?.to_owned(),
-                port: port(&mut r, "port to bind")?,
+                address_to_bind: place(r, "address to bind")?,
+                port: port(r, "port to bind")?,
             },
             "cancel-tcpip-forward" => GlobalRequest::CancelTcpipForward {
-                address_to_bind: r.text("address to bind")?.to_owned(),
-                port: port(&mut r, "port to bind")?,
+                address_to_bind: place(r, "address to bind")?,
+                port: port(r, "port to bind")?,
             },
             "streamlocal-forward@openssh.com" => GlobalRequest::StreamLocalForward {
-                socket_path: r.text("socket path")?.to_owned(),
+                socket_path: place(r, "socket path")?,
             },
             "cancel-streamlocal-forward@openssh.com" => GlobalRequest::CancelStreamLocalForward {
-                socket_path: r.text("socket path")?.to_owned(),
+                socket_path: place(r, "socket path")?,
             },
             "keepalive@openssh.com" => GlobalRequest::KeepAlive,
-            other => GlobalRequest::Other(other.to_owned()),
-        };
-        Ok((request, want_reply))
+            other => GlobalRequest::Other(shown(other.as_bytes())),
+        })
     }
 
     /// The message as bytes; an answer is always wanted.
@@ -493,6 +521,37 @@ mod tests {
             Open::parse(w.as_slice()),
             Ok(Err((9, WireError::BadValue("port"))))
         );
+    }
+
+    #[test]
+    fn host_that_would_write_to_a_terminal_or_fill_memory_is_refused() {
+        for host in ["a\nb".to_owned(), "\x1b[2J".to_owned(), "x".repeat(1025)] {
+            let mut addresses = addresses();
+            addresses.host = host;
+            let open = Open {
+                channel_type: ChannelType::DirectTcpip(addresses),
+                sender_channel: 9,
+                initial_window_size: 2,
+                maximum_packet_size: 3,
+            };
+            let refused = Err((9, WireError::BadValue("host")));
+            assert_eq!(Open::parse(&open.encode()), Ok(refused));
+        }
+    }
+
+    #[test]
+    fn originator_is_kept_as_far_as_it_can_be_shown() {
+        assert_eq!(shown(b"10.0.0.1\x1b\n\xff"), "10.0.0.1\u{fffd}");
+        assert_eq!(shown(&[b'x'; 5000]), "x".repeat(256));
+    }
+
+    #[test]
+    fn global_request_with_bad_fields_can_be_refused() {
+        let mut w = Writer::message(number::GLOBAL_REQUEST);
+        w.string("tcpip-forward").boolean(true);
+        w.string("localhost").u32(70_000);
+        let other = GlobalRequest::Other("tcpip-forward".into());
+        assert_eq!(GlobalRequest::parse(w.as_slice()), Ok((other, true)));
     }
 
     #[test]

@@ -53,12 +53,17 @@ impl Disconnect {
     }
 }
 
-/// SSH_MSG_DEBUG (RFC 4253 §11.3): the text only; the display flag and language are of no use here.
+/// What is kept of a text for those who debug, in bytes.
+const MAX_DEBUG_LEN: usize = 4096;
+
+/// SSH_MSG_DEBUG (RFC 4253 §11.3): the beginning of the text only; the display flag and language are of no use here.
 pub fn parse_debug(payload: &[u8]) -> Result<String, WireError> {
     let mut r = Reader::new(payload);
     r.u8("message number")?;
     r.boolean("always_display")?;
-    Ok(String::from_utf8_lossy(r.string("message")?).into_owned())
+    let message = r.string("message")?;
+    let kept = &message[..message.len().min(MAX_DEBUG_LEN)];
+    Ok(String::from_utf8_lossy(kept).into_owned())
 }
 
 /// SSH_MSG_DEBUG as bytes.

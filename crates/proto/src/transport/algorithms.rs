@@ -17,6 +17,8 @@ pub(super) const STRICT_C: &str = "kex-strict-c-v00@openssh.com";
 pub(super) const STRICT_S: &str = "kex-strict-s-v00@openssh.com";
 
 const ZLIB: &str = "zlib@openssh.com";
+/// What a message shows of an offer, in characters; OpenSSH's whole list of ciphers is a third of this.
+const MAX_SHOWN: usize = 1024;
 
 /// Whether compression is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,10 +236,19 @@ fn choose<T>(
         .ok_or_else(|| {
             Error::PeerIncompatible(format!(
                 "no matching {kind} found: client offers {}; server offers {}",
-                client.join(","),
-                server.join(",")
+                shown(client),
+                shown(server)
             ))
         })
+}
+
+/// An offer for a message, shortened: it may be as long as a packet.
+fn shown(names: &[String]) -> String {
+    let list = names.join(",");
+    match list.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", &list[..end]),
+        None => list,
+    }
 }
 
 /// Without strict key exchange a man in the middle can drop packets from the start of a connection that uses one of
@@ -289,6 +300,14 @@ mod tests {
             choice.to_string(),
             "cipher: aes256-ctr MAC: hmac-sha2-256-etm@openssh.com compression: zlib@openssh.com"
         );
+    }
+
+    #[test]
+    fn long_offer_is_shown_in_part() {
+        let (mut client, server) = offers();
+        client.kex_algorithms = vec!["x".repeat(300); 100];
+        let error = negotiate(&client, &server, Side::Server).unwrap_err();
+        assert!(error.to_string().len() < 2 * MAX_SHOWN, "{error}");
     }
 
     #[test]
