@@ -1,5 +1,6 @@
 //! The values that keywords take: words, numbers, times, sizes. Each error says what was expected.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::error::LineError;
@@ -14,6 +15,17 @@ pub enum AddressFamily {
     Inet,
     /// IPv6 only.
     Inet6,
+}
+
+impl AddressFamily {
+    /// Whether it has the address.
+    pub fn admits(self, address: IpAddr) -> bool {
+        match self {
+            AddressFamily::Any => true,
+            AddressFamily::Inet => address.is_ipv4(),
+            AddressFamily::Inet6 => address.is_ipv6(),
+        }
+    }
 }
 
 /// How much is written to the log (`LogLevel`).

@@ -4,8 +4,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::stream::Stream;
@@ -170,7 +171,10 @@ pub fn bind_unix(path: &Path, mask: u32, stale: StaleSocket) -> Result<Listener,
     };
     remove_stale(path, stale).map_err(failed)?;
     let listener = {
-        // The socket must never exist with wider permissions, so the mask is set before it is made.
+        // The socket must never exist with wider permissions, so the mask is set before it is made. It is the mask of the
+        // whole process: two threads that did this at once would restore each other's.
+        static MASK: Mutex<()> = Mutex::new(());
+        let _alone = MASK.lock().unwrap_or_else(PoisonError::into_inner);
         let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
         let listener = UnixListener::bind(path);
         nix::sys::stat::umask(before);
@@ -184,15 +188,21 @@ fn remove_stale(path: &Path, stale: StaleSocket) -> io::Result<()> {
     let Ok(metadata) = std::fs::symlink_metadata(path) else {
         return Ok(());
     };
-    let is_socket = metadata.file_type().is_socket();
-    let is_dead = is_socket
-        && std::os::unix::net::UnixStream::connect(path)
-            .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+    let is_dead = metadata.file_type().is_socket() && nobody_listens(path);
     match stale {
         StaleSocket::Unlink => std::fs::remove_file(path),
         StaleSocket::UnlinkIfDead if is_dead => std::fs::remove_file(path),
         StaleSocket::UnlinkIfDead => Ok(()),
     }
+}
+
+/// Without waiting: a listener with a full backlog is one that is there.
+fn nobody_listens(path: &Path) -> bool {
+    let connected = SockAddr::unix(path).and_then(|address| {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+        socket.connect(&address)
+    });
+    connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// A socket file of ours: unlinked on drop, if it is still the one that we made.

@@ -3,6 +3,7 @@
 //! The two matrices are OpenSSH's, seen live. Where OpenSSH changes the client's wish in silence,
 //! [`BindOutcome`] says so, and the caller says it aloud.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::GatewayPorts;
@@ -14,6 +15,15 @@ pub enum BindHost {
     Address(IpAddr),
     /// Every address this name resolves to, on this machine; also addresses with a zone.
     Name(String),
+}
+
+impl fmt::Display for BindHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BindHost::Address(address) => write!(f, "[{address}]"),
+            BindHost::Name(name) => write!(f, "{name}"),
+        }
+    }
 }
 
 /// What became of the client's wish.

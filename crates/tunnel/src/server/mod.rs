@@ -143,13 +143,9 @@ async fn listen_addresses(
     port: u16,
     family: AddressFamily,
 ) -> Result<Vec<IpAddr>, BindError> {
-    let in_family = |address: &IpAddr| match family {
-        AddressFamily::Any => true,
-        AddressFamily::Inet => address.is_ipv4(),
-        AddressFamily::Inet6 => address.is_ipv6(),
-    };
     let Some(host) = host else {
-        return Ok(WILDCARD.into_iter().filter(in_family).collect());
+        let addresses = WILDCARD.into_iter();
+        return Ok(addresses.filter(|a| family.admits(*a)).collect());
     };
     let resolved = dial::resolve(host, port, family)
         .await
@@ -200,6 +196,10 @@ pub async fn serve_connection(
     };
     logged_in();
     forwards::serve(&handle, &mut incoming, &settings, login).await;
+    if !handle.is_ended() {
+        // Nobody would answer the client any more.
+        handle.end("no longer served");
+    }
     log_end(name, "", &handle.why_ended());
 }
 

@@ -1,7 +1,5 @@
 //! A client's remote forwards: listeners here whose connections go to it.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,12 +11,12 @@ use tokio::task::JoinSet;
 
 use super::auth::Login;
 use super::settings::ServerSettings;
-use crate::forward::dial;
+use crate::forward::bind;
 use crate::forward::ingress::{Ingress, Route};
 use crate::forward::registry::{Registry, RemoteAddress};
 use crate::net::Handle;
-use crate::net::listener::{self, BindError, Listener};
-use crate::policy::{Ask, BindHost, remote_bind};
+use crate::net::listener::{self, Listener};
+use crate::policy::{Ask, remote_bind};
 
 /// A global request of the client.
 pub(super) struct Request {
@@ -71,12 +69,15 @@ impl RemoteForwards {
             GlobalRequest::CancelTcpipForward {
                 address_to_bind,
                 port,
-            } => self.cancel(&RemoteAddress::Tcp {
-                address: address_to_bind,
-                port,
-            }),
+            } => {
+                self.cancel(&RemoteAddress::Tcp {
+                    address: address_to_bind,
+                    port,
+                })
+                .await
+            }
             GlobalRequest::CancelStreamLocalForward { socket_path } => {
-                self.cancel(&RemoteAddress::Unix(socket_path))
+                self.cancel(&RemoteAddress::Unix(socket_path)).await
             }
             GlobalRequest::KeepAlive | GlobalRequest::Other(_) => Err(RequestRefused),
         }
@@ -97,16 +98,13 @@ impl RemoteForwards {
                 &denied.to_string(),
             ));
         }
-        let bind = remote_bind(self.login.grant.gateway_ports(), &address);
-        if let Some(notice) = bind.notice(&address) {
+        let wanted = remote_bind(self.login.grant.gateway_ports(), &address);
+        if let Some(notice) = wanted.notice(&address) {
             info!("{}: {notice}", self.login.who());
             let _ = self.handle.debug(&notice);
         }
-        let bound = match self.resolve(&bind.hosts, port).await {
-            Ok(addresses) => listener::bind_tcp(&addresses, port),
-            Err(error) => Err(error),
-        };
-        let (listeners, bound_port) = match bound {
+        let bound = bind::listen(wanted.hosts, port, self.settings.family).await;
+        let (listeners, bound_port, failures) = match bound {
             Ok(bound) => bound,
             Err(error) => {
                 return Err(self.refuse_listen(
@@ -124,6 +122,11 @@ impl RemoteForwards {
             self.login.who(),
             address.escape_debug()
         );
+        for failure in failures {
+            let text = format!("{failure}; the forward listens on its other address only");
+            warn!("{label}: {text}");
+            let _ = self.handle.debug(&text);
+        }
         let key = RemoteAddress::Tcp {
             address,
             port: bound_port,
@@ -181,9 +184,11 @@ impl RemoteForwards {
         })
     }
 
-    fn cancel(&mut self, key: &RemoteAddress) -> Result<Option<u16>, RequestRefused> {
+    async fn cancel(&mut self, key: &RemoteAddress) -> Result<Option<u16>, RequestRefused> {
         match self.listening.remove(key) {
-            Some(_) => {
+            Some(mut listening) => {
+                // The next request may be for the same address: it must be free by then.
+                listening.shutdown().await;
                 debug!("{}: remote forward {key:?} cancelled", self.login.who());
                 Ok(None)
             }
@@ -198,23 +203,5 @@ impl RemoteForwards {
             .handle
             .debug(&format!("remote forward {what} refused: {why}"));
         RequestRefused
-    }
-
-    async fn resolve(&self, hosts: &[BindHost], port: u16) -> Result<Vec<IpAddr>, BindError> {
-        let mut addresses = Vec::new();
-        for host in hosts {
-            match host {
-                BindHost::Address(address) => addresses.push(*address),
-                BindHost::Name(name) => {
-                    let resolved = dial::resolve(name, port, self.settings.family).await;
-                    let resolved = resolved.map_err(|error| BindError {
-                        address: name.clone(),
-                        source: io::Error::other(error),
-                    })?;
-                    addresses.extend(resolved.iter().map(SocketAddr::ip));
-                }
-            }
-        }
-        Ok(addresses)
     }
 }

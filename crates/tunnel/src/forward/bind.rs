@@ -1,0 +1,121 @@
+//! Which addresses a forward listens on, and listening there.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use super::dial;
+use crate::config::values::AddressFamily;
+use crate::net::listener::{self, BindError, Listener};
+use crate::policy::BindHost;
+
+/// What listens, under which port, and what could not be bound beside it.
+pub(crate) type Bound = (Vec<Listener>, u16, Vec<BindError>);
+
+/// Listens on the addresses of `hosts` that `family` has. One address is enough, as in OpenSSH; port 0 becomes the same
+/// free port for all.
+///
+/// # Errors
+/// The first address that could not be bound, where none could.
+pub(crate) async fn listen(
+    hosts: Vec<BindHost>,
+    port: u16,
+    family: AddressFamily,
+) -> Result<Bound, BindError> {
+    let addresses = addresses(hosts, port, family).await?;
+    let first = match listener::bind_tcp(&addresses, port) {
+        Ok((listeners, port)) => return Ok((listeners, port, Vec::new())),
+        Err(error) if addresses.len() < 2 => return Err(error),
+        Err(error) => error,
+    };
+    let mut bound = Vec::new();
+    let mut chosen = port;
+    let mut failures = Vec::new();
+    for address in addresses {
+        match listener::bind_tcp(&[address], chosen) {
+            Ok((listeners, port)) => {
+                chosen = port;
+                bound.extend(listeners);
+            }
+            Err(error) => failures.push(error),
+        }
+    }
+    match bound.is_empty() {
+        true => Err(first),
+        false => Ok((bound, chosen, failures)),
+    }
+}
+
+async fn addresses(
+    hosts: Vec<BindHost>,
+    port: u16,
+    family: AddressFamily,
+) -> Result<Vec<IpAddr>, BindError> {
+    let mut addresses = Vec::new();
+    for host in &hosts {
+        match host {
+            BindHost::Address(address) => addresses.push(*address),
+            BindHost::Name(name) => {
+                let resolved = dial::resolve(name, port, family).await;
+                let resolved = resolved.map_err(|error| BindError {
+                    address: name.clone(),
+                    source: io::Error::other(error),
+                })?;
+                addresses.extend(resolved.iter().map(SocketAddr::ip));
+            }
+        }
+    }
+    addresses.retain(|address| family.admits(*address));
+    match (addresses.is_empty(), hosts.first()) {
+        (true, Some(host)) => Err(BindError {
+            address: host.to_string(),
+            source: io::Error::other("AddressFamily leaves no address of it"),
+        }),
+        _ => Ok(addresses),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::net::listener::LOOPBACK;
+
+    fn loopback() -> Vec<BindHost> {
+        LOOPBACK.map(BindHost::Address).to_vec()
+    }
+
+    fn ips(listeners: &[Listener]) -> Vec<IpAddr> {
+        let ip = |listener: &Listener| match listener {
+            Listener::Tcp(listener) => Some(listener.local_addr().unwrap().ip()),
+            Listener::Unix(..) => None,
+        };
+        listeners.iter().filter_map(ip).collect()
+    }
+
+    #[tokio::test]
+    async fn address_of_another_family_is_left_out() {
+        let (listeners, ..) = listen(loopback(), 0, AddressFamily::Inet).await.unwrap();
+        assert_eq!(ips(&listeners), LOOPBACK[..1]);
+        let only_v4 = vec![BindHost::Address(LOOPBACK[0])];
+        let error = listen(only_v4, 0, AddressFamily::Inet6).await.unwrap_err();
+        assert!(error.to_string().contains("AddressFamily"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn one_address_is_enough() {
+        let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = busy.local_addr().unwrap().port();
+        let result = listen(loopback(), port, AddressFamily::Any).await;
+        if TcpListener::bind("[::1]:0").is_err() {
+            assert!(result.is_err(), "there is no other address on this machine");
+            return;
+        }
+        let (listeners, bound, failures) = result.unwrap();
+        assert_eq!((ips(&listeners), bound), (LOOPBACK[1..].to_vec(), port));
+        assert_eq!(failures.len(), 1);
+        drop(listeners);
+        let only_busy = vec![BindHost::Address(LOOPBACK[0])];
+        assert!(listen(only_busy, port, AddressFamily::Any).await.is_err());
+    }
+}
