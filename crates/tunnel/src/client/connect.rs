@@ -89,27 +89,21 @@ async fn dial_direct(settings: &ClientSettings) -> Result<Stream, ConnectError> 
         },
         DialError::Denied(why) => ConnectError::Local(why),
     })?;
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in addresses {
-        debug!(
-            "Connecting to {} [{}] port {}.",
-            settings.host,
-            address.ip(),
-            address.port()
-        );
-        match dial_one(settings, address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(ConnectError::Connect {
+    let connected = dial::first_to_answer(addresses, |address| dial_one(settings, address)).await;
+    connected.map_err(|source| ConnectError::Connect {
         host: settings.host.clone(),
         port: settings.port,
-        source: last,
+        source,
     })
 }
 
 async fn dial_one(settings: &ClientSettings, address: SocketAddr) -> io::Result<Stream> {
+    debug!(
+        "Connecting to {} [{}] port {}.",
+        settings.host,
+        address.ip(),
+        address.port()
+    );
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,

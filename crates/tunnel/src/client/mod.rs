@@ -23,6 +23,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 
 use crate::config::spec::Forward;
+use crate::forward::dial::Dials;
 use crate::forward::registry::{Registry, RemoteForward};
 use crate::net::{Ended, Handle, Incoming};
 use crate::status::{ForwardCounters, ForwardStatus};
@@ -43,6 +44,7 @@ pub struct Client {
     listening: JoinSet<()>,
     remote: Registry<RemoteForward>,
     forwards: Vec<(String, Arc<ForwardCounters>)>,
+    dials: Arc<Dials>,
 }
 
 /// How far the server's host key is trusted.
@@ -87,6 +89,7 @@ impl Client {
                 listening: JoinSet::new(),
                 remote: Registry::default(),
                 forwards: Vec::new(),
+                dials: Arc::default(),
             };
             if route.peek().is_none() {
                 client.hops = hops;

@@ -13,7 +13,7 @@ use super::error::ForwardError;
 use super::{Client, Started, label};
 use crate::config::spec::{BindAddress, Endpoint, Forward, ListenSpec};
 use crate::config::values::AddressFamily;
-use crate::forward::dial::{DialError, dial_tcp};
+use crate::forward::dial::{DialError, Dials, dial_tcp};
 use crate::forward::egress::Egress;
 use crate::forward::registry::{RemoteAddress, RemoteForward, RemoteTarget};
 use crate::forward::relay::relay;
@@ -118,6 +118,7 @@ impl Client {
                     target,
                     family,
                     counters,
+                    dials: self.dials.clone(),
                 };
                 tokio::spawn(egress.carry(asked, |_| Ok(())));
             }
@@ -126,6 +127,7 @@ impl Client {
                     label,
                     family,
                     counters,
+                    dials: self.dials.clone(),
                     permitted: self
                         .settings
                         .options
@@ -188,6 +190,7 @@ struct Dynamic {
     label: String,
     family: AddressFamily,
     counters: Arc<ForwardCounters>,
+    dials: Arc<Dials>,
     permitted: RuleList,
 }
 
@@ -205,7 +208,12 @@ impl Dynamic {
             },
             port: request.port,
         };
-        match self.dial(&target).await {
+        let dialled = tokio::select! {
+            biased;
+            dialled = self.dial(&target) => dialled,
+            () = channel.over() => return,
+        };
+        match dialled {
             Ok(app) => {
                 self.counters.opened.add(1);
                 if let Err(error) = begin(&channel, &app, &request, &early).await {
@@ -238,7 +246,8 @@ impl Dynamic {
         if !self.permitted.permits_open(host, *port) {
             return Err(DialError::Denied("not in PermitRemoteOpen".into()));
         }
-        dial_tcp(host, *port, self.family, |_: SocketAddr| Ok(())).await
+        let any = |_: SocketAddr| Ok(());
+        dial_tcp(host, *port, self.family, &self.dials, any).await
     }
 }
 

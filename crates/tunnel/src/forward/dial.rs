@@ -1,14 +1,18 @@
 //! Connecting to the target of a forward: resolve, ask the policy about each address, try them in order.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::config::values::AddressFamily;
@@ -17,6 +21,9 @@ use crate::net::listener::describe;
 
 /// How long one address is tried; the kernel alone would take over two minutes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long one address has for itself before the next is tried beside it.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Why a target could not be reached.
 #[derive(Debug)]
@@ -63,14 +70,8 @@ pub async fn resolve(
             .map_err(DialError::Resolve)?
             .collect(),
     };
-    let wanted: Vec<_> = addresses
-        .into_iter()
-        .filter(|a| match family {
-            AddressFamily::Any => true,
-            AddressFamily::Inet => a.is_ipv4(),
-            AddressFamily::Inet6 => a.is_ipv6(),
-        })
-        .collect();
+    let in_family = |a: &SocketAddr| family.admits(a.ip());
+    let wanted: Vec<_> = addresses.into_iter().filter(in_family).collect();
     if wanted.is_empty() {
         return Err(DialError::Resolve(io::Error::other(
             "no address of the wanted family",
@@ -79,25 +80,93 @@ pub async fn resolve(
     Ok(wanted)
 }
 
+/// What one connection's channels may have under way at once; those beyond wait. Otherwise one client could take all
+/// threads that resolve names, and all file descriptors.
+#[derive(Debug)]
+pub struct Dials {
+    lookups: Semaphore,
+    attempts: Semaphore,
+}
+
+impl Default for Dials {
+    fn default() -> Self {
+        Self {
+            lookups: Semaphore::new(16),
+            attempts: Semaphore::new(256),
+        }
+    }
+}
+
 /// Connects to the first address that the policy permits and that answers.
 pub async fn dial_tcp(
     host: &str,
     port: u16,
     family: AddressFamily,
+    dials: &Dials,
     permit: impl Fn(SocketAddr) -> Result<(), String>,
 ) -> Result<Stream, DialError> {
-    let mut last = None;
-    for address in resolve(host, port, family).await? {
-        if let Err(denied) = permit(address) {
-            last = Some(DialError::Denied(denied));
-            continue;
-        }
-        match connect(address, CONNECT_TIMEOUT).await {
-            Ok(stream) => return Ok(stream.into()),
-            Err(error) => last = Some(DialError::Connect(error)),
+    let resolved = {
+        // Nobody closes the semaphore.
+        let _place = dials.lookups.acquire().await;
+        resolve(host, port, family).await?
+    };
+    let mut permitted = Vec::new();
+    let mut refusal = None;
+    for address in resolved {
+        match permit(address) {
+            Ok(()) => permitted.push(address),
+            Err(denied) => refusal = Some(denied),
         }
     }
-    Err(last.unwrap_or_else(|| DialError::Connect(io::ErrorKind::NotFound.into())))
+    if let (true, Some(denied)) = (permitted.is_empty(), refusal) {
+        return Err(DialError::Denied(denied));
+    }
+    let _place = dials.attempts.acquire().await;
+    let connected = first_to_answer(permitted, |address| connect(address, CONNECT_TIMEOUT)).await;
+    connected.map(Stream::from).map_err(DialError::Connect)
+}
+
+/// Connects to the addresses in their order, each next one as soon as one has failed or been silent for a moment, and
+/// takes the first that answers (after RFC 8305): an address behind which packets vanish holds nobody up for long.
+///
+/// The error is the last that came.
+pub async fn first_to_answer<T, F: Future<Output = io::Result<T>>>(
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> io::Result<T> {
+    let mut addresses = addresses.into_iter();
+    let mut attempts = Vec::new();
+    let mut last = io::ErrorKind::NotFound.into();
+    loop {
+        attempts.extend(addresses.next().map(|address| Box::pin(connect(address))));
+        if attempts.is_empty() {
+            return Err(last);
+        }
+        let answer = poll_fn(|cx| poll_any(&mut attempts, cx));
+        let answer = match addresses.len() {
+            0 => Ok(answer.await),
+            _ => timeout(HEAD_START, answer).await,
+        };
+        match answer {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(error)) => last = error,
+            Err(_) => {}
+        }
+    }
+}
+
+/// The outcome of the first attempt that has one, which is then no longer among them.
+fn poll_any<T, F: Future<Output = io::Result<T>>>(
+    attempts: &mut Vec<Pin<Box<F>>>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<T>> {
+    for index in 0..attempts.len() {
+        if let Poll::Ready(outcome) = attempts[index].as_mut().poll(cx) {
+            drop(attempts.swap_remove(index));
+            return Poll::Ready(outcome);
+        }
+    }
+    Poll::Pending
 }
 
 /// Connects to one address, which has `patience` to answer.
@@ -165,6 +234,41 @@ mod tests {
         drop(listener);
         let error = connect(address, SHORT).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    fn addresses(ports: &[u16]) -> Vec<SocketAddr> {
+        let address = |port: &u16| SocketAddr::from(([127, 0, 0, 1], *port));
+        ports.iter().map(address).collect()
+    }
+
+    /// By port: 1 never answers, 2 refuses, others answer with themselves.
+    async fn answer(address: SocketAddr) -> io::Result<u16> {
+        match address.port() {
+            1 => std::future::pending().await,
+            2 => Err(io::ErrorKind::ConnectionRefused.into()),
+            port => Ok(port),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_address_holds_up_the_next_for_a_moment_only() {
+        let start = tokio::time::Instant::now();
+        let answered = first_to_answer(addresses(&[1, 1, 7]), answer).await;
+        assert_eq!(answered.unwrap(), 7);
+        // The timer's grain is a millisecond.
+        let taken = start.elapsed().as_millis();
+        assert!((500..510).contains(&taken), "{taken} ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusal_brings_the_next_address_at_once() {
+        let start = tokio::time::Instant::now();
+        let answered = first_to_answer(addresses(&[2, 2, 7]), answer).await;
+        assert_eq!(answered.unwrap(), 7);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        let error = first_to_answer(addresses(&[2, 2]), answer).await;
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert!(first_to_answer(Vec::new(), answer).await.is_err());
     }
 
     #[tokio::test]

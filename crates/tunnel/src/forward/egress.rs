@@ -9,10 +9,11 @@ use std::sync::Arc;
 use adit_proto::message::connection::OpenFailureReason;
 use log::{debug, warn};
 
-use super::dial::{DialError, dial_tcp, dial_unix};
+use super::dial::{DialError, Dials, dial_tcp, dial_unix};
 use super::relay::relay;
 use crate::config::spec::Endpoint;
 use crate::config::values::AddressFamily;
+use crate::net::Stream;
 use crate::net::connection::ChannelAsked;
 use crate::status::ForwardCounters;
 
@@ -27,18 +28,23 @@ pub struct Egress {
     pub family: AddressFamily,
     /// What the forward has carried.
     pub counters: Arc<ForwardCounters>,
+    /// What its connection has under way.
+    pub dials: Arc<Dials>,
 }
 
 impl Egress {
     /// Dials, and relays once the peer has its channel. `permit` is asked about each address before it is dialled.
+    ///
+    /// Gives up when the connection ends, for which nobody should be dialled any more.
     pub async fn carry(
         self,
         asked: ChannelAsked,
         permit: impl Fn(SocketAddr) -> Result<(), String>,
     ) {
-        let dialled = match &self.target {
-            Endpoint::Tcp { host, port } => dial_tcp(host, *port, self.family, permit).await,
-            Endpoint::Unix(path) => dial_unix(Path::new(path)).await,
+        let dialled = tokio::select! {
+            biased;
+            dialled = self.dial(permit) => dialled,
+            () = asked.over() => return,
         };
         match dialled {
             Ok(app) => {
@@ -57,6 +63,18 @@ impl Egress {
                 };
                 asked.refuse(reason, error.to_string());
             }
+        }
+    }
+
+    async fn dial(
+        &self,
+        permit: impl Fn(SocketAddr) -> Result<(), String>,
+    ) -> Result<Stream, DialError> {
+        match &self.target {
+            Endpoint::Tcp { host, port } => {
+                dial_tcp(host, *port, self.family, &self.dials, permit).await
+            }
+            Endpoint::Unix(path) => dial_unix(Path::new(path)).await,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::auth::Login;
 use super::remote::{RemoteForwards, Request};
 use super::settings::ServerSettings;
 use crate::config::spec::Endpoint;
+use crate::forward::dial::Dials;
 use crate::forward::egress::Egress;
 use crate::forward::registry::MAX_REMOTE_FORWARDS;
 use crate::net::connection::ChannelAsked;
@@ -31,6 +32,7 @@ pub(super) async fn serve(
         settings: settings.clone(),
         login,
         counters: Arc::default(),
+        dials: Arc::default(),
     };
     // Beside each other: a listener's name may take long to resolve, and channels do not wait for that.
     let (requests, waiting) = channel(MAX_REMOTE_FORWARDS);
@@ -45,6 +47,7 @@ struct Forwards {
     login: Arc<Login>,
     /// What is carried for this client's own `-L` and `-D`, which the server cannot tell apart.
     counters: Arc<ForwardCounters>,
+    dials: Arc<Dials>,
 }
 
 impl Forwards {
@@ -119,6 +122,7 @@ impl Forwards {
             label: self.login.who(),
             family: self.settings.family,
             counters: self.counters.clone(),
+            dials: self.dials.clone(),
             target: target.clone(),
         };
         let login = self.login.clone();
@@ -165,6 +169,7 @@ mod tests {
             settings: Arc::new(settings),
             login: Arc::new(login),
             counters: Arc::default(),
+            dials: Arc::default(),
         }
     }
 
