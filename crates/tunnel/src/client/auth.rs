@@ -2,12 +2,14 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use adit_proto::key::{PublicKey, SignatureAlgorithm, SigningKey};
 use adit_proto::message::userauth::{InfoRequest, Method};
 use adit_proto::userauth::client::ClientAuthEvent;
 use log::{debug, info, warn};
 use tokio::sync::mpsc::Receiver;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::error::ConnectError;
@@ -20,6 +22,8 @@ use crate::net::{Handle, Incoming};
 
 /// How often a password or passphrase is asked for.
 const PROMPTS: u32 = 3;
+/// How long the server may take over one answer: OpenSSH's LoginGraceTime, and time for a person who is asked elsewhere.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Rounds of questions in one keyboard-interactive attempt.
 const MAX_ROUNDS: u32 = 16;
 
@@ -74,7 +78,12 @@ enum Candidate {
 impl Login<'_> {
     /// The next answer; banners are shown on the way.
     async fn next(&mut self) -> Result<ClientAuthEvent, ConnectError> {
-        while let Some(event) = self.incoming.recv().await {
+        loop {
+            let event = timeout(PATIENCE, self.incoming.recv());
+            let event = event.await.map_err(|_| self.no_answer())?;
+            let Some(event) = event else {
+                return Err(self.ended());
+            };
             match event {
                 Incoming::Auth(ClientAuthEvent::Banner(text)) => {
                     for line in text.lines().take(64) {
@@ -86,7 +95,16 @@ impl Login<'_> {
                 _ => {}
             }
         }
-        Err(self.ended())
+    }
+
+    fn no_answer(&self) -> ConnectError {
+        ConnectError::Handshake {
+            host: self.settings.host.clone(),
+            why: format!(
+                "no answer to the login within {} seconds",
+                PATIENCE.as_secs()
+            ),
+        }
     }
 
     fn ended(&self) -> ConnectError {

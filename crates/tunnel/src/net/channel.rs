@@ -80,6 +80,8 @@ impl Channel {
     fn poll_pump(&self, cx: &mut Context<'_>, app: &Stream) -> Poll<io::Result<Pumped>> {
         let mut outbound = self.shared.outbound();
         let Some(reserved) = ready!(self.poll_reserve(cx, &mut outbound, u32::MAX))? else {
+            // It may have been woken for its turn: that is the next one's then.
+            outbound.wake_next();
             return Poll::Ready(Ok(Pumped::ChannelClosed));
         };
         let read = outbound.seal_from(app, reserved);

@@ -138,3 +138,20 @@ async fn wrong_passphrase_is_asked_for_three_times() {
     assert_eq!(asked, [Asked::None, Asked::Query]);
     assert_eq!(prompts.len(), 3, "{prompts:?}");
 }
+
+/// The clock is a simulated one, which jumps when nothing else is left to do.
+#[tokio::test(start_paused = true)]
+async fn server_that_falls_silent_in_the_login_is_given_up() {
+    let ((client, mut incoming), (_server, _never_answered)) = ends();
+    while let Some(event) = incoming.recv().await {
+        if let Incoming::HostKey(_) = event {
+            break;
+        }
+    }
+    client.accept_host_key();
+    let settings = settings("/nonexistent/key".into());
+    let prompts = Prompts::none();
+    let result = log_in(&client, &mut incoming, &settings, Trust::Full, &prompts).await;
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("no answer to the login"), "{error}");
+}
