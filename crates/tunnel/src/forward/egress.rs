@@ -78,3 +78,56 @@ impl Egress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use adit_proto::message::connection::{ChannelType, TcpAddresses};
+    use socket2::{Domain, Socket, Type};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::net::Incoming;
+    use crate::net::pair::Pair;
+
+    /// A socket that listens and whose backlog is full: the next to connect gets no answer.
+    async fn silent() -> (Socket, TcpStream, SocketAddr) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(&any.into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let first = TcpStream::connect(address).await.unwrap();
+        (socket, first, address)
+    }
+
+    #[tokio::test]
+    async fn dialling_is_given_up_when_the_connection_ends() {
+        let (_listener, _first, address) = silent().await;
+        let (client, _server, mut incoming) = Pair::new().await.into_client_and_server();
+        let ask = client.open(ChannelType::DirectTcpip(TcpAddresses {
+            host: address.ip().to_string(),
+            port: address.port(),
+            originator_address: String::new(),
+            originator_port: 0,
+        }));
+        let carry = async {
+            let Some(Incoming::Open(asked)) = incoming.recv().await else {
+                panic!("no channel was asked for");
+            };
+            let egress = Egress {
+                label: "test".into(),
+                target: Endpoint::Tcp {
+                    host: address.ip().to_string(),
+                    port: address.port(),
+                },
+                family: AddressFamily::Any,
+                counters: Arc::default(),
+                dials: Arc::default(),
+            };
+            let carrying = egress.carry(asked, |_| Ok(()));
+            tokio::join!(carrying, async { client.end("gone") });
+        };
+        let (asked, ()) = tokio::join!(ask, carry);
+        assert!(asked.is_err());
+    }
+}
