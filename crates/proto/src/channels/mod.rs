@@ -565,7 +565,11 @@ impl Channels {
     /// SSH_MSG_CHANNEL_REQUEST: no channel of a tunnel knows any; refused where an answer is wanted.
     fn recv_request(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let request = message::ChannelRequest::parse(payload)?;
-        let channel = self.in_state(ChannelId(request.recipient_channel), State::Open)?;
+        // OpenSSH's ClientAlive asks for a sign of life on any channel that it has open, so the question may cross our
+        // CLOSE on the way. Nobody is there whom an answer could be addressed to.
+        let Ok(channel) = self.in_state(ChannelId(request.recipient_channel), State::Open) else {
+            return Ok(());
+        };
         if request.want_reply && !channel.half_close.closed_by_us() {
             let message = message::encode_channel_only(number::CHANNEL_FAILURE, channel.peer.0);
             self.queue(message);

@@ -50,6 +50,12 @@ fn accepted(c: &mut Channels, now: Instant) -> ChannelId {
     id
 }
 
+fn request(id: ChannelId) -> Vec<u8> {
+    let mut w = crate::wire::Writer::message(number::CHANNEL_REQUEST);
+    w.u32(id.0).string("keepalive@openssh.com").boolean(true);
+    w.into_vec()
+}
+
 fn close(id: ChannelId) -> Vec<u8> {
     message::encode_channel_only(number::CHANNEL_CLOSE, id.0)
 }
@@ -232,6 +238,21 @@ fn messages_for_unknown_channels_are_misbehaviour() {
         Err(Misbehaviour::UnknownChannel(0)),
         "asked for, not yet open"
     );
+}
+
+#[test]
+fn request_that_crosses_our_close_is_passed_over() {
+    let (mut c, now) = table();
+    let id = accepted(&mut c, now);
+    c.recv_request(&request(id)).unwrap();
+    let refusal = message::encode_channel_only(number::CHANNEL_FAILURE, 77);
+    assert_eq!(c.poll_message(), Some(refusal));
+    c.recv_close(&close(id)).unwrap();
+    c.release(id);
+    assert!(c.poll_message().is_some(), "our CLOSE");
+    assert!(c.is_empty());
+    c.recv_request(&request(id)).unwrap();
+    assert_eq!(c.poll_message(), None);
 }
 
 #[test]
