@@ -284,12 +284,12 @@ impl Connection {
     fn recv_userauth(&mut self, payload: &[u8]) -> Result<(), Error> {
         match &mut self.auth {
             Auth::Client(auth) => {
-                let event = auth.recv(payload)?;
-                if event == Some(ClientAuthEvent::Success) {
+                let events = auth.recv(payload)?;
+                if events.contains(&ClientAuthEvent::Success) {
                     self.auth = Auth::Done;
                     self.transport.authenticated();
                 }
-                self.events.extend(event.map(Event::Auth));
+                self.events.extend(events.into_iter().map(Event::Auth));
             }
             Auth::Server(auth) => {
                 let session_id = self.transport.session_id().unwrap_or_default();

@@ -26,7 +26,8 @@ pub mod number {
     pub const USERAUTH_FAILURE: u8 = 51;
     pub const USERAUTH_SUCCESS: u8 = 52;
     pub const USERAUTH_BANNER: u8 = 53;
-    /// `USERAUTH_PK_OK` and `USERAUTH_INFO_REQUEST` share a number: the method in use tells which.
+    /// `USERAUTH_PK_OK`, `USERAUTH_PASSWD_CHANGEREQ` and `USERAUTH_INFO_REQUEST` share a number: the method in use tells
+    /// which.
     pub const USERAUTH_60: u8 = 60;
     pub const USERAUTH_INFO_RESPONSE: u8 = 61;
     pub const GLOBAL_REQUEST: u8 = 80;

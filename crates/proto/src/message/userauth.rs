@@ -191,6 +191,16 @@ impl<'a> PkOk<'a> {
     }
 }
 
+/// SSH_MSG_USERAUTH_PASSWD_CHANGEREQ (RFC 4252 §8): the text that says what the server wants of a new password.
+pub fn parse_password_change_request(payload: &[u8]) -> Result<String, WireError> {
+    let mut r = Reader::new(payload);
+    r.u8("message number")?;
+    let prompt = String::from_utf8_lossy(r.string("prompt")?).into_owned();
+    r.string("language tag")?;
+    r.finish()?;
+    Ok(prompt)
+}
+
 /// One question of a keyboard-interactive request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompt {
