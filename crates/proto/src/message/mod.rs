@@ -8,6 +8,8 @@ pub mod kex;
 pub mod transport;
 pub mod userauth;
 
+use crate::wire::{Reader, WireError};
+
 /// Message numbers (RFC 4250 §4.1.2, RFC 8308, RFC 5656, OpenSSH PROTOCOL §1.9).
 #[allow(missing_docs)]
 pub mod number {
@@ -84,6 +86,18 @@ pub fn category(number: u8) -> Category {
         80..=82 | 90..=100 | 192 | 193 => Category::Connection,
         _ => Category::Unknown,
     }
+}
+
+/// The most names a list of a peer may have; real peers send about a dozen.
+const MAX_NAMES: usize = 256;
+
+/// A name-list of a peer, to keep.
+fn names(r: &mut Reader<'_>, field: &'static str) -> Result<Vec<String>, WireError> {
+    let list = r.name_list(field)?;
+    if list.iter().count() > MAX_NAMES {
+        return Err(WireError::BadValue(field));
+    }
+    Ok(list.iter().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
