@@ -1,6 +1,6 @@
 //! Messages of user authentication (RFC 4252, RFC 4256).
 
-use super::number;
+use super::{names, number};
 use crate::wire::{Reader, WireError, Writer};
 use zeroize::Zeroizing;
 
@@ -130,11 +130,11 @@ impl Failure {
     pub fn parse(payload: &[u8]) -> Result<Self, WireError> {
         let mut r = Reader::new(payload);
         r.u8("message number")?;
-        let methods = r.name_list("authentications that can continue")?;
+        let methods = names(&mut r, "authentications that can continue")?;
         let partial_success = r.boolean("partial success")?;
         r.finish()?;
         Ok(Self {
-            methods: methods.iter().map(str::to_owned).collect(),
+            methods,
             partial_success,
         })
     }
@@ -264,6 +264,7 @@ pub fn encode_info_response<S: AsRef<str>>(answers: &[S]) -> Zeroizing<Vec<u8>> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::MAX_NAMES;
     use super::*;
 
     #[test]
@@ -290,6 +291,18 @@ mod tests {
             };
             assert_eq!(Request::parse(&request.encode()), Ok(request.clone()));
         }
+    }
+
+    #[test]
+    fn failure_with_a_flood_of_methods_is_refused() {
+        let failure = Failure {
+            methods: vec!["x".into(); MAX_NAMES + 1],
+            partial_success: false,
+        };
+        assert_eq!(
+            Failure::parse(&failure.encode()),
+            Err(WireError::BadValue("authentications that can continue"))
+        );
     }
 
     #[test]
