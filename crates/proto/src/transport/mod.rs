@@ -199,7 +199,7 @@ impl Transport {
         self.strict
     }
 
-    /// What the peer announced in EXT_INFO.
+    /// What the peer announced in EXT_INFO; of a client nothing that only a server has to say.
     pub fn peer_ext_info(&self) -> &ExtInfo {
         &self.peer_ext_info
     }
@@ -394,7 +394,11 @@ impl Transport {
 
     /// EXT_INFO: kept where it is legal, which the phase gate has decided.
     pub(crate) fn recv_ext_info(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.peer_ext_info = ExtInfo::parse(payload)?;
+        let mut info = ExtInfo::parse(payload)?;
+        if self.side == Side::Server {
+            info.server_sig_algs = None;
+        }
+        self.peer_ext_info = info;
         Ok(())
     }
 
