@@ -277,6 +277,33 @@ fn peer_that_asks_faster_than_it_reads_is_cut_off() {
 }
 
 #[test]
+fn small_answers_that_wait_count_with_what_they_cost() {
+    let (mut c, now) = table();
+    let id = accepted(&mut c, now);
+    let asked = (0..200_000).find(|_| c.recv_request(&request(id)).is_err());
+    assert!(
+        asked.is_some_and(|n| (10_000..40_000).contains(&n)),
+        "{asked:?}"
+    );
+    while c.poll_message().is_some() {}
+    assert_eq!(c.waiting, 0);
+    c.recv_request(&request(id)).unwrap();
+}
+
+#[test]
+fn closes_of_a_full_table_are_no_provocation() {
+    let (mut c, now) = table();
+    let ids: Vec<_> = (0..MAX_CHANNELS).map(|_| accepted(&mut c, now)).collect();
+    for id in ids {
+        c.send_eof(id);
+        c.release(id);
+    }
+    c.recv_open(&peer_open(1), now).unwrap();
+    let answer = std::iter::from_fn(|| c.poll_message()).last().unwrap();
+    assert_eq!(answer[0], number::CHANNEL_OPEN_FAILURE);
+}
+
+#[test]
 fn credit_that_waits_does_not_follow_our_close() {
     let (mut c, now) = table();
     let ours = accepted(&mut c, now);

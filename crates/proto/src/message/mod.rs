@@ -100,6 +100,12 @@ fn names(r: &mut Reader<'_>, field: &'static str) -> Result<Vec<String>, WireErr
     Ok(list.iter().map(str::to_owned).collect())
 }
 
+/// What a message costs while it waits: a flood of one-byte answers must count too.
+pub(crate) fn waiting_cost(message: &[u8]) -> usize {
+    const BESIDE_ITS_BYTES: usize = 128;
+    message.len() + BESIDE_ITS_BYTES
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

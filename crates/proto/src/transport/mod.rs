@@ -24,6 +24,7 @@ use crate::cipher::DirectionKeys;
 use crate::error::{Error, Misbehaviour};
 use crate::key::{PublicKey, SigningKey};
 use crate::message::transport::ExtInfo;
+use crate::message::waiting_cost;
 use crate::packet::{SequenceReset, Usage};
 use algorithms::{Algorithms, DirectionChoice, FirstExchange, Negotiated};
 use exchange::Exchange;
@@ -37,8 +38,6 @@ const DEFAULT_REKEY_BYTES: u64 = 1 << 36;
 const DEFAULT_REKEY_BYTES_CHACHA: u64 = 1 << 30;
 /// Bytes of messages that may wait to be sealed, or for the end of a key exchange.
 const MAX_WAITING: usize = 4 << 20;
-/// What a waiting message costs beside its bytes: a flood of one-byte answers must count too.
-const MESSAGE_COST: usize = 128;
 
 /// When keys are changed (`RekeyLimit`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -242,7 +241,7 @@ impl Transport {
         if self.waiting_bytes > MAX_WAITING {
             return Err(Misbehaviour::AsksFasterThanItReads);
         }
-        self.waiting_bytes += cost(&payload);
+        self.waiting_bytes += waiting_cost(&payload);
         if self.may_send() {
             self.out.push_back(Transmit::Packet(payload));
         } else {
@@ -253,7 +252,7 @@ impl Transport {
 
     /// Sends a message of the transport layer itself, which no key exchange holds up.
     pub fn send_urgent(&mut self, payload: Vec<u8>) {
-        self.waiting_bytes += cost(&payload);
+        self.waiting_bytes += waiting_cost(&payload);
         self.out.push_back(Transmit::Packet(payload.into()));
     }
 
@@ -261,7 +260,7 @@ impl Transport {
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let transmit = self.out.pop_front()?;
         match &transmit {
-            Transmit::Packet(payload) => self.waiting_bytes -= cost(payload),
+            Transmit::Packet(payload) => self.waiting_bytes -= waiting_cost(payload),
             Transmit::Keys { .. } => self.keys_wait = false,
             Transmit::StartCompression => {}
         }
@@ -426,10 +425,6 @@ impl Transport {
         };
         self.send_urgent(info.encode());
     }
-}
-
-fn cost(payload: &[u8]) -> usize {
-    payload.len() + MESSAGE_COST
 }
 
 #[cfg(test)]
