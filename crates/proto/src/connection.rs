@@ -248,7 +248,7 @@ impl Connection {
     ) -> Result<(), Error> {
         match category(number) {
             Category::Disconnect => Err(Error::PeerDisconnected(Disconnect::parse(payload)?)),
-            Category::Transport => self.recv_transport(number, payload),
+            Category::Transport => self.recv_transport(number, payload, now),
             Category::ExtInfo => self.transport.recv_ext_info(payload),
             Category::KexInit | Category::Kex => self.recv_kex(payload, now),
             Category::Service | Category::Userauth => self.recv_userauth(payload),
@@ -260,12 +260,26 @@ impl Connection {
         }
     }
 
-    fn recv_transport(&mut self, number: u8, payload: &[u8]) -> Result<(), Error> {
-        if number == number::DEBUG {
-            let text = transport::parse_debug(payload)?;
-            self.events.push_back(Event::Debug(text));
+    fn recv_transport(&mut self, number: u8, payload: &[u8], now: Instant) -> Result<(), Error> {
+        match number {
+            number::DEBUG => {
+                let text = transport::parse_debug(payload)?;
+                self.events.push_back(Event::Debug(text));
+            }
+            number::UNIMPLEMENTED => self.recv_unimplemented(now),
+            _ => {}
         }
         Ok(())
+    }
+
+    /// Some peers (libssh 0.7.5) answer so what they do not know, and of all that we send that is our own questions.
+    ///
+    /// The oldest of these it is, wherever it stands: such a peer gives the owner's requests real answers, in its own time.
+    fn recv_unimplemented(&mut self, now: Instant) {
+        let ours = self.asked.iter().position(|&asked| asked != Asked::Owner);
+        if let Some(asked) = ours.and_then(|at| self.asked.remove(at)) {
+            self.note_answer(asked, now);
+        }
     }
 
     fn recv_kex(&mut self, payload: &[u8], now: Instant) -> Result<(), Error> {
@@ -350,26 +364,28 @@ impl Connection {
     }
 
     fn recv_reply(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
-        match self
+        let asked = self
             .asked
             .pop_front()
-            .ok_or(Misbehaviour::UnexpectedReply)?
-        {
-            Asked::KeepAlive => {}
-            Asked::RoundTrip => {
-                if let Some(round_trip) = self.round_trip.as_mut().and_then(|r| r.answered(now)) {
-                    self.channels.set_round_trip(round_trip);
-                }
-            }
-            Asked::Owner => {
-                let reply = match payload[0] {
-                    number::REQUEST_SUCCESS => Ok(message::parse_request_success(payload)?),
-                    _ => Err(RequestRefused),
-                };
-                self.events.push_back(Event::GlobalReply(reply));
-            }
+            .ok_or(Misbehaviour::UnexpectedReply)?;
+        if asked == Asked::Owner {
+            let reply = match payload[0] {
+                number::REQUEST_SUCCESS => Ok(message::parse_request_success(payload)?),
+                _ => Err(RequestRefused),
+            };
+            self.events.push_back(Event::GlobalReply(reply));
         }
+        self.note_answer(asked, now);
         Ok(())
+    }
+
+    /// What an answer tells by being there.
+    fn note_answer(&mut self, asked: Asked, now: Instant) {
+        if asked == Asked::RoundTrip
+            && let Some(round_trip) = self.round_trip.as_mut().and_then(|r| r.answered(now))
+        {
+            self.channels.set_round_trip(round_trip);
+        }
     }
 
     /// The next event.
