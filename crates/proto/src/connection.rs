@@ -19,7 +19,7 @@ use crate::packet::Usage;
 use crate::replies::Replies;
 use crate::round_trip::RoundTrip;
 use crate::transport::algorithms::Negotiated;
-use crate::transport::{OpenChange, Phase, Transmit, Transport, TransportConfig};
+use crate::transport::{OpenChange, Phase, Stage, Transmit, Transport, TransportConfig, Verdict};
 use crate::userauth::client::{ClientAuth, ClientAuthEvent};
 use crate::userauth::server::{AuthRequest, ServerAuth, ServerAuthStep};
 use crate::{Side, ident};
@@ -212,7 +212,9 @@ impl Connection {
         self.silent_since = now;
         self.unanswered = 0;
         self.transport.count_packet();
-        self.check_phase(number)?;
+        if self.check_phase(number)? == Verdict::Ignore {
+            return Ok(None);
+        }
         if number == number::CHANNEL_DATA {
             let data = self.channels.recv(payload, now)?;
             self.probe_round_trip(now)?;
@@ -229,14 +231,13 @@ impl Connection {
         Ok(None)
     }
 
-    fn check_phase(&self, number: u8) -> Result<(), Misbehaviour> {
-        use crate::transport::Stage;
+    fn check_phase(&self, number: u8) -> Result<Verdict, Misbehaviour> {
         let stage = match self.auth {
             Auth::Done => Stage::Connected,
             _ => Stage::Authenticating,
         };
         let phase: Phase = self.transport.phase();
-        phase.check(number, stage)
+        phase.check(number, stage, self.transport.side())
     }
 
     fn dispatch(

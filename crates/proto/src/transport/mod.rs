@@ -28,7 +28,7 @@ use crate::message::waiting_cost;
 use crate::packet::{SequenceReset, Usage};
 use algorithms::{Algorithms, DirectionChoice, FirstExchange, Negotiated};
 use exchange::Exchange;
-pub(crate) use phase::{Phase, Stage};
+pub(crate) use phase::{Phase, Stage, Verdict};
 
 /// Packets under one key after which new keys are due whatever the limit says (RFC 4344 §3.1).
 const MAX_PACKETS_PER_KEY: u64 = 1 << 31;
@@ -176,6 +176,11 @@ impl Transport {
         };
         transport.send_kexinit(cookie);
         transport
+    }
+
+    /// Which end this is.
+    pub(crate) fn side(&self) -> Side {
+        self.side
     }
 
     /// The peer's identification line.
