@@ -255,11 +255,20 @@ impl InfoRequest {
 /// SSH_MSG_USERAUTH_INFO_RESPONSE (RFC 4256 §3.4) as bytes.
 pub fn encode_info_response<S: AsRef<str>>(answers: &[S]) -> Zeroizing<Vec<u8>> {
     let mut w = Writer::message(number::USERAUTH_INFO_RESPONSE);
-    w.u32(u32::try_from(answers.len()).expect("as many answers as prompts"));
+    w.u32(length(answers.len()));
+    let mut message = Zeroizing::new(w.into_vec());
+    let answers = answers.iter().map(|answer| answer.as_ref().as_bytes());
+    // Room for all of them: growing behind the first would leave it in freed memory.
+    message.reserve_exact(answers.clone().map(|answer| 4 + answer.len()).sum());
     for answer in answers {
-        w.string(answer.as_ref());
+        message.extend_from_slice(&length(answer.len()).to_be_bytes());
+        message.extend_from_slice(answer);
     }
-    Zeroizing::new(w.into_vec())
+    message
+}
+
+fn length(len: usize) -> u32 {
+    u32::try_from(len).expect("a person's answers are shorter than 4 GiB")
 }
 
 #[cfg(test)]
@@ -303,6 +312,19 @@ mod tests {
             Failure::parse(&failure.encode()),
             Err(WireError::BadValue("authentications that can continue"))
         );
+    }
+
+    #[test]
+    fn answers_are_written_into_room_for_all_of_them() {
+        let answers = ["a".repeat(100), "secret".into(), String::new()];
+        let message = encode_info_response(&answers);
+        let mut w = Writer::message(number::USERAUTH_INFO_RESPONSE);
+        w.u32(3);
+        for answer in &answers {
+            w.string(answer);
+        }
+        assert_eq!(*message, w.as_slice());
+        assert_eq!(message.capacity(), message.len(), "it has grown on the way");
     }
 
     #[test]
