@@ -19,7 +19,7 @@ use crate::packet::Usage;
 use crate::replies::Replies;
 use crate::round_trip::RoundTrip;
 use crate::transport::algorithms::Negotiated;
-use crate::transport::{OpenChange, Phase, Transmit, Transport, TransportConfig};
+use crate::transport::{OpenChange, Phase, Stage, Transmit, Transport, TransportConfig, Verdict};
 use crate::userauth::client::{ClientAuth, ClientAuthEvent};
 use crate::userauth::server::{AuthRequest, ServerAuth, ServerAuthStep};
 use crate::{Side, ident};
@@ -212,7 +212,9 @@ impl Connection {
         self.silent_since = now;
         self.unanswered = 0;
         self.transport.count_packet();
-        self.check_phase(number)?;
+        if self.check_phase(number)? == Verdict::Ignore {
+            return Ok(None);
+        }
         if number == number::CHANNEL_DATA {
             let data = self.channels.recv(payload, now)?;
             self.probe_round_trip(now)?;
@@ -229,14 +231,13 @@ impl Connection {
         Ok(None)
     }
 
-    fn check_phase(&self, number: u8) -> Result<(), Misbehaviour> {
-        use crate::transport::Stage;
+    fn check_phase(&self, number: u8) -> Result<Verdict, Misbehaviour> {
         let stage = match self.auth {
             Auth::Done => Stage::Connected,
             _ => Stage::Authenticating,
         };
         let phase: Phase = self.transport.phase();
-        phase.check(number, stage)
+        phase.check(number, stage, self.transport.side())
     }
 
     fn dispatch(
@@ -248,7 +249,7 @@ impl Connection {
     ) -> Result<(), Error> {
         match category(number) {
             Category::Disconnect => Err(Error::PeerDisconnected(Disconnect::parse(payload)?)),
-            Category::Transport => self.recv_transport(number, payload),
+            Category::Transport => self.recv_transport(number, payload, now),
             Category::ExtInfo => self.transport.recv_ext_info(payload),
             Category::KexInit | Category::Kex => self.recv_kex(payload, now),
             Category::Service | Category::Userauth => self.recv_userauth(payload),
@@ -260,12 +261,26 @@ impl Connection {
         }
     }
 
-    fn recv_transport(&mut self, number: u8, payload: &[u8]) -> Result<(), Error> {
-        if number == number::DEBUG {
-            let text = transport::parse_debug(payload)?;
-            self.events.push_back(Event::Debug(text));
+    fn recv_transport(&mut self, number: u8, payload: &[u8], now: Instant) -> Result<(), Error> {
+        match number {
+            number::DEBUG => {
+                let text = transport::parse_debug(payload)?;
+                self.events.push_back(Event::Debug(text));
+            }
+            number::UNIMPLEMENTED => self.recv_unimplemented(now),
+            _ => {}
         }
         Ok(())
+    }
+
+    /// Some peers (libssh 0.7.5) answer so what they do not know, and of all that we send that is our own questions.
+    ///
+    /// The oldest of these it is, wherever it stands: such a peer gives the owner's requests real answers, in its own time.
+    fn recv_unimplemented(&mut self, now: Instant) {
+        let ours = self.asked.iter().position(|&asked| asked != Asked::Owner);
+        if let Some(asked) = ours.and_then(|at| self.asked.remove(at)) {
+            self.note_answer(asked, now);
+        }
     }
 
     fn recv_kex(&mut self, payload: &[u8], now: Instant) -> Result<(), Error> {
@@ -284,12 +299,12 @@ impl Connection {
     fn recv_userauth(&mut self, payload: &[u8]) -> Result<(), Error> {
         match &mut self.auth {
             Auth::Client(auth) => {
-                let event = auth.recv(payload)?;
-                if event == Some(ClientAuthEvent::Success) {
+                let events = auth.recv(payload)?;
+                if events.contains(&ClientAuthEvent::Success) {
                     self.auth = Auth::Done;
                     self.transport.authenticated();
                 }
-                self.events.extend(event.map(Event::Auth));
+                self.events.extend(events.into_iter().map(Event::Auth));
             }
             Auth::Server(auth) => {
                 let session_id = self.transport.session_id().unwrap_or_default();
@@ -350,26 +365,28 @@ impl Connection {
     }
 
     fn recv_reply(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
-        match self
+        let asked = self
             .asked
             .pop_front()
-            .ok_or(Misbehaviour::UnexpectedReply)?
-        {
-            Asked::KeepAlive => {}
-            Asked::RoundTrip => {
-                if let Some(round_trip) = self.round_trip.as_mut().and_then(|r| r.answered(now)) {
-                    self.channels.set_round_trip(round_trip);
-                }
-            }
-            Asked::Owner => {
-                let reply = match payload[0] {
-                    number::REQUEST_SUCCESS => Ok(message::parse_request_success(payload)?),
-                    _ => Err(RequestRefused),
-                };
-                self.events.push_back(Event::GlobalReply(reply));
-            }
+            .ok_or(Misbehaviour::UnexpectedReply)?;
+        if asked == Asked::Owner {
+            let reply = match payload[0] {
+                number::REQUEST_SUCCESS => Ok(message::parse_request_success(payload)?),
+                _ => Err(RequestRefused),
+            };
+            self.events.push_back(Event::GlobalReply(reply));
         }
+        self.note_answer(asked, now);
         Ok(())
+    }
+
+    /// What an answer tells by being there.
+    fn note_answer(&mut self, asked: Asked, now: Instant) {
+        if asked == Asked::RoundTrip
+            && let Some(round_trip) = self.round_trip.as_mut().and_then(|r| r.answered(now))
+        {
+            self.channels.set_round_trip(round_trip);
+        }
     }
 
     /// The next event.

@@ -6,8 +6,10 @@ use crate::error::Misbehaviour;
 /// What the software calls itself; a version would help only those who look for old ones.
 const SOFTWARE: &str = concat!("adit_", env!("CARGO_PKG_VERSION"));
 
-/// The longest line, with its line end (RFC 4253 §4.2).
+/// The longest identification, with its line end (RFC 4253 §4.2).
 const MAX_LINE: usize = 255;
+/// The longest other line of a server, with its line end: the RFC sets no limit, OpenSSH takes 8 KiB.
+const MAX_OTHER_LINE: usize = (8 << 10) + 2;
 /// Lines that a server may send before its identification; OpenSSH takes as many.
 const MAX_LINES_BEFORE: usize = 1024;
 
@@ -55,8 +57,9 @@ impl IdentReader {
 
     /// Looks at the front of the input.
     pub fn read(&mut self, input: &[u8]) -> Result<Progress, Misbehaviour> {
-        let Some(end) = input.iter().take(MAX_LINE).position(|&b| b == b'\n') else {
-            if input.len() >= MAX_LINE {
+        let longest = self.longest(input);
+        let Some(end) = input.iter().take(longest).position(|&b| b == b'\n') else {
+            if input.len() >= longest {
                 return Err(Misbehaviour::Identification("line too long"));
             }
             return Ok(Progress::Incomplete);
@@ -76,6 +79,14 @@ impl IdentReader {
             ));
         }
         Ok(Progress::Ident(text.to_owned(), end + 1))
+    }
+
+    /// How long the line at the front of the input may be.
+    fn longest(&self, input: &[u8]) -> usize {
+        match self.side {
+            Side::Client if !input.starts_with(b"SSH-") => MAX_OTHER_LINE,
+            _ => MAX_LINE,
+        }
     }
 
     fn other_line(&mut self, len: usize) -> Result<Progress, Misbehaviour> {
@@ -117,9 +128,28 @@ mod tests {
     fn old_protocols_and_endless_lines_are_refused() {
         let mut r = IdentReader::new(Side::Client);
         assert!(r.read(b"SSH-1.5-old\n").is_err());
-        assert_eq!(r.read(&[b'x'; 254]), Ok(Progress::Incomplete));
-        assert!(r.read(&[b'x'; 255]).is_err());
         let mut r = IdentReader::new(Side::Client);
         assert!((0..2000).any(|_| r.read(b"spam\n").is_err()));
+    }
+
+    #[test]
+    fn servers_other_lines_may_be_longer_than_an_identification() {
+        let too_long = Err(Misbehaviour::Identification("line too long"));
+        let read = |side, line: &[u8]| IdentReader::new(side).read(line);
+        let other = [b'x'; MAX_OTHER_LINE];
+        for (side, line, max) in [
+            (Side::Client, &other[..], MAX_OTHER_LINE),
+            (Side::Client, &[b"SSH-2.0-", &other[..]].concat(), MAX_LINE),
+            (Side::Server, &other, MAX_LINE),
+        ] {
+            assert_eq!(read(side, &line[..max - 1]), Ok(Progress::Incomplete));
+            assert_eq!(read(side, &line[..max]), too_long);
+            let with_end = |len| [&line[..len - 1], b"\n"].concat();
+            assert_ne!(read(side, &with_end(max)), too_long);
+            assert_eq!(read(side, &with_end(max + 1)), too_long);
+        }
+        let line = [&other[..8 << 10], b"\r\n"].concat();
+        let passed = Ok(Progress::OtherLine(MAX_OTHER_LINE));
+        assert_eq!(read(Side::Client, &line), passed);
     }
 }

@@ -219,13 +219,15 @@ fn config_files() -> Vec<Vec<u8>> {
 }
 
 fn main() {
-    let lines: [&[u8]; 6] = [
+    let long_line = format!("\0{}\r\nSSH-2.0-x\r\n", "*".repeat(300));
+    let lines: [&[u8]; 7] = [
         b"\0SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n",
         b"\0welcome\r\nto this\nhost\r\nSSH-2.0-adit_0.1.0\r\n",
         b"\x01SSH-2.0-client\n",
         b"\x01GET / HTTP/1.1\r\n\r\n",
         b"\0SSH-1.99-old\r\n",
         b"\0SSH-1.5-older\r\n",
+        long_line.as_bytes(),
     ];
     write("identification", lines.map(<[u8]>::to_vec).to_vec());
     write("messages", messages());

@@ -137,9 +137,10 @@ fn lie_to_client(mut client: Connection, u: &mut Unstructured<'_>) -> Result<()>
 }
 
 fn method<'a>(blob: &'a [u8], u: &mut Unstructured<'_>) -> Result<Method<'a>> {
-    Ok(match u.int_in_range(0..=2)? {
+    Ok(match u.int_in_range(0..=3)? {
         0 => Method::None,
         1 => Method::KeyboardInteractive,
+        2 => Method::Password(b"secret"),
         _ => Method::PublicKey {
             algorithm: "ssh-ed25519",
             key: blob,

@@ -4,10 +4,12 @@ use adit_proto::Side;
 use adit_proto::error::Misbehaviour;
 use adit_proto::ident::{IdentReader, Progress};
 
-/// The longest input that is looked at: byte by byte is quadratic.
-const LONGEST: usize = 8192;
+/// The longest other line of a server, with its line end.
+const OTHER_LINE: usize = 8194;
+/// The longest input that is looked at, with room for more than one such line: byte by byte is quadratic.
+const LONGEST: usize = 10_000;
 
-/// Both ways of arriving give the same, and an identification is one printable line.
+/// Both ways of arriving give the same, an identification is one printable line, and so much is held for it at most.
 pub fn identification(data: &[u8]) {
     let Some((&side, data)) = data.split_first() else {
         return;
@@ -37,8 +39,10 @@ fn read(side: Side, data: &[u8], piece: usize) -> Result<Option<String>, Misbeha
             }
             Progress::OtherLine(consumed) => {
                 assert!((1..=arrived - start).contains(&consumed));
+                assert!(consumed <= OTHER_LINE && side == Side::Client);
                 start += consumed;
             }
+            Progress::Incomplete if arrived - start >= OTHER_LINE => panic!("it waits for more"),
             Progress::Incomplete if arrived == data.len() => return Ok(None),
             Progress::Incomplete => arrived = data.len().min(arrived + piece),
         }

@@ -78,6 +78,7 @@ fn without_a_counterpart(data: &[u8]) {
     let _ = connection::ChannelRequest::parse(data);
     let _ = transport::parse_debug(data);
     let _ = userauth::parse_banner(data);
+    let _ = userauth::parse_password_change_request(data);
     if let Ok(request) = InfoRequest::parse(data) {
         assert!(
             request.prompts.len() * 5 <= data.len(),

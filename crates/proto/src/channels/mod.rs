@@ -17,7 +17,7 @@ use crate::error::Misbehaviour;
 use crate::message::connection::{
     self as message, ChannelType, Open, OpenConfirmation, OpenFailure, OpenFailureReason,
 };
-use crate::message::number;
+use crate::message::{number, waiting_cost};
 use budget::WindowBudget;
 pub use budget::{WindowLimits, WindowPool};
 use channel::{Channel, State};
@@ -45,8 +45,10 @@ const INTERACTIVE: usize = 1024;
 /// as bulk: now and then bulk, too, comes in a small packet.
 const COMPANY_LASTS: Duration = Duration::from_secs(1);
 
-/// Control messages that wait for the transport; a peer that asks faster than it reads is cut off beyond this.
-const MAX_WAITING_BYTES: usize = 4 << 20;
+/// What control messages may cost that wait for the transport; a peer that asks faster than it reads is cut off beyond.
+const MAX_WAITING: usize = 4 << 20;
+/// What each channel may have waiting in any case: its OPEN or confirmation, EOF and CLOSE are no provocation.
+const WAITING_OF_A_CHANNEL: usize = 512;
 
 /// What happened to a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +96,8 @@ pub struct Channels {
     /// What a CLOSE without EOF means behind our EOF.
     close_after_our_eof: PeerClose,
     messages: VecDeque<Vec<u8>>,
-    message_bytes: usize,
+    /// What the messages cost that wait.
+    waiting: usize,
     credits: VecDeque<ChannelId>,
     events: VecDeque<ChannelEvent>,
 }
@@ -111,7 +114,7 @@ impl Channels {
             last_small: None,
             close_after_our_eof: PeerClose::Orderly,
             messages: VecDeque::new(),
-            message_bytes: 0,
+            waiting: 0,
             credits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -284,7 +287,7 @@ impl Channels {
     /// The next message for the peer.
     pub fn poll_message(&mut self) -> Option<Vec<u8>> {
         if let Some(message) = self.messages.pop_front() {
-            self.message_bytes -= message.len();
+            self.waiting -= waiting_cost(&message);
             return Some(message);
         }
         while let Some(id) = self.credits.pop_front() {
@@ -314,13 +317,15 @@ impl Channels {
     }
 
     fn queue(&mut self, message: Vec<u8>) {
-        self.message_bytes += message.len();
+        self.waiting += waiting_cost(&message);
         self.messages.push_back(message);
     }
 
     /// An error once the peer has provoked more messages than it reads.
     fn check_backlog(&self) -> Result<(), Misbehaviour> {
-        if self.message_bytes > MAX_WAITING_BYTES {
+        // Not only the channels that there are now: one that is gone may have left its CLOSE behind.
+        let of_channels = self.slots.len() * WAITING_OF_A_CHANNEL;
+        if self.waiting > MAX_WAITING.max(of_channels) {
             return Err(Misbehaviour::AsksFasterThanItReads);
         }
         Ok(())
@@ -565,7 +570,11 @@ impl Channels {
     /// SSH_MSG_CHANNEL_REQUEST: no channel of a tunnel knows any; refused where an answer is wanted.
     fn recv_request(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let request = message::ChannelRequest::parse(payload)?;
-        let channel = self.in_state(ChannelId(request.recipient_channel), State::Open)?;
+        // OpenSSH's ClientAlive asks for a sign of life on any channel that it has open, so the question may cross our
+        // CLOSE on the way. Nobody is there whom an answer could be addressed to.
+        let Ok(channel) = self.in_state(ChannelId(request.recipient_channel), State::Open) else {
+            return Ok(());
+        };
         if request.want_reply && !channel.half_close.closed_by_us() {
             let message = message::encode_channel_only(number::CHANNEL_FAILURE, channel.peer.0);
             self.queue(message);

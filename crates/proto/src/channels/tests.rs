@@ -50,6 +50,12 @@ fn accepted(c: &mut Channels, now: Instant) -> ChannelId {
     id
 }
 
+fn request(id: ChannelId) -> Vec<u8> {
+    let mut w = crate::wire::Writer::message(number::CHANNEL_REQUEST);
+    w.u32(id.0).string("keepalive@openssh.com").boolean(true);
+    w.into_vec()
+}
+
 fn close(id: ChannelId) -> Vec<u8> {
     message::encode_channel_only(number::CHANNEL_CLOSE, id.0)
 }
@@ -235,6 +241,21 @@ fn messages_for_unknown_channels_are_misbehaviour() {
 }
 
 #[test]
+fn request_that_crosses_our_close_is_passed_over() {
+    let (mut c, now) = table();
+    let id = accepted(&mut c, now);
+    c.recv_request(&request(id)).unwrap();
+    let refusal = message::encode_channel_only(number::CHANNEL_FAILURE, 77);
+    assert_eq!(c.poll_message(), Some(refusal));
+    c.recv_close(&close(id)).unwrap();
+    c.release(id);
+    assert!(c.poll_message().is_some(), "our CLOSE");
+    assert!(c.is_empty());
+    c.recv_request(&request(id)).unwrap();
+    assert_eq!(c.poll_message(), None);
+}
+
+#[test]
 fn data_after_eof_is_misbehaviour() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
@@ -253,6 +274,33 @@ fn peer_that_asks_faster_than_it_reads_is_cut_off() {
     bad.string("direct-tcpip").u32(9).u32(1).u32(1);
     let outcome = (0..200_000).find_map(|_| c.recv_open(bad.as_slice(), now).err());
     assert_eq!(outcome, Some(Misbehaviour::AsksFasterThanItReads));
+}
+
+#[test]
+fn small_answers_that_wait_count_with_what_they_cost() {
+    let (mut c, now) = table();
+    let id = accepted(&mut c, now);
+    let asked = (0..200_000).find(|_| c.recv_request(&request(id)).is_err());
+    assert!(
+        asked.is_some_and(|n| (10_000..40_000).contains(&n)),
+        "{asked:?}"
+    );
+    while c.poll_message().is_some() {}
+    assert_eq!(c.waiting, 0);
+    c.recv_request(&request(id)).unwrap();
+}
+
+#[test]
+fn closes_of_a_full_table_are_no_provocation() {
+    let (mut c, now) = table();
+    let ids: Vec<_> = (0..MAX_CHANNELS).map(|_| accepted(&mut c, now)).collect();
+    for id in ids {
+        c.send_eof(id);
+        c.release(id);
+    }
+    c.recv_open(&peer_open(1), now).unwrap();
+    let answer = std::iter::from_fn(|| c.poll_message()).last().unwrap();
+    assert_eq!(answer[0], number::CHANNEL_OPEN_FAILURE);
 }
 
 #[test]

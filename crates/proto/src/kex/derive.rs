@@ -1,7 +1,9 @@
 //! From the shared secret to initialisation vectors, cipher keys and MAC keys (RFC 4253 §7.2).
 
+use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
+use super::hash::finish_secret;
 use super::{HashAlgorithm, SharedSecret};
 
 /// What the keys of one key exchange are derived from.
@@ -35,21 +37,21 @@ impl KeyDerivation<'_> {
             } else {
                 self.block(&[&key])
             };
-            key.extend_from_slice(block.as_ref());
+            finish_secret(block, &mut key);
         }
         key.truncate(len);
         key
     }
 
-    /// HASH(K || H || rest).
-    fn block(&self, rest: &[&[u8]]) -> aws_lc_rs::digest::Digest {
+    /// HASH(K || H || rest), yet to be finished.
+    fn block(&self, rest: &[&[u8]]) -> digest::Context {
         let mut context = self.hash.context();
         self.secret.feed(&mut context);
         context.update(self.exchange_hash);
         for part in rest {
             context.update(part);
         }
-        context.finish()
+        context
     }
 }
 

@@ -1,6 +1,6 @@
 //! The hash of a key exchange, and the exchange hash `H` that the server signs.
 
-use aws_lc_rs::digest;
+use aws_lc_rs::digest::{self, Digest};
 
 use super::{KexAlgorithm, SharedSecret};
 
@@ -79,6 +79,24 @@ impl ExchangeInput<'_> {
     }
 }
 
+/// Ends a hash whose value is secret: appends the value to `out`, which has room for it, and wipes the other copy.
+pub(super) fn finish_secret(context: digest::Context, out: &mut Vec<u8>) {
+    let mut digest = context.finish();
+    out.extend_from_slice(digest.as_ref());
+    wipe(&mut digest);
+}
+
+/// The library neither wipes a digest that is dropped nor lends its bytes to be written to; it can be replaced by zeros.
+/// What the library's own stack frames hold is out of reach.
+fn wipe(digest: &mut Digest) {
+    let zeros = &[0; digest::MAX_OUTPUT_LEN][..digest.as_ref().len()];
+    if let Ok(zeros) = Digest::import_less_safe(zeros, digest.algorithm()) {
+        *digest = zeros;
+    }
+    // Otherwise nobody reads the zeros, and the compiler need not write them.
+    zeroize::optimization_barrier(digest);
+}
+
 /// The length in front of a `string` (RFC 4251 §5).
 pub(super) fn length(len: usize) -> [u8; 4] {
     u32::try_from(len)
@@ -89,6 +107,20 @@ pub(super) fn length(len: usize) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::super::vectors::{EXCHANGES, hex};
+    use super::*;
+
+    #[test]
+    fn wiped_digest_holds_nothing_of_the_secret() {
+        for hash in [
+            HashAlgorithm::Sha256,
+            HashAlgorithm::Sha384,
+            HashAlgorithm::Sha512,
+        ] {
+            let mut digest = hash.context().finish();
+            wipe(&mut digest);
+            assert_eq!(digest.as_ref(), vec![0; hash.output_len()]);
+        }
+    }
 
     #[test]
     fn exchange_hash_matches_an_independent_computation() {

@@ -11,6 +11,7 @@ use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768}
 use zeroize::Zeroizing;
 
 use super::ecdh::{Curve, EcdhKey};
+use super::hash::finish_secret;
 use super::{KexError, SharedSecret};
 
 /// Bytes of an ML-KEM-768 encapsulation key (FIPS 203, table 3).
@@ -93,7 +94,9 @@ fn combine(pq: &[u8], classic: &[u8]) -> SharedSecret {
     let mut hash = digest::Context::new(&digest::SHA256);
     hash.update(pq);
     hash.update(classic);
-    SharedSecret::string(Zeroizing::new(hash.finish().as_ref().to_vec()))
+    let mut secret = Zeroizing::new(Vec::with_capacity(digest::SHA256_OUTPUT_LEN));
+    finish_secret(hash, &mut secret);
+    SharedSecret::string(secret)
 }
 
 #[cfg(test)]

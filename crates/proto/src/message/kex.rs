@@ -1,6 +1,6 @@
 //! Messages of the key exchange (RFC 4253 §7.1, RFC 5656 §4).
 
-use super::number;
+use super::{names, number};
 use crate::wire::{Reader, WireError, Writer};
 
 /// SSH_MSG_KEXINIT (RFC 4253 §7.1): what one side offers, most preferred first.
@@ -27,9 +27,6 @@ pub struct KexInit {
     /// Whether the sender has already sent its guess of the first key exchange packet.
     pub first_kex_packet_follows: bool,
 }
-
-/// The most names one list of a KEXINIT may have; real peers send about a dozen.
-const MAX_NAMES: usize = 256;
 
 impl KexInit {
     /// Reads the message.
@@ -79,14 +76,6 @@ impl KexInit {
         w.boolean(self.first_kex_packet_follows).u32(0);
         w.into_vec()
     }
-}
-
-fn names(r: &mut Reader<'_>, field: &'static str) -> Result<Vec<String>, WireError> {
-    let list = r.name_list(field)?;
-    if list.iter().count() > MAX_NAMES {
-        return Err(WireError::BadValue(field));
-    }
-    Ok(list.iter().map(str::to_owned).collect())
 }
 
 /// SSH_MSG_KEX_ECDH_INIT (RFC 5656 §4): the client's public value.
@@ -142,6 +131,7 @@ impl<'a> EcdhReply<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::MAX_NAMES;
     use super::*;
 
     #[test]

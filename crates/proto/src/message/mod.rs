@@ -8,6 +8,8 @@ pub mod kex;
 pub mod transport;
 pub mod userauth;
 
+use crate::wire::{Reader, WireError};
+
 /// Message numbers (RFC 4250 §4.1.2, RFC 8308, RFC 5656, OpenSSH PROTOCOL §1.9).
 #[allow(missing_docs)]
 pub mod number {
@@ -26,7 +28,8 @@ pub mod number {
     pub const USERAUTH_FAILURE: u8 = 51;
     pub const USERAUTH_SUCCESS: u8 = 52;
     pub const USERAUTH_BANNER: u8 = 53;
-    /// `USERAUTH_PK_OK` and `USERAUTH_INFO_REQUEST` share a number: the method in use tells which.
+    /// `USERAUTH_PK_OK`, `USERAUTH_PASSWD_CHANGEREQ` and `USERAUTH_INFO_REQUEST` share a number: the method in use tells
+    /// which.
     pub const USERAUTH_60: u8 = 60;
     pub const USERAUTH_INFO_RESPONSE: u8 = 61;
     pub const GLOBAL_REQUEST: u8 = 80;
@@ -83,6 +86,24 @@ pub fn category(number: u8) -> Category {
         80..=82 | 90..=100 | 192 | 193 => Category::Connection,
         _ => Category::Unknown,
     }
+}
+
+/// The most names a list of a peer may have; real peers send about a dozen.
+const MAX_NAMES: usize = 256;
+
+/// A name-list of a peer, to keep.
+fn names(r: &mut Reader<'_>, field: &'static str) -> Result<Vec<String>, WireError> {
+    let list = r.name_list(field)?;
+    if list.iter().count() > MAX_NAMES {
+        return Err(WireError::BadValue(field));
+    }
+    Ok(list.iter().map(str::to_owned).collect())
+}
+
+/// What a message costs while it waits: a flood of one-byte answers must count too.
+pub(crate) fn waiting_cost(message: &[u8]) -> usize {
+    const BESIDE_ITS_BYTES: usize = 128;
+    message.len() + BESIDE_ITS_BYTES
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Messages of the transport layer outside the key exchange (RFC 4253 §11, RFC 8308).
 
-use super::number;
+use super::{names, number};
 use crate::wire::{Reader, WireError, Writer};
 
 /// Why a connection ends (RFC 4253 §11.1). Numbers that have no name here keep their value.
@@ -90,22 +90,22 @@ pub struct ExtInfo {
 }
 
 impl ExtInfo {
-    /// Reads the message; extensions that are not known are passed over.
+    /// Reads the message; extensions that are not known are passed over. Of `server-sig-algs` no more names are taken than
+    /// of a list in KEXINIT: whoever sends it has not logged in yet.
     pub fn parse(payload: &[u8]) -> Result<Self, WireError> {
         let mut r = Reader::new(payload);
         r.u8("message number")?;
         let count = r.u32("nr-extensions")?;
         let mut info = Self::default();
         for _ in 0..count {
-            let name = r.string("extension-name")?;
-            let value = r.string("extension-value")?;
-            match name {
+            match r.string("extension-name")? {
                 b"server-sig-algs" => {
-                    let list = String::from_utf8_lossy(value);
-                    info.server_sig_algs = Some(list.split(',').map(str::to_owned).collect());
+                    info.server_sig_algs = Some(names(&mut r, "server-sig-algs")?);
                 }
-                b"ping@openssh.com" => info.ping = true,
-                _ => {}
+                name => {
+                    r.string("extension-value")?;
+                    info.ping |= name == b"ping@openssh.com";
+                }
             }
         }
         r.finish()?;
@@ -161,6 +161,7 @@ pub fn encode_ping(number: u8, data: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::MAX_NAMES;
     use super::*;
 
     #[test]
@@ -185,6 +186,19 @@ mod tests {
         let info = ExtInfo::parse(w.as_slice()).unwrap();
         assert!(info.ping);
         assert_eq!(info.server_sig_algs.unwrap().len(), 2);
+    }
+
+    #[test]
+    fn ext_info_with_a_flood_of_names_is_refused_and_commas_are_no_names() {
+        let parse = |list: &str| {
+            let mut w = Writer::message(number::EXT_INFO);
+            w.u32(1).string("server-sig-algs").string(list);
+            ExtInfo::parse(w.as_slice()).map(|info| info.server_sig_algs.unwrap().len())
+        };
+        assert_eq!(parse(&"x,".repeat(MAX_NAMES)), Ok(MAX_NAMES));
+        let flood = parse(&"x,".repeat(MAX_NAMES + 1));
+        assert_eq!(flood, Err(WireError::BadValue("server-sig-algs")));
+        assert_eq!(parse(&",".repeat(250_000)), Ok(0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Messages of user authentication (RFC 4252, RFC 4256).
 
-use super::number;
+use super::{names, number};
 use crate::wire::{Reader, WireError, Writer};
 use zeroize::Zeroizing;
 
@@ -130,11 +130,11 @@ impl Failure {
     pub fn parse(payload: &[u8]) -> Result<Self, WireError> {
         let mut r = Reader::new(payload);
         r.u8("message number")?;
-        let methods = r.name_list("authentications that can continue")?;
+        let methods = names(&mut r, "authentications that can continue")?;
         let partial_success = r.boolean("partial success")?;
         r.finish()?;
         Ok(Self {
-            methods: methods.iter().map(str::to_owned).collect(),
+            methods,
             partial_success,
         })
     }
@@ -191,6 +191,16 @@ impl<'a> PkOk<'a> {
     }
 }
 
+/// SSH_MSG_USERAUTH_PASSWD_CHANGEREQ (RFC 4252 §8): the text that says what the server wants of a new password.
+pub fn parse_password_change_request(payload: &[u8]) -> Result<String, WireError> {
+    let mut r = Reader::new(payload);
+    r.u8("message number")?;
+    let prompt = String::from_utf8_lossy(r.string("prompt")?).into_owned();
+    r.string("language tag")?;
+    r.finish()?;
+    Ok(prompt)
+}
+
 /// One question of a keyboard-interactive request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompt {
@@ -245,15 +255,25 @@ impl InfoRequest {
 /// SSH_MSG_USERAUTH_INFO_RESPONSE (RFC 4256 §3.4) as bytes.
 pub fn encode_info_response<S: AsRef<str>>(answers: &[S]) -> Zeroizing<Vec<u8>> {
     let mut w = Writer::message(number::USERAUTH_INFO_RESPONSE);
-    w.u32(u32::try_from(answers.len()).expect("as many answers as prompts"));
+    w.u32(length(answers.len()));
+    let mut message = Zeroizing::new(w.into_vec());
+    let answers = answers.iter().map(|answer| answer.as_ref().as_bytes());
+    // Room for all of them: growing behind the first would leave it in freed memory.
+    message.reserve_exact(answers.clone().map(|answer| 4 + answer.len()).sum());
     for answer in answers {
-        w.string(answer.as_ref());
+        message.extend_from_slice(&length(answer.len()).to_be_bytes());
+        message.extend_from_slice(answer);
     }
-    Zeroizing::new(w.into_vec())
+    message
+}
+
+fn length(len: usize) -> u32 {
+    u32::try_from(len).expect("a person's answers are shorter than 4 GiB")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::MAX_NAMES;
     use super::*;
 
     #[test]
@@ -280,6 +300,31 @@ mod tests {
             };
             assert_eq!(Request::parse(&request.encode()), Ok(request.clone()));
         }
+    }
+
+    #[test]
+    fn failure_with_a_flood_of_methods_is_refused() {
+        let failure = Failure {
+            methods: vec!["x".into(); MAX_NAMES + 1],
+            partial_success: false,
+        };
+        assert_eq!(
+            Failure::parse(&failure.encode()),
+            Err(WireError::BadValue("authentications that can continue"))
+        );
+    }
+
+    #[test]
+    fn answers_are_written_into_room_for_all_of_them() {
+        let answers = ["a".repeat(100), "secret".into(), String::new()];
+        let message = encode_info_response(&answers);
+        let mut w = Writer::message(number::USERAUTH_INFO_RESPONSE);
+        w.u32(3);
+        for answer in &answers {
+            w.string(answer);
+        }
+        assert_eq!(*message, w.as_slice());
+        assert_eq!(message.capacity(), message.len(), "it has grown on the way");
     }
 
     #[test]

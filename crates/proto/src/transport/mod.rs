@@ -24,10 +24,11 @@ use crate::cipher::DirectionKeys;
 use crate::error::{Error, Misbehaviour};
 use crate::key::{PublicKey, SigningKey};
 use crate::message::transport::ExtInfo;
+use crate::message::waiting_cost;
 use crate::packet::{SequenceReset, Usage};
 use algorithms::{Algorithms, DirectionChoice, FirstExchange, Negotiated};
 use exchange::Exchange;
-pub(crate) use phase::{Phase, Stage};
+pub(crate) use phase::{Phase, Stage, Verdict};
 
 /// Packets under one key after which new keys are due whatever the limit says (RFC 4344 §3.1).
 const MAX_PACKETS_PER_KEY: u64 = 1 << 31;
@@ -37,8 +38,6 @@ const DEFAULT_REKEY_BYTES: u64 = 1 << 36;
 const DEFAULT_REKEY_BYTES_CHACHA: u64 = 1 << 30;
 /// Bytes of messages that may wait to be sealed, or for the end of a key exchange.
 const MAX_WAITING: usize = 4 << 20;
-/// What a waiting message costs beside its bytes: a flood of one-byte answers must count too.
-const MESSAGE_COST: usize = 128;
 
 /// When keys are changed (`RekeyLimit`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -179,6 +178,11 @@ impl Transport {
         transport
     }
 
+    /// Which end this is.
+    pub(crate) fn side(&self) -> Side {
+        self.side
+    }
+
     /// The peer's identification line.
     pub fn peer_ident(&self) -> &str {
         &self.peer_ident
@@ -199,7 +203,7 @@ impl Transport {
         self.strict
     }
 
-    /// What the peer announced in EXT_INFO.
+    /// What the peer announced in EXT_INFO; of a client nothing that only a server has to say.
     pub fn peer_ext_info(&self) -> &ExtInfo {
         &self.peer_ext_info
     }
@@ -242,7 +246,7 @@ impl Transport {
         if self.waiting_bytes > MAX_WAITING {
             return Err(Misbehaviour::AsksFasterThanItReads);
         }
-        self.waiting_bytes += cost(&payload);
+        self.waiting_bytes += waiting_cost(&payload);
         if self.may_send() {
             self.out.push_back(Transmit::Packet(payload));
         } else {
@@ -253,7 +257,7 @@ impl Transport {
 
     /// Sends a message of the transport layer itself, which no key exchange holds up.
     pub fn send_urgent(&mut self, payload: Vec<u8>) {
-        self.waiting_bytes += cost(&payload);
+        self.waiting_bytes += waiting_cost(&payload);
         self.out.push_back(Transmit::Packet(payload.into()));
     }
 
@@ -261,7 +265,7 @@ impl Transport {
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let transmit = self.out.pop_front()?;
         match &transmit {
-            Transmit::Packet(payload) => self.waiting_bytes -= cost(payload),
+            Transmit::Packet(payload) => self.waiting_bytes -= waiting_cost(payload),
             Transmit::Keys { .. } => self.keys_wait = false,
             Transmit::StartCompression => {}
         }
@@ -394,7 +398,11 @@ impl Transport {
 
     /// EXT_INFO: kept where it is legal, which the phase gate has decided.
     pub(crate) fn recv_ext_info(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.peer_ext_info = ExtInfo::parse(payload)?;
+        let mut info = ExtInfo::parse(payload)?;
+        if self.side == Side::Server {
+            info.server_sig_algs = None;
+        }
+        self.peer_ext_info = info;
         Ok(())
     }
 
@@ -422,10 +430,6 @@ impl Transport {
         };
         self.send_urgent(info.encode());
     }
-}
-
-fn cost(payload: &[u8]) -> usize {
-    payload.len() + MESSAGE_COST
 }
 
 #[cfg(test)]

@@ -102,6 +102,20 @@ fn keys_are_not_changed_before_the_login() {
 }
 
 #[test]
+fn signature_algorithms_of_a_server_are_kept_by_clients_only() {
+    let (mut client, mut server) = settled();
+    let info = ExtInfo {
+        server_sig_algs: Some(vec!["ssh-ed25519".into()]),
+        ping: true,
+    };
+    client.recv_ext_info(&info.encode()).unwrap();
+    server.recv_ext_info(&info.encode()).unwrap();
+    assert_eq!(client.peer_ext_info(), &info);
+    assert!(server.peer_ext_info().ping);
+    assert_eq!(server.peer_ext_info().server_sig_algs, None);
+}
+
+#[test]
 fn answers_that_nobody_fetches_are_bounded() {
     let (_, mut server) = settled();
     let fits = (0..1_000_000)

@@ -17,6 +17,9 @@ use crate::message::userauth::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAuthEvent {
     /// The request failed, or was right and not enough.
+    ///
+    /// A password that the server wants changed first (RFC 4252 §8) is a failure too: adit changes none. What the server
+    /// said of it comes as a `Banner` before, and `password` is not among the methods any more.
     Failure(Failure),
     /// The key that was asked about would be accepted: sign with it.
     KeyAccepted,
@@ -39,6 +42,7 @@ enum Waiting {
         algorithm: String,
         key: Vec<u8>,
     },
+    Password,
     KeyboardInteractive,
 }
 
@@ -47,6 +51,8 @@ enum Waiting {
 pub struct ClientAuth {
     user: String,
     waiting: Waiting,
+    /// What the last failure said that can continue.
+    methods: Vec<String>,
 }
 
 impl ClientAuth {
@@ -55,6 +61,7 @@ impl ClientAuth {
         let mut auth = Self {
             user,
             waiting: Waiting::Nothing,
+            methods: Vec::new(),
         };
         let service = encode_service(number::SERVICE_REQUEST, USERAUTH_SERVICE);
         let none = auth.request(Method::None);
@@ -78,6 +85,7 @@ impl ClientAuth {
                 algorithm: (*algorithm).to_owned(),
                 key: key.to_vec(),
             },
+            Method::Password(_) => Waiting::Password,
             Method::KeyboardInteractive => Waiting::KeyboardInteractive,
             _ => Waiting::Request,
         };
@@ -100,15 +108,36 @@ impl ClientAuth {
     }
 
     /// One message of the server; it means nothing to the owner if it only grants the service.
-    pub(crate) fn recv(&mut self, payload: &[u8]) -> Result<Option<ClientAuthEvent>, Error> {
-        if (payload[0], &self.waiting) == (number::SERVICE_ACCEPT, &Waiting::Service) {
-            if parse_service(payload)? != USERAUTH_SERVICE {
-                return Err(Misbehaviour::UnexpectedReply.into());
+    pub(crate) fn recv(&mut self, payload: &[u8]) -> Result<Vec<ClientAuthEvent>, Error> {
+        match (payload[0], &self.waiting) {
+            (number::SERVICE_ACCEPT, Waiting::Service) => {
+                if parse_service(payload)? != USERAUTH_SERVICE {
+                    return Err(Misbehaviour::UnexpectedReply.into());
+                }
+                self.waiting = Waiting::Request;
+                Ok(Vec::new())
             }
-            self.waiting = Waiting::Request;
-            return Ok(None);
+            (number::USERAUTH_60, Waiting::Password) => self.recv_password_change_request(payload),
+            _ => Ok(vec![self.recv_answer(payload)?]),
         }
-        self.recv_answer(payload).map(Some)
+    }
+
+    /// The password was right and has expired. The server takes another method as well as the new password (RFC 4252 §8).
+    fn recv_password_change_request(
+        &mut self,
+        payload: &[u8],
+    ) -> Result<Vec<ClientAuthEvent>, Error> {
+        let prompt = message::parse_password_change_request(payload)?;
+        self.waiting = Waiting::Nothing;
+        self.methods.retain(|method| method != "password");
+        let failure = Failure {
+            methods: self.methods.clone(),
+            partial_success: false,
+        };
+        Ok(vec![
+            ClientAuthEvent::Banner(prompt),
+            ClientAuthEvent::Failure(failure),
+        ])
     }
 
     fn recv_answer(&mut self, payload: &[u8]) -> Result<ClientAuthEvent, Error> {
@@ -122,8 +151,10 @@ impl ClientAuth {
             }
             (number::USERAUTH_SUCCESS, _) => Ok(ClientAuthEvent::Success),
             (number::USERAUTH_FAILURE, _) => {
+                let failure = Failure::parse(payload)?;
                 self.waiting = Waiting::Nothing;
-                Ok(ClientAuthEvent::Failure(Failure::parse(payload)?))
+                self.methods.clone_from(&failure.methods);
+                Ok(ClientAuthEvent::Failure(failure))
             }
             (number::USERAUTH_60, Waiting::KeyQuery { algorithm, key }) => {
                 let ok = PkOk::parse(payload)?;
@@ -151,13 +182,13 @@ mod tests {
     /// After the refusal of `none`.
     fn ready() -> ClientAuth {
         let (mut auth, _) = ClientAuth::new("u".into());
-        assert_eq!(auth.recv(&accept()), Ok(None));
+        assert_eq!(auth.recv(&accept()), Ok(vec![]));
         let failure = Failure {
-            methods: vec!["publickey".into()],
+            methods: vec!["publickey".into(), "password".into()],
             partial_success: false,
         };
         let refused = auth.recv(&failure.encode());
-        assert_eq!(refused, Ok(Some(ClientAuthEvent::Failure(failure))));
+        assert_eq!(refused, Ok(vec![ClientAuthEvent::Failure(failure)]));
         auth
     }
 
@@ -167,9 +198,9 @@ mod tests {
         assert_eq!(parse_service(&service).unwrap(), "ssh-userauth");
         let request = Request::parse(&none).unwrap();
         assert!(matches!(request.method, Method::None));
-        assert_eq!(auth.recv(&accept()), Ok(None));
+        assert_eq!(auth.recv(&accept()), Ok(vec![]));
         let success = auth.recv(&[number::USERAUTH_SUCCESS]);
-        assert_eq!(success, Ok(Some(ClientAuthEvent::Success)));
+        assert_eq!(success, Ok(vec![ClientAuthEvent::Success]));
     }
 
     #[test]
@@ -201,7 +232,7 @@ mod tests {
             key: b"mine",
         };
         let accepted = auth.recv(&mine.encode());
-        assert_eq!(accepted, Ok(Some(ClientAuthEvent::KeyAccepted)));
+        assert_eq!(accepted, Ok(vec![ClientAuthEvent::KeyAccepted]));
     }
 
     #[test]
@@ -217,9 +248,28 @@ mod tests {
         auth.request(Method::Password(b"x"));
         assert!(auth.recv(w.as_slice()).is_err());
         auth.request(Method::KeyboardInteractive);
-        assert!(matches!(
-            auth.recv(w.as_slice()),
-            Ok(Some(ClientAuthEvent::Prompts(_)))
-        ));
+        let events = auth.recv(w.as_slice()).unwrap();
+        assert!(matches!(events[..], [ClientAuthEvent::Prompts(_)]));
+    }
+
+    #[test]
+    fn expired_password_is_a_failure_that_leaves_the_other_methods() {
+        let mut auth = ready();
+        auth.request(Method::Password(b"old"));
+        let mut w = crate::wire::Writer::message(number::USERAUTH_60);
+        w.string("Your password has expired").string("en");
+        let failure = Failure {
+            methods: vec!["publickey".into()],
+            partial_success: false,
+        };
+        let expected = vec![
+            ClientAuthEvent::Banner("Your password has expired".into()),
+            ClientAuthEvent::Failure(failure),
+        ];
+        assert_eq!(auth.recv(w.as_slice()), Ok(expected));
+        assert!(auth.recv(w.as_slice()).is_err(), "it was answered");
+        auth.request(Method::KeyboardInteractive);
+        let success = auth.recv(&[number::USERAUTH_SUCCESS]);
+        assert_eq!(success, Ok(vec![ClientAuthEvent::Success]));
     }
 }

@@ -1,19 +1,21 @@
 //! From two strangers to a logged-in user, for everything that can be negotiated.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use adit_proto::cipher::{CipherName, MacName};
 use adit_proto::connection::Event;
 use adit_proto::error::Error;
 use adit_proto::kex::KexAlgorithm;
 use adit_proto::key::{EcdsaCurve, KeyType, SignatureAlgorithm, SigningKey};
+use adit_proto::message::{number, transport::encode_ping};
 use adit_proto::transport::algorithms::Algorithms;
 use adit_proto::userauth::client::ClientAuthEvent;
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm};
 use aws_lc_rs::{rand::SystemRandom, rsa};
 
-use super::pair::{LinkConfig, Role, Setup, ed25519};
+use super::pair::{LinkConfig, Pair, Role, Setup, ed25519};
 
 fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm) -> SigningKey {
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).unwrap();
@@ -145,6 +147,41 @@ fn key_that_is_not_authorized_is_refused_and_the_connection_stays() {
     };
     pair.run_until(|p| refusals(&p.client.log) == 2);
     assert!(!pair.client.is_connected() && !pair.server.is_connected());
+}
+
+/// RFC 4252 §5.1.
+#[test]
+fn request_that_crosses_the_success_changes_nothing() {
+    let mut pair = Setup::default().connect();
+    let now = pair.now;
+    let heard = pair.server.log.len();
+    let request = [number::USERAUTH_REQUEST];
+    let server = pair.server.connection();
+    while server.poll_transmit().is_some() {}
+    assert_eq!(server.handle_packet(&request, 0, now), Ok(None));
+    assert!(server.is_authenticated() && !server.has_transmit());
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(pair.server.log.len(), heard);
+    let client = pair.client.connection();
+    assert!(client.handle_packet(&request, 0, now).is_err());
+}
+
+#[test]
+fn ping_is_answered_after_the_login_and_ignored_before() {
+    let mut pair = Setup::default().start();
+    pair.run_until(|p| p.server.exchanges() == 1);
+    let before = answers_to_ping(&mut pair);
+    pair.run_until(|p| p.server.is_connected());
+    assert_eq!((before, answers_to_ping(&mut pair)), (0, 1));
+}
+
+fn answers_to_ping(pair: &mut Pair) -> usize {
+    let ping = encode_ping(number::PING, b"x");
+    let now = pair.now;
+    let server = pair.server.connection();
+    assert!(!server.has_transmit(), "something else waits");
+    server.handle_packet(&ping, 0, now).unwrap();
+    std::iter::from_fn(|| server.poll_transmit()).count()
 }
 
 #[test]
