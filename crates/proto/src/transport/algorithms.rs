@@ -36,6 +36,8 @@ pub struct Algorithms {
     pub kex: Vec<KexAlgorithm>,
     /// Signature algorithms of host keys.
     pub host_key: Vec<SignatureAlgorithm>,
+    /// Signature algorithms that a server takes from users; it announces them, and refuses every other.
+    pub user_key: Vec<SignatureAlgorithm>,
     /// Ciphers, the same in both directions.
     pub ciphers: Vec<CipherName>,
     /// MACs, the same in both directions.
@@ -50,6 +52,7 @@ impl Default for Algorithms {
         Self {
             kex: KexAlgorithm::ALL.to_vec(),
             host_key: SignatureAlgorithm::ALL.to_vec(),
+            user_key: SignatureAlgorithm::ALL.to_vec(),
             ciphers: CipherName::ALL.to_vec(),
             macs: MacName::ALL.to_vec(),
             compression: Compression::Off,

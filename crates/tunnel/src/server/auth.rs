@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use adit_proto::key::PublicKey;
 use adit_proto::userauth::server::{AuthMethod, AuthRequest};
-use log::{debug, info, warn};
+use log::{info, warn};
 use nix::unistd::Uid;
 use tokio::sync::mpsc::Receiver;
 
@@ -81,7 +81,7 @@ impl Judge<'_> {
             AuthMethod::None => self.reject(&user, None)?,
             AuthMethod::Unsupported(name) => self.reject(&user, Some(&name))?,
             AuthMethod::KeyUnusable(why) => {
-                debug!("key of {} for {user:?}: {why}", Peer(self.peer));
+                info!("key of {} for {user:?}: {why}", Peer(self.peer));
                 self.reject(&user, Some("publickey"))?;
             }
             AuthMethod::KeyQuery(key) => match self.authorize(&user, &key) {

@@ -74,7 +74,7 @@ impl ServerSettings {
         account: LocalAccount,
     ) -> Result<(Self, Vec<String>), AlgorithmError> {
         let connection = &options.connection;
-        let offer = connection.offer(Compression::Off)?;
+        let offer = connection.server_offer(Compression::Off)?;
         let mut warnings = offer.warnings();
         let zone = LocalZone::system().unwrap_or_else(|error| {
             warnings.push(format!("{error}; times in authorized_keys are read as UTC"));
