@@ -3,7 +3,7 @@
 mod args;
 mod host_keys;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::background::{self, StandardError};
 use crate::command_line::{self, Machine, fail};
 use crate::logger::{self, Style};
 use args::{Args, HELP};
-use host_keys::Absent;
+use host_keys::{Absent, SYSTEM};
 
 /// How messages begin.
 const PROGRAM: &str = "aditd";
@@ -99,7 +99,7 @@ fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
         true => Absent::Leave,
         false => Absent::Make,
     };
-    let host_keys = host_keys::load(&options.host_keys, account, absent)?;
+    let host_keys = host_keys::load(&options.host_keys, Path::new(SYSTEM), account, absent)?;
     let level = match args.quiet {
         true => LogLevel::Quiet,
         false => command_line::level(options.connection.log_level, args.debug),
