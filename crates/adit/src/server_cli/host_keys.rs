@@ -9,6 +9,24 @@ use adit_tunnel::identity::file;
 use adit_tunnel::net::listener::describe;
 use adit_tunnel::server::LocalAccount;
 
+/// What the server shows itself with.
+#[derive(Debug)]
+pub(super) struct HostKeys {
+    /// The keys; none only where nothing is to be made.
+    pub keys: Vec<SigningKey>,
+    /// Why others did not load, each a sentence.
+    pub refused: Vec<String>,
+}
+
+impl HostKeys {
+    fn from_one(key: SigningKey) -> Self {
+        Self {
+            keys: vec![key],
+            refused: Vec::new(),
+        }
+    }
+}
+
 /// Where the machine's keys are, which sshd takes without a configuration.
 pub(super) const SYSTEM: &str = "/etc/ssh";
 /// Their names, in sshd's order.
@@ -34,7 +52,7 @@ pub(super) fn load(
     system: &Path,
     account: &LocalAccount,
     absent: Absent,
-) -> Result<Vec<SigningKey>, String> {
+) -> Result<HostKeys, String> {
     if !configured.is_empty() {
         return usable(configured);
     }
@@ -54,9 +72,19 @@ fn of_machine(system: &Path, account: &LocalAccount) -> Vec<PathBuf> {
     paths.filter(|path| path.exists()).collect()
 }
 
-fn usable(paths: &[PathBuf]) -> Result<Vec<SigningKey>, String> {
-    let load = |path: &PathBuf| file::load(path, None).map_err(|e| format!("host key: {e}"));
-    paths.iter().map(load).collect()
+/// One bad key among several is no reason to be gone: whoever could mend it may come in by this server.
+fn usable(paths: &[PathBuf]) -> Result<HostKeys, String> {
+    let (mut keys, mut refused) = (Vec::new(), Vec::new());
+    for path in paths {
+        match file::load(path, None) {
+            Ok(key) => keys.push(key),
+            Err(error) => refused.push(format!("host key: {error}")),
+        }
+    }
+    match keys.is_empty() {
+        true => Err(refused.join("\n")),
+        false => Ok(HostKeys { keys, refused }),
+    }
 }
 
 /// `$XDG_STATE_HOME/adit`, by default `~/.local/state/adit`.
@@ -67,14 +95,17 @@ fn state_directory(account: &LocalAccount) -> PathBuf {
         .join("adit")
 }
 
-fn own(directory: &Path, absent: Absent) -> Result<Vec<SigningKey>, String> {
+fn own(directory: &Path, absent: Absent) -> Result<HostKeys, String> {
     let path = directory.join("ssh_host_ed25519_key");
     if path.exists() {
         let key = file::load(&path, None).map_err(|e| format!("host key: {e}"))?;
-        return Ok(vec![key]);
+        return Ok(HostKeys::from_one(key));
     }
     if absent == Absent::Leave {
-        return Ok(Vec::new());
+        return Ok(HostKeys {
+            keys: Vec::new(),
+            refused: Vec::new(),
+        });
     }
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -95,13 +126,15 @@ fn own(directory: &Path, absent: Absent) -> Result<Vec<SigningKey>, String> {
         path.display(),
         key.public_key().fingerprint_sha256()
     );
-    Ok(vec![key])
+    Ok(HostKeys::from_one(key))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use adit_proto::key::KeyType;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
     use tempfile::TempDir;
 
     const ECDSA: &str = "ssh_host_ecdsa_key";
@@ -140,7 +173,7 @@ mod tests {
     fn root_takes_the_machines_keys_that_there_are() {
         let (folder, home) = (machine(&[ED25519, ECDSA]), TempDir::new().unwrap());
         let root = account(0, home.path());
-        let keys = load(&[], folder.path(), &root, Absent::Make).unwrap();
+        let keys = load(&[], folder.path(), &root, Absent::Make).unwrap().keys;
         assert_eq!(blobs(&keys), on_disk(&folder, &[ECDSA, ED25519]));
         assert_eq!(home.path().read_dir().unwrap().count(), 0, "no key is made");
     }
@@ -156,9 +189,10 @@ mod tests {
             );
         }
         let state = home.path().join("adit");
-        let made = own(&state, Absent::Make).unwrap();
+        let made = own(&state, Absent::Make).unwrap().keys;
         assert_eq!(made[0].public_key().key_type(), KeyType::Ed25519);
-        assert_eq!(blobs(&own(&state, Absent::Make).unwrap()), blobs(&made));
+        let again = own(&state, Absent::Make).unwrap().keys;
+        assert_eq!(blobs(&again), blobs(&made));
     }
 
     #[test]
@@ -166,7 +200,25 @@ mod tests {
         let folder = machine(&[ED25519, "other"]);
         let other = folder.path().join("other");
         let root = account(0, folder.path());
-        let keys = load(&[other], folder.path(), &root, Absent::Leave).unwrap();
+        let keys = load(&[other], folder.path(), &root, Absent::Leave)
+            .unwrap()
+            .keys;
         assert_eq!(blobs(&keys), on_disk(&folder, &["other"]));
+    }
+    #[test]
+    fn keys_that_do_not_load_are_named_and_the_others_serve() {
+        let folder = machine(&[ED25519, "open"]);
+        let path = |name| folder.path().join(name);
+        std::fs::set_permissions(path("open"), Permissions::from_mode(0o644)).unwrap();
+        let bad = [path("open"), path("missing")];
+        let paths = [&bad[..], &[path(ED25519)]].concat();
+        let loaded = usable(&paths).unwrap();
+        assert_eq!(blobs(&loaded.keys), on_disk(&folder, &[ED25519]));
+        let said = usable(&bad).unwrap_err();
+        assert_eq!(loaded.refused.join("\n"), said);
+        assert!(
+            said.contains("too open") && said.contains("missing"),
+            "{said}"
+        );
     }
 }

@@ -48,7 +48,7 @@ fn run() -> Result<ExitCode, String> {
     let configured = load(&args, &account)?;
     logger::install(configured.level, args.log_file.as_deref(), Style::Server)
         .map_err(|e| format!("cannot open the log file: {e}"))?;
-    configured.warnings.iter().for_each(|w| warn!("{w}"));
+    configured.report();
     if args.test {
         return Ok(ExitCode::SUCCESS);
     }
@@ -64,7 +64,15 @@ fn run() -> Result<ExitCode, String> {
 struct Configured {
     settings: ServerSettings,
     level: LogLevel,
+    bad_host_keys: Vec<String>,
     warnings: Vec<String>,
+}
+
+impl Configured {
+    fn report(&self) {
+        self.bad_host_keys.iter().for_each(|e| error!("{e}"));
+        self.warnings.iter().for_each(|w| warn!("{w}"));
+    }
 }
 
 fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
@@ -105,12 +113,13 @@ fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
         false => command_line::level(options.connection.log_level, args.debug),
     };
     let (settings, more) =
-        ServerSettings::new(options, host_keys, account.clone()).map_err(|e| e.to_string())?;
+        ServerSettings::new(options, host_keys.keys, account.clone()).map_err(|e| e.to_string())?;
     let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     warnings.extend(more);
     Ok(Configured {
         settings,
         level,
+        bad_host_keys: host_keys.refused,
         warnings,
     })
 }
@@ -180,7 +189,7 @@ fn reload(server: &Server, args: &Args, account: &LocalAccount) {
     match load(args, account) {
         Ok(configured) => {
             logger::set_level(configured.level);
-            configured.warnings.iter().for_each(|w| warn!("{w}"));
+            configured.report();
             server.reload(Arc::new(configured.settings));
             info!("Received SIGHUP; configuration read anew.");
         }
