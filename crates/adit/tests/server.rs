@@ -38,6 +38,15 @@ fn key_that_pubkey_accepted_algorithms_does_not_name_is_refused() {
     }
 }
 
+#[test]
+fn server_serves_without_a_pid_file_that_cannot_be_written() {
+    let folder = Folder::new();
+    let mut aditd = Aditd::start(&folder, &["-o", "PidFile=/nonexistent/pid"]);
+    aditd.until("error: cannot write the pid file /nonexistent/pid: ");
+    aditd.log_in(&folder, &LocalAccount::own().unwrap().name);
+    aditd.until("Accepted publickey for ");
+}
+
 /// Keys: `host`, and `user`, who is authorized.
 struct Folder(TempDir);
 

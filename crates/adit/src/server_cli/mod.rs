@@ -150,7 +150,7 @@ fn serve(args: &Args, account: LocalAccount, configured: Configured) -> Result<E
             "admitting {} with the keys of its authorized_keys; {keys} host key(s)",
             account.name
         );
-        let _pid_file = pid_file.map(OwnPidFile::write).transpose()?;
+        let _pid_file = pid_file.and_then(OwnPidFile::write);
         if background::is_background() {
             let keep = match args.log_to_stderr {
                 true => StandardError::Keep,
@@ -214,10 +214,15 @@ fn bind_message(error: adit_tunnel::net::listener::BindError) -> String {
 struct OwnPidFile(PathBuf);
 
 impl OwnPidFile {
-    fn write(path: PathBuf) -> Result<Self, String> {
-        std::fs::write(&path, format!("{}\n", std::process::id()))
-            .map_err(|e| format!("cannot write the pid file {}: {e}", path.display()))?;
-        Ok(Self(path))
+    /// As for sshd, a server without the file is better than none.
+    fn write(path: PathBuf) -> Option<Self> {
+        match std::fs::write(&path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(Self(path)),
+            Err(error) => {
+                error!("cannot write the pid file {}: {error}", path.display());
+                None
+            }
+        }
     }
 }
 
