@@ -5,14 +5,16 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adit_proto::key::SigningKey;
 use adit_tunnel::identity::file::write_new_host_key;
 use adit_tunnel::server::LocalAccount;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 /// Longer than anything here takes.
@@ -45,6 +47,98 @@ fn server_serves_without_a_pid_file_that_cannot_be_written() {
     aditd.until("error: cannot write the pid file /nonexistent/pid: ");
     aditd.log_in(&folder, &LocalAccount::own().unwrap().name);
     aditd.until("Accepted publickey for ");
+}
+
+#[test]
+fn daemon_that_logs_nowhere_says_so_before_it_leaves() {
+    let folder = Folder::new();
+    let log = folder.word("log");
+    let said = "aditd: nothing will be logged; use -E FILE, or -D with a service manager\n";
+    let table: [(&[&str], bool); 3] = [(&[], true), (&["-E", &log], false), (&["-q"], false)];
+    for (index, (args, warned)) in table.into_iter().enumerate() {
+        // One each: a daemon that ends removes its own.
+        let pid_file = folder.word(&format!("pid{index}"));
+        let mut command = folder.aditd("host");
+        command
+            .args(args)
+            .args(["-o", &format!("PidFile={pid_file}")]);
+        let output = command.output().unwrap();
+        let pid = fs::read_to_string(&pid_file).unwrap();
+        terminate(pid.trim().parse().unwrap());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            errors.matches(said).count(),
+            usize::from(warned),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn hangup_opens_the_log_file_anew() {
+    let folder = Folder::new();
+    let log = folder.path("log");
+    let mut command = folder.aditd("host");
+    let running = command.args(["-D", "-E"]).arg(&log).spawn().unwrap();
+    let running = Ended(running);
+    appears(&log, "Server listening on ");
+    let rotated = folder.path("log.1");
+    fs::rename(&log, &rotated).unwrap();
+    hang_up(&running.0);
+    appears(&log, "Received SIGHUP; configuration read anew.");
+    let old = fs::read_to_string(&rotated).unwrap();
+    assert!(!old.contains("SIGHUP"), "{old}");
+}
+
+#[test]
+fn hangup_says_that_other_ports_need_a_restart() {
+    let folder = Folder::new();
+    let config = folder.path("config");
+    fs::write(&config, "MaxAuthTries 3\n").unwrap();
+    let mut aditd = Aditd::start(&folder, &["-f", &folder.word("config")]);
+    let hint = "Port and ListenAddress need a restart";
+    for (text, said) in [
+        ("MaxAuthTries 4\n", false),
+        ("ListenAddress 127.0.0.2\n", true),
+    ] {
+        fs::write(&config, text).unwrap();
+        hang_up(&aditd.process.0);
+        let before = aditd.seen.len();
+        aditd.until("configuration read anew");
+        let hints = aditd.seen[before..]
+            .iter()
+            .filter(|line| line.contains(hint));
+        assert_eq!(
+            hints.count(),
+            usize::from(said),
+            "{text}: {:#?}",
+            aditd.seen
+        );
+    }
+}
+
+/// Waits until the file has these words in it.
+fn appears(file: &Path, words: &str) {
+    let deadline = Instant::now() + LIMIT;
+    while Instant::now() < deadline {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        if text.contains(words) {
+            return;
+        }
+        // A file that grows is no event that can be awaited.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{words:?} is not in {}", file.display());
+}
+
+fn hang_up(process: &Child) {
+    let pid = Pid::from_raw(process.id().try_into().unwrap());
+    kill(pid, Signal::SIGHUP).unwrap();
+}
+
+fn terminate(pid: i32) {
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
 }
 
 /// Keys: `host`, and `user`, who is authorized.
@@ -85,7 +179,7 @@ impl Folder {
 
 /// One in the foreground; it ends with the test.
 struct Aditd {
-    process: Child,
+    process: Ended,
     lines: Receiver<String>,
     seen: Vec<String>,
     port: String,
@@ -103,7 +197,7 @@ impl Aditd {
             lines.map(|line| sender.send(line)).all(|sent| sent.is_ok())
         });
         let mut aditd = Self {
-            process,
+            process: Ended(process),
             lines,
             seen: Vec::new(),
             port: String::new(),
@@ -150,11 +244,14 @@ impl Aditd {
     }
 }
 
-impl Drop for Aditd {
+/// A process that does not outlive the test.
+struct Ended(Child);
+
+impl Drop for Ended {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
