@@ -118,6 +118,53 @@ fn hangup_says_that_other_ports_need_a_restart() {
     }
 }
 
+/// Whole lines, as fail2ban's expressions for sshd want them; the peer's port is any.
+#[test]
+fn refused_logins_are_logged_in_opensshs_words() {
+    let folder = Folder::new();
+    fs::write(folder.path("user.pub"), "").unwrap();
+    let account = LocalAccount::own().unwrap().name;
+    let one_try = ["-o", "MaxAuthTries=1"];
+    let table: [(&str, &[&str], &[&str]); 2] = [
+        (
+            "eve\u{202e}",
+            &[],
+            &[
+                "Invalid user eve\\u{202e} from 127.0.0.1 port N",
+                "Failed publickey for invalid user eve\\u{202e} from 127.0.0.1 port N ssh2",
+            ],
+        ),
+        (
+            &account,
+            &one_try,
+            &[
+                &format!("Failed publickey for {account} from 127.0.0.1 port N ssh2"),
+                &format!(
+                    "error: maximum authentication attempts exceeded for {account} from 127.0.0.1 port N ssh2"
+                ),
+            ],
+        ),
+    ];
+    for (user, args, said) in table {
+        let mut aditd = Aditd::start(&folder, args);
+        aditd.log_in(&folder, user);
+        for line in said {
+            aditd.find(line, |found| without_port(found) == *line);
+        }
+    }
+}
+
+/// The line with N for the number of the port.
+fn without_port(line: &str) -> String {
+    match line.split_once(" port ") {
+        Some((head, tail)) => {
+            let rest = tail.trim_start_matches(|c: char| c.is_ascii_digit());
+            format!("{head} port N{rest}")
+        }
+        None => line.to_owned(),
+    }
+}
+
 /// Waits until the file has these words in it.
 fn appears(file: &Path, words: &str) {
     let deadline = Instant::now() + LIMIT;
@@ -210,12 +257,16 @@ impl Aditd {
 
     /// The first line from now on that has these words in it.
     fn until(&mut self, words: &str) -> String {
+        self.find(words, |line| line.contains(words))
+    }
+
+    fn find(&mut self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
         loop {
             let Ok(line) = self.lines.recv_timeout(LIMIT) else {
-                panic!("{words:?} is not in {:#?}", self.seen);
+                panic!("{what:?} is not in {:#?}", self.seen);
             };
             self.seen.push(line.clone());
-            if line.contains(words) {
+            if is_it(&line) {
                 return line;
             }
         }
