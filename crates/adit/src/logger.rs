@@ -4,8 +4,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adit_tunnel::config::values::LogLevel;
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -21,23 +21,56 @@ pub enum Style {
 
 /// Writes messages of adit's own crates.
 struct Logger {
-    file: Option<Mutex<File>>,
+    file: Option<LogFile>,
     style: Style,
 }
 
-/// Sends messages to a file (`-E`), or to standard error where there is none.
+/// The file of `-E`.
+#[derive(Debug, Clone)]
+pub struct LogFile {
+    path: PathBuf,
+    file: Arc<Mutex<File>>,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            file: Arc::new(Mutex::new(append_to(path)?)),
+        })
+    }
+
+    /// Opens the file of that name anew: logrotate has given the one that is open another.
+    ///
+    /// # Errors
+    /// It cannot be opened; messages go where they went.
+    pub fn reopen(&self) -> io::Result<()> {
+        *self.lock() = append_to(&self.path)?;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Sends messages to a file (`-E`), which it gives back, or to standard error where there is none.
 ///
 /// # Errors
 /// The file cannot be opened.
-pub fn install(level: LogLevel, file: Option<&Path>, style: Style) -> io::Result<()> {
-    let file = match file {
-        Some(path) => Some(Mutex::new(
-            OpenOptions::new().create(true).append(true).open(path)?,
-        )),
-        None => None,
+pub fn install(level: LogLevel, file: Option<&Path>, style: Style) -> io::Result<Option<LogFile>> {
+    let file = file.map(LogFile::open).transpose()?;
+    let logger = Logger {
+        file: file.clone(),
+        style,
     };
     log::set_max_level(filter(level));
-    log::set_boxed_logger(Box::new(Logger { file, style })).map_err(io::Error::other)
+    log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
+    Ok(file)
 }
 
 /// Another level, after a reload.
@@ -92,10 +125,7 @@ impl Log for Logger {
         let line = format!("{prefix}{}\n", visible(record.args().to_string()));
         // There is nowhere left to report that a message could not be written.
         let _ = match &self.file {
-            Some(file) => file
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .write_all(line.as_bytes()),
+            Some(file) => file.lock().write_all(line.as_bytes()),
             None => io::stderr().lock().write_all(line.as_bytes()),
         };
     }

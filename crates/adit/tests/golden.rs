@@ -54,6 +54,11 @@ fn configurations_with_mistakes() {
     let foreign = stand.write("foreign", "UsePAM yes\nSubsystem sftp internal-sftp\n");
     let args = ["-t", "-h", &key, "-f", &foreign];
     stand.check("sshd-config-foreign", Program::Aditd, &args);
+    let missing = stand.path("missing");
+    let args = ["-t", "-h", &missing, "-h", &key];
+    stand.check("host-key-missing", Program::Aditd, &args);
+    let args = ["-t", "-h", &missing];
+    stand.check("host-keys-all-missing", Program::Aditd, &args);
 }
 
 #[test]

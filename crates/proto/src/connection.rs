@@ -134,12 +134,8 @@ impl Connection {
 
     /// A server.
     pub fn server(config: ConnectionConfig, now: Instant) -> Self {
-        Self::new(
-            Side::Server,
-            config,
-            Auth::Server(ServerAuth::default()),
-            now,
-        )
+        let auth = ServerAuth::new(config.transport.algorithms.user_key.clone());
+        Self::new(Side::Server, config, Auth::Server(auth), now)
     }
 
     fn new(side: Side, config: ConnectionConfig, auth: Auth, now: Instant) -> Self {

@@ -54,8 +54,9 @@ usage: aditd [-Deqt] [-f config] [-p port] [-h host_key] [-o option] [-E log_fil
   --help    print this
 
 It admits the account that it runs as, with the keys of its authorized_keys. Without -p and -f it
-listens on port 2222 when an ordinary user starts it, and on 22 as root; a missing host key is made
-in ~/.local/state/adit.
+listens on port 2222 when an ordinary user starts it, and on 22 as root. Where no host key is named,
+root's aditd has those of /etc/ssh; without them, and for other users, one is made in
+~/.local/state/adit.
 
 examples:
   aditd -D                              serve yourself on port 2222, in the foreground

@@ -3,7 +3,7 @@
 mod args;
 mod host_keys;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,16 +12,18 @@ use adit_tunnel::config::sshd_config::{PidFile, ServerOptions};
 use adit_tunnel::config::values::LogLevel;
 use adit_tunnel::server::{LocalAccount, Server, ServerSettings};
 use log::{error, info, warn};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::background::{self, StandardError};
 use crate::command_line::{self, Machine, fail};
-use crate::logger::{self, Style};
+use crate::logger::{self, LogFile, Style};
 use args::{Args, HELP};
-use host_keys::Absent;
+use host_keys::{Absent, SYSTEM};
 
 /// How messages begin.
 const PROGRAM: &str = "aditd";
+/// Said by a server that leaves the terminal and has nowhere else to write: there is no syslog here.
+const NO_LOG: &str = "nothing will be logged; use -E FILE, or -D with a service manager";
 /// Where an ordinary user's aditd listens without a configuration.
 const USER_PORT: u16 = 2222;
 
@@ -46,13 +48,18 @@ fn run() -> Result<ExitCode, String> {
     }
     let account = LocalAccount::own()?;
     let configured = load(&args, &account)?;
-    logger::install(configured.level, args.log_file.as_deref(), Style::Server)
+    let log_file = logger::install(configured.level, args.log_file.as_deref(), Style::Server)
         .map_err(|e| format!("cannot open the log file: {e}"))?;
-    configured.warnings.iter().for_each(|w| warn!("{w}"));
+    configured.report();
     if args.test {
         return Ok(ExitCode::SUCCESS);
     }
-    serve(&args, account, configured).inspect_err(|message| {
+    let origin = Origin {
+        args: &args,
+        account: &account,
+        log_file,
+    };
+    serve(&origin, configured).inspect_err(|message| {
         // Who starts the server reads standard error, who looks for it later the file.
         if args.log_file.is_some() {
             error!("{message}");
@@ -64,7 +71,15 @@ fn run() -> Result<ExitCode, String> {
 struct Configured {
     settings: ServerSettings,
     level: LogLevel,
+    bad_host_keys: Vec<String>,
     warnings: Vec<String>,
+}
+
+impl Configured {
+    fn report(&self) {
+        self.bad_host_keys.iter().for_each(|e| error!("{e}"));
+        self.warnings.iter().for_each(|w| warn!("{w}"));
+    }
 }
 
 fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
@@ -99,23 +114,31 @@ fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
         true => Absent::Leave,
         false => Absent::Make,
     };
-    let host_keys = host_keys::load(&options.host_keys, account, absent)?;
+    let host_keys = host_keys::load(&options.host_keys, Path::new(SYSTEM), account, absent)?;
     let level = match args.quiet {
         true => LogLevel::Quiet,
         false => command_line::level(options.connection.log_level, args.debug),
     };
     let (settings, more) =
-        ServerSettings::new(options, host_keys, account.clone()).map_err(|e| e.to_string())?;
+        ServerSettings::new(options, host_keys.keys, account.clone()).map_err(|e| e.to_string())?;
     let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     warnings.extend(more);
     Ok(Configured {
         settings,
         level,
+        bad_host_keys: host_keys.refused,
         warnings,
     })
 }
 
-fn serve(args: &Args, account: LocalAccount, configured: Configured) -> Result<ExitCode, String> {
+/// Where a running server's settings came from, and come from again at SIGHUP.
+struct Origin<'a> {
+    args: &'a Args,
+    account: &'a LocalAccount,
+    log_file: Option<LogFile>,
+}
+
+fn serve(origin: &Origin<'_>, configured: Configured) -> Result<ExitCode, String> {
     // This thread accepts; connections are served on others, which the server starts.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -126,10 +149,12 @@ fn serve(args: &Args, account: LocalAccount, configured: Configured) -> Result<E
             Some(PidFile::At(path)) => Some(path.clone()),
             _ => None,
         };
-        let keys = configured.settings.transport.host_keys.len();
-        let server = Server::bind(Arc::new(configured.settings))
-            .await
-            .map_err(bind_message)?;
+        // Before anybody can know of this server: a signal without its handler would end it.
+        let signals = Signals::new().map_err(|e| format!("cannot wait for signals: {e}"))?;
+        let level = configured.level;
+        let settings = Arc::new(configured.settings);
+        let keys = settings.transport.host_keys.len();
+        let server = Server::bind(settings.clone()).await.map_err(bind_message)?;
         for address in server.local_addrs() {
             info!(
                 "Server listening on {} port {}.",
@@ -139,49 +164,79 @@ fn serve(args: &Args, account: LocalAccount, configured: Configured) -> Result<E
         }
         info!(
             "admitting {} with the keys of its authorized_keys; {keys} host key(s)",
-            account.name
+            origin.account.name
         );
-        let _pid_file = pid_file.map(OwnPidFile::write).transpose()?;
+        let _pid_file = pid_file.and_then(OwnPidFile::write);
         if background::is_background() {
-            let keep = match args.log_to_stderr {
+            let keep = match origin.args.log_to_stderr {
                 true => StandardError::Keep,
                 false => StandardError::Close,
             };
+            if keep == StandardError::Close && origin.log_file.is_none() && level != LogLevel::Quiet
+            {
+                eprintln!("{PROGRAM}: {NO_LOG}");
+            }
             background::detach(keep).map_err(|e| format!("cannot go to the background: {e}"))?;
         }
-        run_until_signal(Arc::new(server), args, &account).await
+        Ok(run_until_signal(Arc::new(server), signals, origin, &settings).await)
     })
+}
+
+/// The signals that mean something to a server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
 }
 
 async fn run_until_signal(
     server: Arc<Server>,
-    args: &Args,
-    account: &LocalAccount,
-) -> Result<ExitCode, String> {
-    let failed = |e: std::io::Error| format!("cannot wait for signals: {e}");
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    mut signals: Signals,
+    origin: &Origin<'_>,
+    bound: &ServerSettings,
+) -> ExitCode {
     let running = tokio::spawn(server.clone().run());
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload(&server, args, account),
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hangup.recv() => reload(&server, origin, bound),
         }
     }
     running.abort();
     info!("Received a signal; terminating.");
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
-/// SIGHUP: the file anew, for connections that come from now on. A mistake in it leaves everything as it was.
-fn reload(server: &Server, args: &Args, account: &LocalAccount) {
-    match load(args, account) {
+/// SIGHUP: the files anew, the configuration's for connections that come from now on. A mistake in it leaves everything
+/// as it was. `bound` is what the sockets were made by, which stay.
+fn reload(server: &Server, origin: &Origin<'_>, bound: &ServerSettings) {
+    if let Some(Err(error)) = origin.log_file.as_ref().map(LogFile::reopen) {
+        warn!(
+            "Received SIGHUP; the log goes on in the old file, as the new one cannot be opened: {error}"
+        );
+    }
+    match load(origin.args, origin.account) {
         Ok(configured) => {
             logger::set_level(configured.level);
-            configured.warnings.iter().for_each(|w| warn!("{w}"));
-            server.reload(Arc::new(configured.settings));
+            configured.report();
+            let settings = Arc::new(configured.settings);
+            if (&settings.listen_on, settings.family) != (&bound.listen_on, bound.family) {
+                warn!(
+                    "Port and ListenAddress need a restart, and AddressFamily with them; aditd listens where it did"
+                );
+            }
+            server.reload(settings);
             info!("Received SIGHUP; configuration read anew.");
         }
         Err(message) => warn!("Received SIGHUP; the configuration stays as it was: {message}"),
@@ -205,10 +260,15 @@ fn bind_message(error: adit_tunnel::net::listener::BindError) -> String {
 struct OwnPidFile(PathBuf);
 
 impl OwnPidFile {
-    fn write(path: PathBuf) -> Result<Self, String> {
-        std::fs::write(&path, format!("{}\n", std::process::id()))
-            .map_err(|e| format!("cannot write the pid file {}: {e}", path.display()))?;
-        Ok(Self(path))
+    /// As for sshd, a server without the file is better than none.
+    fn write(path: PathBuf) -> Option<Self> {
+        match std::fs::write(&path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(Self(path)),
+            Err(error) => {
+                error!("cannot write the pid file {}: {error}", path.display());
+                None
+            }
+        }
     }
 }
 

@@ -23,9 +23,9 @@ const MAX_SHOWN: usize = 1024;
 /// Whether compression is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// `none` first; a client does not offer zlib at all.
+    /// `none` alone.
     Off,
-    /// zlib@openssh.com first: compression begins after authentication.
+    /// zlib@openssh.com, which begins after authentication: a client prefers it, a server leaves the choice to the client.
     Delayed,
 }
 
@@ -36,6 +36,8 @@ pub struct Algorithms {
     pub kex: Vec<KexAlgorithm>,
     /// Signature algorithms of host keys.
     pub host_key: Vec<SignatureAlgorithm>,
+    /// Signature algorithms that a server takes from users; it announces them, and refuses every other.
+    pub user_key: Vec<SignatureAlgorithm>,
     /// Ciphers, the same in both directions.
     pub ciphers: Vec<CipherName>,
     /// MACs, the same in both directions.
@@ -50,6 +52,7 @@ impl Default for Algorithms {
         Self {
             kex: KexAlgorithm::ALL.to_vec(),
             host_key: SignatureAlgorithm::ALL.to_vec(),
+            user_key: SignatureAlgorithm::ALL.to_vec(),
             ciphers: CipherName::ALL.to_vec(),
             macs: MacName::ALL.to_vec(),
             compression: Compression::Off,
@@ -90,9 +93,9 @@ impl Algorithms {
 
     fn compression_names(&self, side: Side) -> Vec<String> {
         let names: &[&str] = match (self.compression, side) {
-            (Compression::Off, Side::Client) => &["none"],
-            (Compression::Off, Side::Server) => &["none", ZLIB],
-            (Compression::Delayed, _) => &[ZLIB, "none"],
+            (Compression::Off, _) => &["none"],
+            (Compression::Delayed, Side::Client) => &[ZLIB, "none"],
+            (Compression::Delayed, Side::Server) => &["none", ZLIB],
         };
         names.iter().map(|&n| n.to_owned()).collect()
     }
@@ -280,6 +283,34 @@ mod tests {
         let chosen = negotiate(&client, &server, Side::Client).unwrap();
         assert_eq!(chosen.kex.as_str(), "ecdh-sha2-nistp256");
         assert_eq!(negotiate(&server, &client, Side::Server), Ok(chosen));
+    }
+
+    #[test]
+    fn zlib_is_chosen_where_the_client_wants_it_and_the_server_has_it() {
+        let offer = |side, compression| {
+            let algorithms = Algorithms {
+                compression,
+                ..Algorithms::default()
+            };
+            algorithms.offer(side, [0; 16], FirstExchange::Yes)
+        };
+        use Compression::{Delayed, Off};
+        for (wanted, had) in [
+            (Off, Off),
+            (Off, Delayed),
+            (Delayed, Off),
+            (Delayed, Delayed),
+        ] {
+            let client = offer(Side::Client, wanted);
+            let server = offer(Side::Server, had);
+            let chosen = negotiate(&client, &server, Side::Client).unwrap();
+            let expected = match (wanted, had) {
+                (Delayed, Delayed) => Delayed,
+                _ => Off,
+            };
+            assert_eq!(chosen.client_to_server.compression, expected);
+            assert_eq!(chosen.server_to_client.compression, expected);
+        }
     }
 
     #[test]

@@ -420,10 +420,8 @@ impl Transport {
 
     /// A server tells what it takes, right after its first NEWKEYS (RFC 8308 §2.4).
     fn send_ext_info(&mut self) {
-        let algorithms = crate::key::SignatureAlgorithm::ALL
-            .iter()
-            .map(|a| a.as_str().to_owned())
-            .collect();
+        let accepted = self.config.algorithms.user_key.iter();
+        let algorithms = accepted.map(|a| a.as_str().to_owned()).collect();
         let info = ExtInfo {
             server_sig_algs: Some(algorithms),
             ping: true,

@@ -1,6 +1,7 @@
 //! Two transports against each other, payload by payload, for orders that no pair of our own ends would choose.
 
 use super::*;
+use crate::key::SignatureAlgorithm;
 use crate::message::number;
 
 fn pair() -> (Transport, Transport) {
@@ -52,6 +53,29 @@ fn settled() -> (Transport, Transport) {
     assert!(client.may_send() && server.may_send());
     while server.poll_open_change().is_some() {}
     (client, server)
+}
+
+#[test]
+fn server_announces_the_signatures_that_it_accepts() {
+    let (_, mut server) = pair();
+    let config = TransportConfig {
+        algorithms: Algorithms {
+            user_key: vec![SignatureAlgorithm::RsaSha512],
+            ..Algorithms::default()
+        },
+        rekey: RekeyLimit::default(),
+        host_keys: Vec::new(),
+    };
+    server.config = Arc::new(config);
+    server.send_ext_info();
+    let info = std::iter::from_fn(|| server.poll_transmit()).find_map(|transmit| match transmit {
+        Transmit::Packet(payload) if payload[0] == number::EXT_INFO => {
+            ExtInfo::parse(&payload).ok()
+        }
+        _ => None,
+    });
+    let algorithms = info.unwrap().server_sig_algs.unwrap();
+    assert_eq!(algorithms, ["rsa-sha2-512"]);
 }
 
 #[test]

@@ -35,8 +35,9 @@ pub enum AuthMethod {
 }
 
 /// The server's side of user authentication.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ServerAuth {
+    accepted: Vec<SignatureAlgorithm>,
     requests: u32,
     pending: Option<Pending>,
 }
@@ -57,6 +58,15 @@ pub(crate) enum ServerAuthStep {
 }
 
 impl ServerAuth {
+    /// A server that takes signatures of these kinds.
+    pub(crate) fn new(accepted: Vec<SignatureAlgorithm>) -> Self {
+        Self {
+            accepted,
+            requests: 0,
+            pending: None,
+        }
+    }
+
     /// One message of the client.
     pub(crate) fn recv(
         &mut self,
@@ -99,7 +109,10 @@ impl ServerAuth {
                 if signature.is_none() {
                     pending.query = Some((algorithm.to_owned(), key.to_vec()));
                 }
-                judge_key(session_id, request.user, algorithm, key, signature)
+                match self.accepts(algorithm) {
+                    Ok(known) => judge_key(session_id, request.user, known, key, signature),
+                    Err(why) => AuthMethod::KeyUnusable(why),
+                }
             }
             Method::Password(_) => AuthMethod::Unsupported("password".into()),
             Method::KeyboardInteractive => AuthMethod::Unsupported("keyboard-interactive".into()),
@@ -110,6 +123,17 @@ impl ServerAuth {
             user: request.user.to_owned(),
             method,
         }))
+    }
+
+    /// The algorithm of that name, or why it will not do, in OpenSSH's words. A query is held to it as much as a
+    /// signature, so that no client is led to sign for nothing.
+    fn accepts(&self, name: &str) -> Result<SignatureAlgorithm, String> {
+        SignatureAlgorithm::from_name(name)
+            .filter(|known| self.accepted.contains(known))
+            .ok_or_else(|| {
+                let name = name.escape_debug();
+                format!("signature algorithm {name} not in PubkeyAcceptedAlgorithms")
+            })
     }
 
     /// The request is refused: the message to send.
@@ -143,28 +167,23 @@ impl ServerAuth {
 fn judge_key(
     session_id: &[u8],
     user: &str,
-    algorithm: &str,
+    algorithm: SignatureAlgorithm,
     key: &[u8],
     signature: Option<&[u8]>,
 ) -> AuthMethod {
-    let Some(known) = SignatureAlgorithm::from_name(algorithm) else {
-        return AuthMethod::KeyUnusable(format!(
-            "unsupported algorithm {}",
-            algorithm.escape_debug()
-        ));
-    };
     let public_key = match PublicKey::parse(key) {
         Ok(public_key) => public_key,
         Err(error) => return AuthMethod::KeyUnusable(error.to_string()),
     };
-    if known.key_type() != public_key.key_type() {
+    if algorithm.key_type() != public_key.key_type() {
         return AuthMethod::KeyUnusable("the key is not of the algorithm's type".into());
     }
     let Some(signature) = signature else {
         return AuthMethod::KeyQuery(public_key);
     };
-    let signed = publickey_signed_data(session_id, user, CONNECTION_SERVICE, algorithm, key);
-    match public_key.verify(known, &signed, signature) {
+    let name = algorithm.as_str();
+    let signed = publickey_signed_data(session_id, user, CONNECTION_SERVICE, name, key);
+    match public_key.verify(algorithm, &signed, signature) {
         Ok(()) => AuthMethod::KeySigned(public_key),
         Err(error) => AuthMethod::KeyUnusable(error.to_string()),
     }
@@ -204,7 +223,7 @@ mod tests {
     #[test]
     fn signature_counts_only_for_its_own_session() {
         let key = SigningKey::generate_ed25519().unwrap();
-        let mut auth = ServerAuth::default();
+        let mut auth = ServerAuth::new(SignatureAlgorithm::ALL.to_vec());
         let right = method(auth.recv(&request(&key, SESSION), SESSION).unwrap());
         assert_eq!(right, AuthMethod::KeySigned(key.public_key().clone()));
         auth.reject();
@@ -213,9 +232,30 @@ mod tests {
     }
 
     #[test]
+    fn signature_of_a_kind_that_is_not_accepted_proves_nothing() {
+        let key = SigningKey::generate_ed25519().unwrap();
+        let mut auth = ServerAuth::new(vec![SignatureAlgorithm::RsaSha512]);
+        let signed = method(auth.recv(&request(&key, SESSION), SESSION).unwrap());
+        auth.reject();
+        let query = Request {
+            user: "u",
+            service: CONNECTION_SERVICE,
+            method: Method::PublicKey {
+                algorithm: "ssh-ed25519",
+                key: key.public_key().blob(),
+                signature: None,
+            },
+        };
+        let asked = method(auth.recv(&query.encode(), SESSION).unwrap());
+        let why = "signature algorithm ssh-ed25519 not in PubkeyAcceptedAlgorithms";
+        assert_eq!(signed, AuthMethod::KeyUnusable(why.into()));
+        assert_eq!(asked, signed);
+    }
+
+    #[test]
     fn second_request_before_the_verdict_is_misbehaviour() {
         let key = SigningKey::generate_ed25519().unwrap();
-        let mut auth = ServerAuth::default();
+        let mut auth = ServerAuth::new(SignatureAlgorithm::ALL.to_vec());
         auth.recv(&request(&key, SESSION), SESSION).unwrap();
         assert!(auth.recv(&request(&key, SESSION), SESSION).is_err());
     }
@@ -223,7 +263,7 @@ mod tests {
     #[test]
     fn channel_messages_are_not_for_this_layer() {
         assert!(
-            ServerAuth::default()
+            ServerAuth::new(SignatureAlgorithm::ALL.to_vec())
                 .recv(&[number::CHANNEL_OPEN], SESSION)
                 .is_err()
         );

@@ -1,4 +1,5 @@
-//! From the lists of `Ciphers`, `MACs`, `KexAlgorithms` and `HostKeyAlgorithms` to what the core offers.
+//! From the lists of `Ciphers`, `MACs`, `KexAlgorithms`, `HostKeyAlgorithms` and a server's `PubkeyAcceptedAlgorithms`
+//! to what the core offers.
 
 use adit_proto::cipher::{CipherName, MacName};
 use adit_proto::kex::KexAlgorithm;
@@ -49,12 +50,28 @@ impl ConnectionOptions {
                 SignatureAlgorithm::as_str,
                 &mut passed_over,
             )?,
+            user_key: SignatureAlgorithm::ALL.to_vec(),
             compression,
         };
         Ok(Offer {
             algorithms,
             passed_over,
         })
+    }
+
+    /// The same for a server, which takes from users only what `PubkeyAcceptedAlgorithms` names.
+    ///
+    /// # Errors
+    /// A list of which nothing is left.
+    pub fn server_offer(&self, compression: Compression) -> Result<Offer, AlgorithmError> {
+        let mut offer = self.offer(compression)?;
+        offer.algorithms.user_key = pick(
+            self.pubkey_accepted_algorithms.as_ref(),
+            &SignatureAlgorithm::ALL,
+            SignatureAlgorithm::as_str,
+            &mut offer.passed_over,
+        )?;
+        Ok(offer)
     }
 }
 
@@ -109,5 +126,25 @@ mod tests {
         );
         assert_eq!(offer.passed_over, ["3des-cbc"]);
         assert_eq!(offer.algorithms.macs, MacName::ALL);
+    }
+
+    #[test]
+    fn server_takes_the_keys_that_its_list_accepts() {
+        let accepts = |list| {
+            let list = AlgorithmList::parse(AlgorithmKind::Signature, list).unwrap();
+            let options = ConnectionOptions {
+                pubkey_accepted_algorithms: Some(list),
+                ..ConnectionOptions::default()
+            };
+            options.server_offer(Compression::Off)
+        };
+        let offer = accepts("ssh-ed25519,ssh-rsa").unwrap();
+        assert_eq!(offer.algorithms.user_key, [SignatureAlgorithm::Ed25519]);
+        assert_eq!(offer.passed_over, ["ssh-rsa"]);
+        let offer = accepts("-ecdsa-*,ssh-ed25519").unwrap();
+        let rsa = [SignatureAlgorithm::RsaSha512, SignatureAlgorithm::RsaSha256];
+        assert_eq!(offer.algorithms.user_key, rsa);
+        // A list of keys that this server cannot check must not let in those that it can.
+        assert!(accepts("sk-ssh-ed25519@openssh.com").is_err());
     }
 }

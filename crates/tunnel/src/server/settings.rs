@@ -74,7 +74,11 @@ impl ServerSettings {
         account: LocalAccount,
     ) -> Result<(Self, Vec<String>), AlgorithmError> {
         let connection = &options.connection;
-        let offer = connection.offer(Compression::Off)?;
+        let compression = match options.compression {
+            Some(false) => Compression::Off,
+            _ => Compression::Delayed,
+        };
+        let offer = connection.server_offer(compression)?;
         let mut warnings = offer.warnings();
         let zone = LocalZone::system().unwrap_or_else(|error| {
             warnings.push(format!("{error}; times in authorized_keys are read as UTC"));
@@ -147,5 +151,34 @@ fn rules(options: &ServerOptions) -> ServerRules {
         permit_open: options.permit_open.clone().unwrap_or(RuleList::Any),
         permit_listen: options.permit_listen.clone().unwrap_or(RuleList::Any),
         gateway_ports: options.gateway_ports.unwrap_or(GatewayPorts::No),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Lookups;
+
+    fn settings(lines: &[&str]) -> ServerSettings {
+        let mut options = ServerOptions::default();
+        for line in lines {
+            options.apply_line(line, &Lookups::none()).unwrap();
+        }
+        let account = LocalAccount::own().unwrap();
+        ServerSettings::new(options, Vec::new(), account).unwrap().0
+    }
+
+    #[test]
+    fn compression_is_there_for_clients_unless_it_is_switched_off() {
+        let table: [(&[&str], Compression); 4] = [
+            (&[], Compression::Delayed),
+            (&["Compression yes"], Compression::Delayed),
+            (&["Compression delayed"], Compression::Delayed),
+            (&["Compression no"], Compression::Off),
+        ];
+        for (lines, expected) in table {
+            let transport = settings(lines).transport;
+            assert_eq!(transport.algorithms.compression, expected, "{lines:?}");
+        }
     }
 }

@@ -1,0 +1,313 @@
+//! An aditd that runs: what it lets in, what it says, and what signals do.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use adit_proto::key::SigningKey;
+use adit_tunnel::identity::file::write_new_host_key;
+use adit_tunnel::server::LocalAccount;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// Longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[test]
+fn key_that_pubkey_accepted_algorithms_does_not_name_is_refused() {
+    let folder = Folder::new();
+    let refused = "signature algorithm ssh-ed25519 not in PubkeyAcceptedAlgorithms";
+    let table = [
+        ("PubkeyAcceptedAlgorithms=-rsa*", "Accepted publickey for "),
+        ("PubkeyAcceptedAlgorithms=rsa-sha2-512", refused),
+    ];
+    for (line, said) in table {
+        let mut aditd = Aditd::start(&folder, &["-o", line]);
+        aditd.log_in(&folder, &LocalAccount::own().unwrap().name);
+        aditd.until(said);
+        let let_in = aditd
+            .seen
+            .iter()
+            .any(|line| line.contains("Accepted publickey"));
+        assert_eq!(let_in, said != refused, "{:#?}", aditd.seen);
+    }
+}
+
+#[test]
+fn server_serves_without_a_pid_file_that_cannot_be_written() {
+    let folder = Folder::new();
+    let mut aditd = Aditd::start(&folder, &["-o", "PidFile=/nonexistent/pid"]);
+    aditd.until("error: cannot write the pid file /nonexistent/pid: ");
+    aditd.log_in(&folder, &LocalAccount::own().unwrap().name);
+    aditd.until("Accepted publickey for ");
+}
+
+#[test]
+fn daemon_that_logs_nowhere_says_so_before_it_leaves() {
+    let folder = Folder::new();
+    let log = folder.word("log");
+    let said = "aditd: nothing will be logged; use -E FILE, or -D with a service manager\n";
+    let table: [(&[&str], bool); 3] = [(&[], true), (&["-E", &log], false), (&["-q"], false)];
+    for (index, (args, warned)) in table.into_iter().enumerate() {
+        // One each: a daemon that ends removes its own.
+        let pid_file = folder.word(&format!("pid{index}"));
+        let mut command = folder.aditd("host");
+        command
+            .args(args)
+            .args(["-o", &format!("PidFile={pid_file}")]);
+        let output = command.output().unwrap();
+        let pid = fs::read_to_string(&pid_file).unwrap();
+        terminate(pid.trim().parse().unwrap());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            errors.matches(said).count(),
+            usize::from(warned),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn hangup_opens_the_log_file_anew() {
+    let folder = Folder::new();
+    let log = folder.path("log");
+    let mut command = folder.aditd("host");
+    let running = command.args(["-D", "-E"]).arg(&log).spawn().unwrap();
+    let running = Ended(running);
+    appears(&log, "Server listening on ");
+    let rotated = folder.path("log.1");
+    fs::rename(&log, &rotated).unwrap();
+    hang_up(&running.0);
+    appears(&log, "Received SIGHUP; configuration read anew.");
+    let old = fs::read_to_string(&rotated).unwrap();
+    assert!(!old.contains("SIGHUP"), "{old}");
+}
+
+#[test]
+fn hangup_says_that_other_ports_need_a_restart() {
+    let folder = Folder::new();
+    let config = folder.path("config");
+    fs::write(&config, "MaxAuthTries 3\n").unwrap();
+    let mut aditd = Aditd::start(&folder, &["-f", &folder.word("config")]);
+    let hint = "Port and ListenAddress need a restart";
+    for (text, said) in [
+        ("MaxAuthTries 4\n", false),
+        ("ListenAddress 127.0.0.2\n", true),
+    ] {
+        fs::write(&config, text).unwrap();
+        hang_up(&aditd.process.0);
+        let before = aditd.seen.len();
+        aditd.until("configuration read anew");
+        let hints = aditd.seen[before..]
+            .iter()
+            .filter(|line| line.contains(hint));
+        assert_eq!(
+            hints.count(),
+            usize::from(said),
+            "{text}: {:#?}",
+            aditd.seen
+        );
+    }
+}
+
+/// Whole lines, as fail2ban's expressions for sshd want them; the peer's port is any.
+#[test]
+fn refused_logins_are_logged_in_opensshs_words() {
+    let folder = Folder::new();
+    fs::write(folder.path("user.pub"), "").unwrap();
+    let account = LocalAccount::own().unwrap().name;
+    let one_try = ["-o", "MaxAuthTries=1"];
+    let table: [(&str, &[&str], &[&str]); 2] = [
+        (
+            "eve\u{202e}",
+            &[],
+            &[
+                "Invalid user eve\\u{202e} from 127.0.0.1 port N",
+                "Failed publickey for invalid user eve\\u{202e} from 127.0.0.1 port N ssh2",
+            ],
+        ),
+        (
+            &account,
+            &one_try,
+            &[
+                &format!("Failed publickey for {account} from 127.0.0.1 port N ssh2"),
+                &format!(
+                    "error: maximum authentication attempts exceeded for {account} from 127.0.0.1 port N ssh2"
+                ),
+            ],
+        ),
+    ];
+    for (user, args, said) in table {
+        let mut aditd = Aditd::start(&folder, args);
+        aditd.log_in(&folder, user);
+        for line in said {
+            aditd.find(line, |found| without_port(found) == *line);
+        }
+    }
+}
+
+/// The line with N for the number of the port.
+fn without_port(line: &str) -> String {
+    match line.split_once(" port ") {
+        Some((head, tail)) => {
+            let rest = tail.trim_start_matches(|c: char| c.is_ascii_digit());
+            format!("{head} port N{rest}")
+        }
+        None => line.to_owned(),
+    }
+}
+
+/// Waits until the file has these words in it.
+fn appears(file: &Path, words: &str) {
+    let deadline = Instant::now() + LIMIT;
+    while Instant::now() < deadline {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        if text.contains(words) {
+            return;
+        }
+        // A file that grows is no event that can be awaited.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{words:?} is not in {}", file.display());
+}
+
+fn hang_up(process: &Child) {
+    let pid = Pid::from_raw(process.id().try_into().unwrap());
+    kill(pid, Signal::SIGHUP).unwrap();
+}
+
+fn terminate(pid: i32) {
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+}
+
+/// Keys: `host`, and `user`, who is authorized.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(TempDir::new().unwrap());
+        for name in ["host", "user"] {
+            let key = SigningKey::generate_ed25519().unwrap();
+            write_new_host_key(&folder.path(name), &key).unwrap();
+        }
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A file in it, as an argument.
+    fn word(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// aditd for `user`, on a free port of loopback, with this host key.
+    fn aditd(&self, host_key: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aditd"));
+        let keys = format!("AuthorizedKeysFile={}", self.word("user.pub"));
+        command
+            .args(["-h", &self.word(host_key), "-o", &keys])
+            .args(["-o", "StrictModes=no", "-o", "ListenAddress=127.0.0.1"])
+            .args(["-p", &free_port().to_string()])
+            .env_remove("TZ")
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+/// One in the foreground; it ends with the test.
+struct Aditd {
+    process: Ended,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+    port: String,
+}
+
+impl Aditd {
+    fn start(folder: &Folder, args: &[&str]) -> Self {
+        let mut command = folder.aditd("host");
+        command.arg("-D").args(args).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let errors = BufReader::new(process.stderr.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            let lines = errors.lines().map_while(Result::ok);
+            lines.map(|line| sender.send(line)).all(|sent| sent.is_ok())
+        });
+        let mut aditd = Self {
+            process: Ended(process),
+            lines,
+            seen: Vec::new(),
+            port: String::new(),
+        };
+        let listening = aditd.until("Server listening on 127.0.0.1 port ");
+        let number = listening.rsplit(' ').next().unwrap();
+        aditd.port = number.trim_end_matches('.').to_owned();
+        aditd
+    }
+
+    /// The first line from now on that has these words in it.
+    fn until(&mut self, words: &str) -> String {
+        self.find(words, |line| line.contains(words))
+    }
+
+    fn find(&mut self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
+        loop {
+            let Ok(line) = self.lines.recv_timeout(LIMIT) else {
+                panic!("{what:?} is not in {:#?}", self.seen);
+            };
+            self.seen.push(line.clone());
+            if is_it(&line) {
+                return line;
+            }
+        }
+    }
+
+    /// A login as `user` that asks for a forward that cannot be had, so that it ends.
+    fn log_in(&self, folder: &Folder, user: &str) -> Output {
+        let known = format!("UserKnownHostsFile={}", folder.word("known_hosts"));
+        let host = fs::read_to_string(folder.path("host.pub")).unwrap();
+        let line = format!("[127.0.0.1]:{} {host}", self.port);
+        fs::write(folder.path("known_hosts"), line).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_adit"))
+            .args(["-N", "-F", "none", "-p", &self.port, "-l", user])
+            .args(["-i", &folder.word("user"), "-o", &known, "127.0.0.1"])
+            .args([
+                "-o",
+                "GlobalKnownHostsFile=none",
+                "-L",
+                "/nonexistent/s:h:1",
+            ])
+            .args(["-o", "ExitOnForwardFailure=yes"])
+            .env_remove("SSH_AUTH_SOCK")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+}
+
+/// A process that does not outlive the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that nobody listens on.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
