@@ -121,7 +121,7 @@ impl Driver {
         if let Some(input) = self.input.take() {
             memory::give_back(input);
         }
-        Handle(self.shared).why_ended()
+        Handle(self.shared.clone()).why_ended()
     }
 
     async fn serve(&mut self) -> Result<Ended, Ended> {
@@ -453,6 +453,16 @@ impl Driver {
         if let Some(disconnect) = error.disconnect() {
             self.shared.state().connection.disconnect(&disconnect);
             let _ = self.shared.flush();
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// Without an end only where a bug made it panic, or its runtime is shut down: nobody must wait for it any more.
+    fn drop(&mut self) {
+        if self.shared.state().ended.is_none() {
+            let why = "internal error; the program's messages say more";
+            self.shared.end(Ended::Broken(why.into()));
         }
     }
 }
