@@ -392,8 +392,7 @@ impl GlobalRequest {
         r.u8("message number")?;
         let name = r.text("request name")?;
         let want_reply = r.boolean("want reply")?;
-        let other = |_| GlobalRequest::Other(shown(name.as_bytes()));
-        let request = Self::parse_fields(name, &mut r).unwrap_or_else(other);
+        let request = Self::parse_fields(name, &mut r).unwrap_or_else(|_| Self::other(name));
         Ok((request, want_reply))
     }
 
@@ -414,8 +413,14 @@ impl GlobalRequest {
                 socket_path: place(r, "socket path")?,
             },
             "keepalive@openssh.com" => GlobalRequest::KeepAlive,
-            other => GlobalRequest::Other(shown(other.as_bytes())),
+            other => Self::other(other),
         })
+    }
+
+    /// A name that cannot be one (RFC 4251 §6) is not kept.
+    fn other(name: &str) -> Self {
+        let is_name = name.len() <= MAX_SHOWN && !name.contains(char::is_control);
+        GlobalRequest::Other(if is_name { name } else { "" }.to_owned())
     }
 
     /// The message as bytes; an answer is always wanted.
@@ -552,6 +557,16 @@ mod tests {
         w.string("localhost").u32(70_000);
         let other = GlobalRequest::Other("tcpip-forward".into());
         assert_eq!(GlobalRequest::parse(w.as_slice()), Ok((other, true)));
+    }
+
+    #[test]
+    fn name_of_a_global_request_that_cannot_be_one_is_no_other_name() {
+        for name in ["keepalive\0@openssh.com", &"x".repeat(257)] {
+            let mut w = Writer::message(number::GLOBAL_REQUEST);
+            w.string(name).boolean(true);
+            let (request, _) = GlobalRequest::parse(w.as_slice()).unwrap();
+            assert_eq!(request, GlobalRequest::Other(String::new()));
+        }
     }
 
     #[test]
