@@ -1,4 +1,5 @@
-//! Logging in: keys of the agent, keys of files, prompts, a password, in that order.
+//! Logging in: keys of the agent, keys of files, prompts, a password, in that order or in that of
+//! `PreferredAuthentications`.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use zeroize::Zeroizing;
 use super::error::ConnectError;
 use super::settings::ClientSettings;
 use super::{Echo, Prompts, Trust, plain};
-use crate::config::ssh_config::{IdentityAgent, PubkeyAuthentication};
+use crate::config::ssh_config::{ClientOptions, IdentityAgent, PubkeyAuthentication};
 use crate::identity::agent::{Agent, AgentKey};
 use crate::identity::{IdentityError, file};
 use crate::net::{Handle, Incoming};
@@ -37,16 +38,22 @@ pub(super) async fn log_in(
         settings,
         prompts,
         methods: Vec::new(),
+        accepted: Vec::new(),
     };
     // The answer to `none`, which the core has asked.
-    if login.verdict().await? || login.public_keys().await? {
+    if login.verdict().await? {
         return Ok(());
     }
-    // An impostor is given no secrets.
-    if trust == Trust::Full
-        && (login.ask(Asking::KeyboardInteractive).await? || login.ask(Asking::Password).await?)
-    {
-        return Ok(());
+    for step in steps(&settings.options) {
+        let success = match step {
+            Step::PublicKey => login.public_keys().await?,
+            // An impostor is given no secrets.
+            Step::Ask(_) if trust != Trust::Full => false,
+            Step::Ask(asking) => login.ask(asking).await?,
+        };
+        if success {
+            return Ok(());
+        }
     }
     handle.end("no authentication method left");
     Err(ConnectError::Denied {
@@ -63,6 +70,8 @@ struct Login<'a> {
     prompts: &'a Prompts,
     /// What the server would still take, by its last answer.
     methods: Vec<String>,
+    /// What keys may sign with, the preferred first.
+    accepted: Vec<SignatureAlgorithm>,
 }
 
 /// A key to try.
@@ -130,6 +139,8 @@ impl Login<'_> {
         if self.settings.options.pubkey_authentication == Some(PubkeyAuthentication::No) {
             return Ok(false);
         }
+        let accepted = self.settings.options.connection.accepted_signatures();
+        self.accepted = accepted.map_err(|e| ConnectError::Local(e.to_string()))?;
         let mut agent = self.agent().await;
         for candidate in self.candidates(agent.as_mut()).await {
             if !self.may("publickey") {
@@ -214,7 +225,9 @@ impl Login<'_> {
         let Ok(public) = PublicKey::parse(&key.blob) else {
             return Ok(false);
         };
-        let algorithm = self.algorithm(&public);
+        let Some(algorithm) = self.algorithm(&public) else {
+            return Ok(false);
+        };
         if !self.query(&public, algorithm).await? {
             return Ok(false);
         }
@@ -231,10 +244,7 @@ impl Login<'_> {
     async fn try_file(&mut self, path: &Path) -> Result<bool, ConnectError> {
         let key = match file::load(path, None) {
             // Signing at once saves the round trip of a query.
-            Ok(key) => {
-                offering(key.public_key());
-                key
-            }
+            Ok(key) => key,
             Err(error) if wants_passphrase(&error) => match self.unlock(path, error).await? {
                 Some(key) => key,
                 None => return Ok(false),
@@ -245,7 +255,10 @@ impl Login<'_> {
             }
         };
         let public = key.public_key().clone();
-        let algorithm = self.algorithm(&public);
+        let Some(algorithm) = self.algorithm(&public) else {
+            return Ok(false);
+        };
+        offering(&public);
         let data = self.data_to_sign(&public, algorithm)?;
         match key.sign(algorithm, &data) {
             Ok(signature) => self.send_signature(&public, algorithm, &signature).await,
@@ -263,7 +276,9 @@ impl Login<'_> {
         mut error: IdentityError,
     ) -> Result<Option<SigningKey>, ConnectError> {
         if let Some(public) = file::public_half(path) {
-            let algorithm = self.algorithm(&public);
+            let Some(algorithm) = self.algorithm(&public) else {
+                return Ok(None);
+            };
             if !self.query(&public, algorithm).await? {
                 return Ok(None);
             }
@@ -301,9 +316,19 @@ impl Login<'_> {
         }
     }
 
-    /// RSA keys sign with SHA-2, as the server says it can take it (RFC 8332).
-    fn algorithm(&self, key: &PublicKey) -> SignatureAlgorithm {
-        let possible = key.key_type().algorithms();
+    /// What a key signs with: the first accepted algorithm of its type that the server says it can take (RFC 8332).
+    /// None: `PubkeyAcceptedAlgorithms` leaves the key none.
+    fn algorithm(&self, key: &PublicKey) -> Option<SignatureAlgorithm> {
+        let of_key = |a: &&SignatureAlgorithm| a.key_type() == key.key_type();
+        let mut possible = self.accepted.iter().filter(of_key).peekable();
+        let Some(&&first) = possible.peek() else {
+            debug!(
+                "Skipping {} key {}: not in PubkeyAcceptedAlgorithms",
+                key.key_type(),
+                key.fingerprint_sha256()
+            );
+            return None;
+        };
         let server = self
             .handle
             .inspect(|c| c.transport().peer_ext_info().server_sig_algs.clone());
@@ -312,7 +337,7 @@ impl Login<'_> {
                 .as_ref()
                 .is_none_or(|list| list.iter().any(|name| name == a.as_str()))
         };
-        *possible.iter().find(taken).unwrap_or(&possible[0])
+        Some(possible.find(taken).copied().unwrap_or(first))
     }
 
     /// Whether the server would take the key.
@@ -367,16 +392,14 @@ impl Login<'_> {
     /// Asks the user as often as `NumberOfPasswordPrompts` allows, while the server takes the method.
     async fn ask(&mut self, asking: Asking) -> Result<bool, ConnectError> {
         let options = &self.settings.options;
-        let (method, enabled) = match asking {
-            Asking::KeyboardInteractive => (
-                "keyboard-interactive",
-                options.kbd_interactive_authentication,
-            ),
-            Asking::Password => ("password", options.password_authentication),
+        let enabled = match asking {
+            Asking::KeyboardInteractive => options.kbd_interactive_authentication,
+            Asking::Password => options.password_authentication,
         };
         if enabled == Some(false) {
             return Ok(false);
         }
+        let method = Step::Ask(asking).method();
         for _ in 0..options.number_of_password_prompts.unwrap_or(PROMPTS) {
             if !self.may(method) {
                 return Ok(false);
@@ -453,8 +476,42 @@ impl Login<'_> {
     }
 }
 
+/// A method of authentication that adit has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    PublicKey,
+    Ask(Asking),
+}
+
+impl Step {
+    /// Every method, in the order without `PreferredAuthentications`.
+    const ALL: [Self; 3] = [
+        Self::PublicKey,
+        Self::Ask(Asking::KeyboardInteractive),
+        Self::Ask(Asking::Password),
+    ];
+
+    /// Its name on the wire.
+    fn method(self) -> &'static str {
+        match self {
+            Self::PublicKey => "publickey",
+            Self::Ask(Asking::KeyboardInteractive) => "keyboard-interactive",
+            Self::Ask(Asking::Password) => "password",
+        }
+    }
+}
+
+/// The methods to try, in their order; names of others are passed over.
+fn steps(options: &ClientOptions) -> Vec<Step> {
+    let Some(preferred) = &options.preferred_authentications else {
+        return Step::ALL.to_vec();
+    };
+    let named = |name: &String| Step::ALL.into_iter().find(|s| s.method() == name);
+    preferred.iter().filter_map(named).collect()
+}
+
 /// What the user is asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asking {
     KeyboardInteractive,
     Password,

@@ -1,4 +1,5 @@
-//! From the lists of `Ciphers`, `MACs`, `KexAlgorithms` and `HostKeyAlgorithms` to what the core offers.
+//! From the lists of `Ciphers`, `MACs`, `KexAlgorithms` and `HostKeyAlgorithms` to what the core offers, and from
+//! `PubkeyAcceptedAlgorithms` to what keys sign with.
 
 use adit_proto::cipher::{CipherName, MacName};
 use adit_proto::kex::KexAlgorithm;
@@ -55,6 +56,20 @@ impl ConnectionOptions {
             algorithms,
             passed_over,
         })
+    }
+
+    /// What `PubkeyAcceptedAlgorithms` lets keys of users sign with, the preferred first; set nowhere, everything.
+    /// Names that this program does not have are passed over in silence: those lists mostly name certificates, too.
+    ///
+    /// # Errors
+    /// Nothing is left.
+    pub fn accepted_signatures(&self) -> Result<Vec<SignatureAlgorithm>, AlgorithmError> {
+        pick(
+            self.pubkey_accepted_algorithms.as_ref(),
+            &SignatureAlgorithm::ALL,
+            SignatureAlgorithm::as_str,
+            &mut Vec::new(),
+        )
     }
 }
 

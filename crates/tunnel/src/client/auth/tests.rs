@@ -6,6 +6,7 @@ use adit_proto::userauth::server::AuthMethod;
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::algorithms::{AlgorithmKind, AlgorithmList};
 use crate::config::ssh_config::ClientOptions;
 use crate::net::pair::ends;
 
@@ -30,7 +31,16 @@ async fn log_in_with(
     verdict: Key,
     answer: &str,
 ) -> (bool, Vec<Asked>, Vec<String>) {
-    let (_folder, path) = made(passphrase);
+    let (_folder, path) = made("ed25519", passphrase);
+    log_in_as(settings(path), verdict, answer).await
+}
+
+/// The same with any settings.
+async fn log_in_as(
+    settings: ClientSettings,
+    verdict: Key,
+    answer: &str,
+) -> (bool, Vec<Asked>, Vec<String>) {
     let ((client, mut incoming), (server, mut requests)) = ends();
     let (prompts, mut questions) = Prompts::channel();
     let user = tokio::spawn({
@@ -72,24 +82,17 @@ async fn log_in_with(
         }
     }
     client.accept_host_key();
-    let result = log_in(
-        &client,
-        &mut incoming,
-        &settings(path),
-        Trust::Full,
-        &prompts,
-    )
-    .await;
+    let result = log_in(&client, &mut incoming, &settings, Trust::Full, &prompts).await;
     client.end("the test is over");
     drop(prompts);
     (result.is_ok(), judge.await.unwrap(), user.await.unwrap())
 }
 
-fn made(passphrase: &str) -> (TempDir, PathBuf) {
+fn made(kind: &str, passphrase: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
     let out = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-a", "2", "-N", passphrase, "-f"])
+        .args(["-q", "-t", kind, "-a", "2", "-N", passphrase, "-f"])
         .arg(&path)
         .output()
         .unwrap();
@@ -137,4 +140,75 @@ async fn wrong_passphrase_is_asked_for_three_times() {
     assert!(!success);
     assert_eq!(asked, [Asked::None, Asked::Query]);
     assert_eq!(prompts.len(), 3, "{prompts:?}");
+}
+
+fn accepting(key: PathBuf, algorithms: &str) -> ClientSettings {
+    let mut settings = settings(key);
+    let list = AlgorithmList::parse(AlgorithmKind::Signature, algorithms).unwrap();
+    settings.options.connection.pubkey_accepted_algorithms = Some(list);
+    settings
+}
+
+#[test]
+fn preferred_methods_are_tried_in_their_order_and_no_others() {
+    let steps_of = |names: &str| {
+        let names = names.split(',').map(str::to_owned).collect();
+        let options = ClientOptions {
+            preferred_authentications: Some(names),
+            ..ClientOptions::default()
+        };
+        let methods = steps(&options).into_iter().map(Step::method);
+        methods.collect::<Vec<_>>().join(",")
+    };
+    assert_eq!(steps_of("password,publickey"), "password,publickey");
+    assert_eq!(
+        steps_of("gssapi-with-mic,keyboard-interactive,hostbased"),
+        "keyboard-interactive"
+    );
+    assert_eq!(steps(&ClientOptions::default()), Step::ALL);
+}
+
+#[tokio::test]
+async fn keys_are_not_tried_where_another_method_is_preferred() {
+    let (_folder, path) = made("ed25519", "");
+    let mut settings = settings(path);
+    settings.options.preferred_authentications = Some(vec!["password".into()]);
+    let (success, asked, _) = log_in_as(settings, Key::Taken, "").await;
+    assert!(!success);
+    assert_eq!(asked, [Asked::None]);
+}
+
+#[tokio::test]
+async fn keys_whose_algorithms_are_not_accepted_are_skipped_without_a_question() {
+    for passphrase in ["", "open sesame"] {
+        let (_folder, path) = made("ed25519", passphrase);
+        let settings = accepting(path, "rsa-sha2-*,ecdsa-*");
+        let (success, asked, prompts) = log_in_as(settings, Key::Taken, passphrase).await;
+        assert!(!success);
+        assert_eq!(asked, [Asked::None]);
+        assert!(prompts.is_empty(), "{prompts:?}");
+    }
+}
+
+#[tokio::test]
+async fn rsa_keys_sign_with_the_accepted_algorithm() {
+    let (_folder, path) = made("rsa", "");
+    let public = file::public_half(&path).unwrap();
+    let ((client, mut incoming), _server) = ends();
+    for (list, expected) in [
+        ("-nothing", SignatureAlgorithm::RsaSha512),
+        ("-rsa-sha2-512", SignatureAlgorithm::RsaSha256),
+        ("rsa-sha2-256,rsa-sha2-512", SignatureAlgorithm::RsaSha256),
+    ] {
+        let settings = accepting(path.clone(), list);
+        let login = Login {
+            handle: &client,
+            incoming: &mut incoming,
+            settings: &settings,
+            prompts: &Prompts::none(),
+            methods: Vec::new(),
+            accepted: settings.options.connection.accepted_signatures().unwrap(),
+        };
+        assert_eq!(login.algorithm(&public), Some(expected), "{list}");
+    }
 }
