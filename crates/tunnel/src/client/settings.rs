@@ -12,6 +12,7 @@ use adit_proto::transport::algorithms::Compression;
 use crate::config::algorithms::AlgorithmError;
 use crate::config::ssh_config::ClientOptions;
 use crate::config::values::AddressFamily;
+use crate::known_hosts::file::KnownHostsFiles;
 use crate::known_hosts::known_types;
 use crate::net::TcpKeepAlive;
 use crate::net::listener::StaleSocket;
@@ -31,8 +32,8 @@ pub struct ClientSettings {
     pub port: u16,
     /// The account to log in to.
     pub user: String,
-    /// Files with known host keys, those of the user first.
-    pub known_hosts: Vec<PathBuf>,
+    /// Files with known host keys.
+    pub known_hosts: KnownHostsFiles,
     /// The home directory of the local user.
     pub home: PathBuf,
     /// The options behind it all, expanded.
@@ -42,13 +43,13 @@ pub struct ClientSettings {
 impl ClientSettings {
     /// Settings for a host, from options that were expanded. `home` is the home directory of the local user.
     pub fn new(host: &str, local_user: &str, home: PathBuf, options: ClientOptions) -> Self {
-        let user_files = options.user_known_hosts_files.clone().unwrap_or_else(|| {
+        let user = options.user_known_hosts_files.clone().unwrap_or_else(|| {
             vec![
                 home.join(".ssh/known_hosts"),
                 home.join(".ssh/known_hosts2"),
             ]
         });
-        let global_files = options.global_known_hosts_files.clone().unwrap_or_else(|| {
+        let global = options.global_known_hosts_files.clone().unwrap_or_else(|| {
             vec![
                 "/etc/ssh/ssh_known_hosts".into(),
                 "/etc/ssh/ssh_known_hosts2".into(),
@@ -61,7 +62,7 @@ impl ClientSettings {
                 .user
                 .clone()
                 .unwrap_or_else(|| local_user.to_owned()),
-            known_hosts: user_files.into_iter().chain(global_files).collect(),
+            known_hosts: KnownHostsFiles { user, global },
             home,
             options,
         }
