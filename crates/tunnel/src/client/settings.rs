@@ -9,7 +9,7 @@ use adit_proto::key::SignatureAlgorithm;
 use adit_proto::transport::TransportConfig;
 use adit_proto::transport::algorithms::Compression;
 
-use crate::config::algorithms::AlgorithmError;
+use crate::config::algorithms::{AlgorithmError, AlgorithmList};
 use crate::config::ssh_config::ClientOptions;
 use crate::config::values::AddressFamily;
 use crate::known_hosts::file::KnownHostsFiles;
@@ -68,7 +68,8 @@ impl ClientSettings {
         }
     }
 
-    /// The core's configuration. Host key types that are known for the host come first: another type could not be compared.
+    /// The core's configuration. Host key types that are known for the host come first, since another type could not be
+    /// compared; unless `HostKeyAlgorithms` says what comes first.
     ///
     /// # Errors
     /// A list of algorithms of which nothing is left.
@@ -82,7 +83,8 @@ impl ClientSettings {
             _ => Compression::Off,
         };
         let mut offer = options.connection.offer(compression)?;
-        if options.connection.host_key_algorithms.is_none() {
+        let list = options.connection.host_key_algorithms.as_ref();
+        if !list.is_some_and(AlgorithmList::says_the_order) {
             let types = known_types(known, self.known_host_name(), self.known_host_port());
             let is_known =
                 |a: &SignatureAlgorithm| types.iter().any(|t| t == a.key_type().as_str());
@@ -170,5 +172,39 @@ impl ClientSettings {
         ["id_rsa", "id_ecdsa", "id_ed25519"]
             .map(|name| self.home.join(".ssh").join(name))
             .to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::algorithms::AlgorithmKind;
+
+    fn settings(options: ClientOptions) -> ClientSettings {
+        ClientSettings::new("a", "user", "/nonexistent".into(), options)
+    }
+
+    #[test]
+    fn known_types_come_first_unless_the_list_says_the_order() {
+        let known = [("/k".into(), "a ssh-rsa AAAAB3NzaC1yc2E=\n".to_owned())];
+        let first = |list: &str, known: &[(PathBuf, String)]| {
+            let mut options = ClientOptions::default();
+            let list = AlgorithmList::parse(AlgorithmKind::Signature, list).unwrap();
+            options.connection.host_key_algorithms = Some(list);
+            settings(options)
+                .transport(known)
+                .unwrap()
+                .algorithms
+                .host_key[0]
+        };
+        assert_eq!(first("+ssh-rsa", &[]), SignatureAlgorithm::Ed25519);
+        assert_eq!(first("+ssh-rsa", &known), SignatureAlgorithm::RsaSha512);
+        assert_eq!(first("-ecdsa*", &known), SignatureAlgorithm::RsaSha512);
+        assert_eq!(
+            first("ssh-ed25519,rsa-*", &known),
+            SignatureAlgorithm::Ed25519
+        );
+        let preferred = first("^ecdsa-sha2-nistp256", &known);
+        assert_eq!(preferred, SignatureAlgorithm::EcdsaNistp256);
     }
 }
