@@ -129,9 +129,10 @@ impl ClientSettings {
         }
     }
 
-    /// `ConnectTimeout`.
+    /// `ConnectTimeout`; zero, which `none` is, too, sets no limit of its own.
     pub fn connect_timeout(&self) -> Duration {
-        self.options.connect_timeout.unwrap_or(CONNECT_TIMEOUT)
+        let limit = self.options.connect_timeout.filter(|t| !t.is_zero());
+        limit.unwrap_or(CONNECT_TIMEOUT)
     }
 
     /// `AddressFamily`.
@@ -206,5 +207,19 @@ mod tests {
         );
         let preferred = first("^ecdsa-sha2-nistp256", &known);
         assert_eq!(preferred, SignatureAlgorithm::EcdsaNistp256);
+    }
+
+    #[test]
+    fn connect_timeout_of_zero_is_no_limit_of_its_own() {
+        let limit = |connect_timeout| {
+            let options = ClientOptions {
+                connect_timeout,
+                ..ClientOptions::default()
+            };
+            settings(options).connect_timeout()
+        };
+        assert_eq!(limit(Some(Duration::ZERO)), CONNECT_TIMEOUT);
+        assert_eq!(limit(None), CONNECT_TIMEOUT);
+        assert_eq!(limit(Some(Duration::from_secs(5))), Duration::from_secs(5));
     }
 }
