@@ -10,6 +10,7 @@ use adit_tunnel::config::ssh_config::{
 };
 use adit_tunnel::config::values::LogLevel;
 use adit_tunnel::config::{FileSource, Lookups};
+use adit_tunnel::net::listener::describe;
 use nix::unistd::{Uid, User, gethostname};
 
 use super::args::{Args, ForwardFlag};
@@ -165,7 +166,32 @@ impl Reader {
         );
         self.warnings
             .extend(warnings.iter().map(ToString::to_string));
-        options.expanded(&context).map_err(|e| e.to_string())
+        let mut options = options.expanded(&context).map_err(|e| e.to_string())?;
+        if let Some(args) = args {
+            self.drop_missing(&mut options.identity_files, args.identities.len());
+        }
+        Ok(options)
+    }
+
+    /// Leaves out those of the first files, which are the command line's, that are missing: as in ssh, they do not
+    /// keep the customary keys from being tried, where a line in a file does.
+    fn drop_missing(&mut self, files: &mut Vec<PathBuf>, typed: usize) {
+        let mut at = 0;
+        files.retain(|path| {
+            at += 1;
+            if at > typed || path.as_os_str() == "none" {
+                return true;
+            }
+            let missing = path.metadata().err();
+            if let Some(error) = &missing {
+                self.warnings.push(format!(
+                    "Identity file {} not accessible: {}.",
+                    path.display(),
+                    describe(error)
+                ));
+            }
+            missing.is_none()
+        });
     }
 
     fn hops(&mut self, options: &ClientOptions) -> Result<Vec<ClientSettings>, String> {
@@ -199,4 +225,39 @@ fn parse_forward(flag: ForwardFlag, text: &str, lookups: &Lookups<'_>) -> Result
         ForwardFlag::Dynamic => Forward::parse_dynamic(text, lookups),
     };
     parsed.map_err(|error| format!("{error}\nhint: {}", error.hint()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(config: &Path) -> Reader {
+        Reader {
+            files: ConfigFiles::Only(config.to_owned()),
+            user: LocalUser::own().unwrap(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn to(host: &str) -> Destination {
+        Destination::parse(host).unwrap()
+    }
+
+    #[test]
+    fn missing_keys_are_left_out_if_the_command_line_names_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let config = format!("IdentityFile {}", path("line").display());
+        std::fs::write(path("config"), config).unwrap();
+        std::fs::write(path("here"), "").unwrap();
+        let args = Args {
+            identities: vec![path("missing"), path("here")],
+            ..Args::default()
+        };
+        let mut reader = reader(&path("config"));
+        let options = reader.options(&to("h"), Some(&args)).unwrap();
+        assert_eq!(options.identity_files, [path("here"), path("line")]);
+        assert_eq!(reader.warnings.len(), 1, "{:?}", reader.warnings);
+        assert!(reader.warnings[0].contains("missing not accessible"));
+    }
 }

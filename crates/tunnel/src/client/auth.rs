@@ -75,6 +75,7 @@ struct Login<'a> {
 }
 
 /// A key to try.
+#[derive(Debug, PartialEq, Eq)]
 enum Candidate {
     Agent(AgentKey),
     File(PathBuf),
@@ -176,45 +177,22 @@ impl Login<'_> {
         }
     }
 
-    /// The agent's keys, then files; with `IdentitiesOnly` of the agent's only those that a file names.
+    /// The keys to try, in their order.
     async fn candidates(&self, agent: Option<&mut Agent>) -> Vec<Candidate> {
         let files = self.settings.identity_files();
-        let mut keys = match agent {
+        let keys = match agent {
             Some(agent) => agent.identities().await.unwrap_or_else(|error| {
                 debug!("{error}");
                 Vec::new()
             }),
             None => Vec::new(),
         };
-        let named: Vec<(PathBuf, Option<PublicKey>)> = files
-            .into_iter()
-            .map(|path| {
-                let public = file::public_half(&path);
-                (path, public)
-            })
-            .collect();
-        let is_named = |key: &AgentKey| {
-            named
-                .iter()
-                .any(|(_, public)| public.as_ref().is_some_and(|p| p.blob() == key.blob))
-        };
-        if self.settings.options.identities_only == Some(true) {
-            keys.retain(is_named);
-        }
-        let in_agent = |public: &Option<PublicKey>| {
-            public
-                .as_ref()
-                .is_some_and(|p| keys.iter().any(|key| key.blob == p.blob()))
-        };
-        let files: Vec<Candidate> = named
-            .iter()
-            .filter(|(_, public)| !in_agent(public))
-            .map(|(path, _)| Candidate::File(path.clone()))
-            .collect();
-        keys.into_iter()
-            .map(Candidate::Agent)
-            .chain(files)
-            .collect()
+        let files = files.into_iter().map(|path| {
+            let public = file::public_half(&path);
+            (path, public)
+        });
+        let only_named = self.settings.options.identities_only == Some(true);
+        ordered(keys, files.collect(), only_named)
     }
 
     async fn try_agent_key(
@@ -508,6 +486,33 @@ fn steps(options: &ClientOptions) -> Vec<Step> {
     };
     let named = |name: &String| Step::ALL.into_iter().find(|s| s.method() == name);
     preferred.iter().filter_map(named).collect()
+}
+
+/// The agent's keys that a file names, its others unless `IdentitiesOnly` forbids them, then the other files: a server
+/// lets a client try few keys, and those that were named are the likeliest.
+fn ordered(
+    mut keys: Vec<AgentKey>,
+    files: Vec<(PathBuf, Option<PublicKey>)>,
+    only_named: bool,
+) -> Vec<Candidate> {
+    let is_key = |public: &Option<PublicKey>, key: &AgentKey| {
+        public.as_ref().is_some_and(|p| p.blob() == key.blob)
+    };
+    let is_named = |key: &AgentKey| files.iter().any(|(_, public)| is_key(public, key));
+    if only_named {
+        keys.retain(is_named);
+    }
+    keys.sort_by_cached_key(|key| !is_named(key));
+    let in_agent = |public: &Option<PublicKey>| keys.iter().any(|key| is_key(public, key));
+    let files: Vec<Candidate> = files
+        .iter()
+        .filter(|(_, public)| !in_agent(public))
+        .map(|(path, _)| Candidate::File(path.clone()))
+        .collect();
+    keys.into_iter()
+        .map(Candidate::Agent)
+        .chain(files)
+        .collect()
 }
 
 /// What the user is asked for.

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use adit_proto::key::SigningKey;
 use adit_proto::userauth::server::AuthMethod;
 use tempfile::TempDir;
 
@@ -211,4 +212,28 @@ async fn rsa_keys_sign_with_the_accepted_algorithm() {
         };
         assert_eq!(login.algorithm(&public), Some(expected), "{list}");
     }
+}
+
+#[test]
+fn keys_of_the_agent_that_a_file_names_come_first() {
+    let in_agent = |comment: &str| {
+        let public = SigningKey::generate_ed25519().unwrap().public_key().clone();
+        let key = AgentKey {
+            blob: public.blob().to_vec(),
+            comment: comment.into(),
+        };
+        (key, public)
+    };
+    let [(a, _), (b, named_b), (c, _), (d, named_d)] = ["a", "b", "c", "d"].map(in_agent);
+    let keys = vec![a.clone(), b.clone(), c.clone(), d.clone()];
+    let files = vec![
+        (PathBuf::from("/d"), Some(named_d)),
+        (PathBuf::from("/file"), None),
+        (PathBuf::from("/b"), Some(named_b)),
+    ];
+    let file = Candidate::File("/file".into());
+    let [a, b, c, d] = [a, b, c, d].map(Candidate::Agent);
+    let all = ordered(keys.clone(), files.clone(), false);
+    assert_eq!(all.iter().collect::<Vec<_>>(), [&b, &d, &a, &c, &file]);
+    assert_eq!(ordered(keys, files, true), [b, d, file]);
 }
