@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::error::ConnectError;
 use super::settings::ClientSettings;
-use super::{Echo, Prompts, Trust, plain};
+use super::{Echo, Prompts, Trust, laid_out};
 use crate::config::ssh_config::{ClientOptions, IdentityAgent, PubkeyAuthentication};
 use crate::identity::agent::{Agent, AgentKey};
 use crate::identity::{IdentityError, file};
@@ -422,7 +422,18 @@ impl Login<'_> {
         Ok(Interaction::Failure)
     }
 
+    /// The user's answers. Name and instruction stand above the first question: what is asked for may make no sense
+    /// without them.
     async fn answer(&self, request: &InfoRequest) -> Option<Vec<Zeroizing<String>>> {
+        let heading = [&request.name, &request.instruction].map(|text| laid_out(text));
+        let heading = heading.iter().map(|text| text.trim_end());
+        let mut heading: String = heading
+            .filter(|text| !text.is_empty())
+            .map(|text| format!("{text}\n"))
+            .collect();
+        if request.prompts.is_empty() && !heading.is_empty() {
+            info!("{}", heading.trim_end());
+        }
         let mut answers = Vec::new();
         for prompt in &request.prompts {
             let echo = match prompt.echo {
@@ -430,10 +441,11 @@ impl Login<'_> {
                 false => Echo::Hidden,
             };
             let text = format!(
-                "({}@{}) {}",
+                "{}({}@{}) {}",
+                std::mem::take(&mut heading),
                 self.settings.user,
                 self.settings.host,
-                plain(&prompt.text)
+                laid_out(&prompt.text)
             );
             answers.push(Zeroizing::new(self.prompts.ask(text, echo).await?));
         }

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use adit_proto::key::SigningKey;
+use adit_proto::message::userauth::Prompt;
 use adit_proto::userauth::server::AuthMethod;
 use tempfile::TempDir;
 
@@ -150,6 +151,23 @@ fn accepting(key: PathBuf, algorithms: &str) -> ClientSettings {
     settings
 }
 
+/// A login that has asked nothing.
+fn idle<'a>(
+    handle: &'a Handle,
+    incoming: &'a mut Receiver<Incoming>,
+    settings: &'a ClientSettings,
+    prompts: &'a Prompts,
+) -> Login<'a> {
+    Login {
+        handle,
+        incoming,
+        settings,
+        prompts,
+        methods: Vec::new(),
+        accepted: Vec::new(),
+    }
+}
+
 #[test]
 fn preferred_methods_are_tried_in_their_order_and_no_others() {
     let steps_of = |names: &str| {
@@ -202,14 +220,9 @@ async fn rsa_keys_sign_with_the_accepted_algorithm() {
         ("rsa-sha2-256,rsa-sha2-512", SignatureAlgorithm::RsaSha256),
     ] {
         let settings = accepting(path.clone(), list);
-        let login = Login {
-            handle: &client,
-            incoming: &mut incoming,
-            settings: &settings,
-            prompts: &Prompts::none(),
-            methods: Vec::new(),
-            accepted: settings.options.connection.accepted_signatures().unwrap(),
-        };
+        let prompts = Prompts::none();
+        let mut login = idle(&client, &mut incoming, &settings, &prompts);
+        login.accepted = settings.options.connection.accepted_signatures().unwrap();
         assert_eq!(login.algorithm(&public), Some(expected), "{list}");
     }
 }
@@ -236,4 +249,38 @@ fn keys_of_the_agent_that_a_file_names_come_first() {
     let all = ordered(keys.clone(), files.clone(), false);
     assert_eq!(all.iter().collect::<Vec<_>>(), [&b, &d, &a, &c, &file]);
     assert_eq!(ordered(keys, files, true), [b, d, file]);
+}
+
+#[tokio::test]
+async fn questions_keep_their_lines_and_come_with_name_and_instruction() {
+    let prompt = |text: &str| Prompt {
+        text: text.into(),
+        echo: true,
+    };
+    let request = InfoRequest {
+        name: "Two\x1b[2J factors\n".into(),
+        instruction: "1.\tpush\r\n2.\tcode\n\n".into(),
+        prompts: vec![prompt("Option\n\x07(1-2): "), prompt("Sure? ")],
+    };
+    let ((client, mut incoming), _server) = ends();
+    let settings = settings("/nonexistent".into());
+    let (prompts, mut questions) = Prompts::channel();
+    let user = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        while let Some(question) = questions.recv().await {
+            asked.push(question.text);
+            question.answer.send("1".into()).unwrap();
+        }
+        asked
+    });
+    let login = idle(&client, &mut incoming, &settings, &prompts);
+    assert_eq!(login.answer(&request).await.unwrap().len(), 2);
+    drop(prompts);
+    assert_eq!(
+        user.await.unwrap(),
+        [
+            "Two[2J factors\n1.\tpush\n2.\tcode\n(user@host) Option\n(1-2): ",
+            "(user@host) Sure? "
+        ]
+    );
 }
