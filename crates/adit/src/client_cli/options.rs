@@ -16,7 +16,7 @@ use nix::unistd::{Uid, User, gethostname};
 use super::args::{Args, ForwardFlag};
 use crate::command_line::{self, Machine};
 
-/// Hops of one route; more are a loop.
+/// Hops of one route; more are a mistake.
 const MAX_HOPS: usize = 16;
 
 /// Everything the command line and the files say.
@@ -91,8 +91,9 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
     if !carries_forwards_only {
         return Err("no shell yet: adit carries forwards only\nhint: add -N".into());
     }
-    let mut route = reader.hops(&options)?;
-    route.push(reader.settings(&destination.host, options.clone())?);
+    let target = reader.settings(&destination.host, options.clone())?;
+    let mut route = reader.hops(&target, &destination.host)?;
+    route.push(target);
     let level = match args.quiet {
         true => LogLevel::Quiet,
         false => command_line::level(options.connection.log_level, args.verbose),
@@ -194,20 +195,40 @@ impl Reader {
         });
     }
 
-    fn hops(&mut self, options: &ClientOptions) -> Result<Vec<ClientSettings>, String> {
-        let Some(ProxyJump::Through(hops)) = &options.proxy_jump else {
-            return Ok(Vec::new());
-        };
-        if hops.len() > MAX_HOPS {
-            return Err(format!("ProxyJump: more than {MAX_HOPS} hosts"));
-        }
-        let hops = hops.clone();
-        hops.iter()
-            .map(|hop| {
+    /// The way to a target: the hosts of its ProxyJump and, in front of them, the way to the first of them. Those
+    /// behind the first are reached through it whatever their own configuration says, as in ssh.
+    fn hops(
+        &mut self,
+        target: &ClientSettings,
+        typed: &str,
+    ) -> Result<Vec<ClientSettings>, String> {
+        let whom = |host: &str, s: &ClientSettings| (host.to_owned(), s.user.clone(), s.port);
+        let mut met = vec![whom(typed, target)];
+        let mut jump = target.options.proxy_jump.clone();
+        let mut route = Vec::new();
+        while let Some(ProxyJump::Through(hops)) = jump {
+            if route.len() + hops.len() > MAX_HOPS {
+                return Err(format!("ProxyJump: more than {MAX_HOPS} hosts"));
+            }
+            let mut section = Vec::new();
+            for hop in &hops {
                 let options = self.options(hop, None)?;
-                self.settings(&hop.host, options)
-            })
-            .collect()
+                section.push(self.settings(&hop.host, options)?);
+            }
+            let Some((hop, first)) = hops.first().zip(section.first()) else {
+                break;
+            };
+            let entry = whom(&hop.host, first);
+            if met.contains(&entry) {
+                let hint = "give that host 'ProxyJump none' in the configuration";
+                return Err(format!("jumphost loop via {hop}\nhint: {hint}"));
+            }
+            met.push(entry);
+            jump = first.options.proxy_jump.clone();
+            section.append(&mut route);
+            route = section;
+        }
+        Ok(route)
     }
 
     fn settings(&self, host: &str, options: ClientOptions) -> Result<ClientSettings, String> {
@@ -259,5 +280,52 @@ mod tests {
         assert_eq!(options.identity_files, [path("here"), path("line")]);
         assert_eq!(reader.warnings.len(), 1, "{:?}", reader.warnings);
         assert!(reader.warnings[0].contains("missing not accessible"));
+    }
+
+    /// The hosts on the way to `target`, by a configuration.
+    fn way(config: &str, target: &str) -> Result<Vec<String>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        std::fs::write(&path, config).unwrap();
+        let mut reader = reader(&path);
+        let options = reader.options(&to(target), None)?;
+        let settings = reader.settings(target, options)?;
+        let hops = reader.hops(&settings, target)?;
+        Ok(hops.into_iter().map(|hop| hop.host).collect())
+    }
+
+    #[test]
+    fn first_hop_is_reached_through_its_own_hops() {
+        let config = "Host target\nProxyJump inner,last\n\
+                      Host last\nProxyJump elsewhere\n\
+                      Host inner\nHostName inner.example\nProxyJump bastion\n\
+                      Host bastion\nProxyJump none\n";
+        let hops = way(config, "target").unwrap();
+        assert_eq!(hops, ["bastion", "inner.example", "last"]);
+        assert!(way(config, "bastion").unwrap().is_empty());
+    }
+
+    #[test]
+    fn loop_of_hops_is_an_error_that_names_it() {
+        let own = way("Host *\nProxyJump bastion\n", "target").unwrap_err();
+        assert!(own.starts_with("jumphost loop via bastion\n"), "{own}");
+        let both = "Host a\nProxyJump b:2\nHost b\nProxyJump a\n";
+        let back = way(both, "a").unwrap_err();
+        assert!(back.starts_with("jumphost loop via a\n"), "{back}");
+        // Another account or port is another host.
+        let config = "Host *\nUser u\nMatch user u\nProxyJump v@h\n";
+        assert_eq!(way(config, "h").unwrap(), ["h"]);
+    }
+
+    #[test]
+    fn whole_route_is_bounded() {
+        let chain = |hosts: usize| -> String {
+            (0..hosts)
+                .map(|i| format!("Host h{i}\nProxyJump h{}\n", i + 1))
+                .collect()
+        };
+        assert_eq!(way(&chain(MAX_HOPS), "h0").unwrap().len(), MAX_HOPS);
+        let error = way(&chain(MAX_HOPS + 1), "h0").unwrap_err();
+        assert!(error.contains("more than 16"), "{error}");
     }
 }
