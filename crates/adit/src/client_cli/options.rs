@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use adit_tunnel::client::ClientSettings;
 use adit_tunnel::config::destination::{Destination, check_host, check_user};
+use adit_tunnel::config::error::{ConfigError, Warning};
 use adit_tunnel::config::spec::Forward;
 use adit_tunnel::config::ssh_config::{
     ClientOptions, ConfigFiles, Context, ProxyJump, SessionType,
@@ -13,7 +14,7 @@ use adit_tunnel::config::{FileSource, Lookups};
 use adit_tunnel::net::listener::describe;
 use nix::unistd::{Uid, User, gethostname};
 
-use super::args::{Args, ForwardFlag};
+use super::args::{Args, ForwardFlag, Setting};
 use crate::command_line::{self, Machine};
 
 /// Hops of one route; more are a mistake.
@@ -138,27 +139,20 @@ impl Reader {
             files: &FileSource::Disk,
             lookups,
         };
-        let mut options = ClientOptions {
-            user: destination.user.clone(),
-            port: destination.port,
-            ..ClientOptions::default()
-        };
+        let mut options = ClientOptions::default();
         let mut warnings = Vec::new();
         if let Some(args) = args {
-            options.user = args.user.clone().or(options.user);
-            options
-                .identity_files
-                .extend(args.identities.iter().cloned());
+            options.identity_files.clone_from(&args.identities);
             for (flag, text) in &args.forwards {
                 options.add_forward(parse_forward(*flag, text, &lookups)?);
             }
-            for line in &args.lines {
-                warnings.extend(
-                    options
-                        .apply_line(line, &context)
-                        .map_err(|e| e.to_string())?,
-                );
+            for setting in &args.settings {
+                let applied = apply(setting, &mut options, destination, &context);
+                warnings.extend(applied.map_err(|e| e.to_string())?);
             }
+        } else {
+            apply(&Setting::Destination, &mut options, destination, &context)
+                .map_err(|e| e.to_string())?;
         }
         warnings.extend(
             options
@@ -239,6 +233,26 @@ impl Reader {
     }
 }
 
+/// Sets what a setting sets, unless it is set already.
+fn apply(
+    setting: &Setting,
+    options: &mut ClientOptions,
+    destination: &Destination,
+    context: &Context<'_>,
+) -> Result<Vec<Warning>, ConfigError> {
+    match setting {
+        Setting::Line(line) => return options.apply_line(line, context),
+        Setting::User(user) => {
+            options.user.get_or_insert_with(|| user.clone());
+        }
+        Setting::Destination => {
+            options.user = options.user.take().or_else(|| destination.user.clone());
+            options.port = options.port.or(destination.port);
+        }
+    }
+    Ok(Vec::new())
+}
+
 fn parse_forward(flag: ForwardFlag, text: &str, lookups: &Lookups<'_>) -> Result<Forward, String> {
     let parsed = match flag {
         ForwardFlag::Local => Forward::parse_local(text, lookups),
@@ -292,6 +306,25 @@ mod tests {
         let settings = reader.settings(target, options)?;
         let hops = reader.hops(&settings, target)?;
         Ok(hops.into_iter().map(|hop| hop.host).collect())
+    }
+
+    #[test]
+    fn what_is_typed_first_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config");
+        std::fs::write(&config, "User file\nPort 9\n").unwrap();
+        for (line, user, port) in [
+            ("ssh://a@h:1 -l b -o User=c -p 2", "a", 1),
+            ("-l b ssh://a@h:1 -p 2", "b", 1),
+            ("-o User=c -p 2 -l b ssh://a@h:1", "c", 2),
+            ("h", "file", 9),
+        ] {
+            let args = Args::parse(line.split(' ').map(Into::into)).unwrap();
+            let destination = to(args.destination.as_deref().unwrap());
+            let options = reader(&config).options(&destination, Some(&args)).unwrap();
+            let got = (options.user.as_deref(), options.port);
+            assert_eq!(got, (Some(user), Some(port)), "{line}");
+        }
     }
 
     #[test]
