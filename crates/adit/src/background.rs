@@ -4,14 +4,37 @@
 //! A fork of a process that has threads is safe for almost nothing that comes after it; a fresh process is safe for
 //! everything. Until it is ready the second one keeps the terminal, so that it can ask for passphrases.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::RawFd;
 use std::process::{Command, ExitCode, Stdio};
 
 /// Set in the environment of the process that stays.
 const MARK: &str = "ADIT_BACKGROUND";
 /// What it writes once it is ready.
 const READY: &[u8] = b"ready\n";
+
+/// Closes descriptors beyond the standard three, as ssh does: in the background, a lock file or a pipe of whoever
+/// started this would stay open for as long as the tunnel. Those that an argument names (`-F <(…)`) stay.
+///
+/// To be called before anything else, while every descriptor is an inherited one.
+pub fn close_inherited() {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let number = |name: std::ffi::OsString| name.to_str()?.parse::<RawFd>().ok();
+    let open: Vec<RawFd> = entries
+        .filter_map(|entry| number(entry.ok()?.file_name()))
+        .collect();
+    let named = |fd: RawFd| {
+        let path = format!("/fd/{fd}");
+        std::env::args_os().any(|word| word.to_string_lossy().ends_with(&path))
+    };
+    for fd in open.into_iter().filter(|&fd| fd > 2 && !named(fd)) {
+        // The listing's own descriptor is among them, and gone by now.
+        let _ = nix::unistd::close(fd);
+    }
+}
 
 /// Whether this is the process that stays.
 pub fn is_background() -> bool {

@@ -88,10 +88,10 @@ fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// A message without what could steer a terminal, wherever it came from. Line ends are our own: what a peer says is
-/// printed without them.
+/// A message without what could steer a terminal, wherever it came from. Line ends and tabs are our own, or those of a
+/// text that a server shows to its user: what else a peer says is printed without them.
 fn visible(message: String) -> String {
-    let steers = |c: char| c.is_control() && c != '\n';
+    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     if !message.contains(steers) {
         return message;
     }
@@ -143,6 +143,6 @@ mod tests {
             visible("a\x1b]0;t\x07b\nc".into()),
             "a\\u{1b}]0;t\\u{7}b\nc"
         );
-        assert_eq!(visible("caf\u{e9}\n".into()), "caf\u{e9}\n");
+        assert_eq!(visible("caf\u{e9}\t1\n".into()), "caf\u{e9}\t1\n");
     }
 }

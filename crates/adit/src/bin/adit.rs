@@ -1,5 +1,6 @@
 //! The client; see `adit::client_cli`.
 
 fn main() -> std::process::ExitCode {
+    adit::background::close_inherited();
     adit::client_cli::main()
 }

@@ -14,12 +14,10 @@ pub(super) struct Args {
     pub destination: Option<String>,
     /// Words behind the destination that are no options.
     pub command: Vec<String>,
-    /// Options in the order they were typed, as lines of `ssh_config`.
-    pub lines: Vec<String>,
+    /// Settings in the order they were typed: what comes first wins.
+    pub settings: Vec<Setting>,
     /// `-L`, `-R`, `-D`, in order.
     pub forwards: Vec<(ForwardFlag, String)>,
-    /// `-l`.
-    pub user: Option<String>,
     /// `-i`, each.
     pub identities: Vec<PathBuf>,
     /// `-F`.
@@ -36,6 +34,17 @@ pub(super) struct Args {
     pub verbose: u8,
     /// What to print instead of connecting.
     pub print: Option<Print>,
+}
+
+/// Something typed that sets an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Setting {
+    /// A line of `ssh_config`.
+    Line(String),
+    /// `-l`.
+    User(String),
+    /// The user and the port of the destination.
+    Destination,
 }
 
 /// Which kind of forward a specification is for.
@@ -96,7 +105,10 @@ impl Args {
                 Value(word) => {
                     let word = word.string().map_err(sentence)?;
                     match args.destination {
-                        None => args.destination = Some(word),
+                        None => {
+                            args.destination = Some(word);
+                            args.settings.push(Setting::Destination);
+                        }
                         Some(_) => {
                             // From the first word of a command on, nothing is ours.
                             args.command.push(word);
@@ -117,7 +129,7 @@ impl Args {
             'L' => self.forwards.push((ForwardFlag::Local, text(parser)?)),
             'R' => self.forwards.push((ForwardFlag::Remote, text(parser)?)),
             'D' => self.forwards.push((ForwardFlag::Dynamic, text(parser)?)),
-            'l' => self.user = Some(text(parser)?),
+            'l' => self.settings.push(Setting::User(text(parser)?)),
             'i' => self.identities.push(path(parser)?),
             'F' => self.config = Some(path(parser)?),
             'E' => self.log_file = Some(path(parser)?),
@@ -128,7 +140,7 @@ impl Args {
             'b' => self.line("BindAddress", &text(parser)?),
             'o' => {
                 let line = text(parser)?;
-                self.lines.push(line);
+                self.settings.push(Setting::Line(line));
             }
             'g' => self.line("GatewayPorts", "yes"),
             'C' => self.line("Compression", "yes"),
@@ -156,7 +168,8 @@ impl Args {
     }
 
     fn line(&mut self, keyword: &str, value: &str) {
-        self.lines.push(format!("{keyword}={value}"));
+        self.settings
+            .push(Setting::Line(format!("{keyword}={value}")));
     }
 }
 
@@ -173,7 +186,6 @@ mod tests {
         let args = parse("-fCqN -D9000 host -l me -L 1:h:2 -vv").unwrap();
         assert!(args.background && args.no_session && args.quiet);
         assert_eq!(args.destination.as_deref(), Some("host"));
-        assert_eq!(args.user.as_deref(), Some("me"));
         assert_eq!(args.verbose, 2);
         assert_eq!(
             args.forwards,
@@ -182,7 +194,14 @@ mod tests {
                 (ForwardFlag::Local, "1:h:2".into())
             ]
         );
-        assert_eq!(args.lines, ["Compression=yes"]);
+        assert_eq!(
+            args.settings,
+            [
+                Setting::Line("Compression=yes".into()),
+                Setting::Destination,
+                Setting::User("me".into())
+            ]
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod args;
 mod options;
+mod signals;
 mod terminal;
 
 use std::process::ExitCode;
@@ -11,13 +12,13 @@ use adit_tunnel::config::spec::Forward;
 use adit_tunnel::config::values::LogLevel;
 use adit_tunnel::net::Ended;
 use log::{error, info, warn};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::background::{self, StandardError};
 use crate::command_line::{FAILURE, fail};
 use crate::logger::{self, Style};
 use args::{Args, HELP};
 use options::Meaning;
+use signals::Signals;
 
 /// How messages begin.
 const PROGRAM: &str = "adit";
@@ -71,10 +72,13 @@ fn serve(meaning: Meaning) -> Result<ExitCode, String> {
         .enable_all()
         .build()
         .map_err(|e| format!("cannot start: {e}"))?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let signals = Signals::new().map_err(|e| format!("cannot wait for signals: {e}"))?;
         signals.or(tunnel(meaning)).await
-    })
+    });
+    // A thread that waits for an answer at a prompt cannot be stopped, and must not hold up the end.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Connects, starts the forwards, and serves until the end.
@@ -141,35 +145,5 @@ fn with_hint(message: String, hint: Option<&str>) -> String {
     match hint {
         Some(hint) => format!("{message}\nhint: {hint}"),
         None => message,
-    }
-}
-
-/// The signals that end a tunnel, with ssh's exit codes.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The outcome of `work`, or of the signal that came first; then everything `work` held is dropped in order.
-    async fn or(
-        mut self,
-        work: impl Future<Output = Result<ExitCode, String>>,
-    ) -> Result<ExitCode, String> {
-        tokio::select! {
-            result = work => result,
-            _ = self.terminate.recv() => Ok(ExitCode::SUCCESS),
-            _ = self.interrupt.recv() => Ok(ExitCode::from(FAILURE)),
-            _ = self.hangup.recv() => Ok(ExitCode::from(FAILURE)),
-        }
     }
 }

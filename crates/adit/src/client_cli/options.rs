@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 
 use adit_tunnel::client::ClientSettings;
 use adit_tunnel::config::destination::{Destination, check_host, check_user};
+use adit_tunnel::config::error::{ConfigError, Warning};
 use adit_tunnel::config::spec::Forward;
 use adit_tunnel::config::ssh_config::{
     ClientOptions, ConfigFiles, Context, ProxyJump, SessionType,
 };
 use adit_tunnel::config::values::LogLevel;
 use adit_tunnel::config::{FileSource, Lookups};
+use adit_tunnel::net::listener::describe;
 use nix::unistd::{Uid, User, gethostname};
 
-use super::args::{Args, ForwardFlag};
+use super::args::{Args, ForwardFlag, Setting};
 use crate::command_line::{self, Machine};
 
-/// Hops of one route; more are a loop.
+/// Hops of one route; more are a mistake.
 const MAX_HOPS: usize = 16;
 
 /// Everything the command line and the files say.
@@ -90,8 +92,9 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
     if !carries_forwards_only {
         return Err("no shell yet: adit carries forwards only\nhint: add -N".into());
     }
-    let mut route = reader.hops(&options)?;
-    route.push(reader.settings(&destination.host, options.clone())?);
+    let target = reader.settings(&destination.host, options.clone())?;
+    let mut route = reader.hops(&target, &destination.host)?;
+    route.push(target);
     let level = match args.quiet {
         true => LogLevel::Quiet,
         false => command_line::level(options.connection.log_level, args.verbose),
@@ -136,27 +139,20 @@ impl Reader {
             files: &FileSource::Disk,
             lookups,
         };
-        let mut options = ClientOptions {
-            user: destination.user.clone(),
-            port: destination.port,
-            ..ClientOptions::default()
-        };
+        let mut options = ClientOptions::default();
         let mut warnings = Vec::new();
         if let Some(args) = args {
-            options.user = args.user.clone().or(options.user);
-            options
-                .identity_files
-                .extend(args.identities.iter().cloned());
+            options.identity_files.clone_from(&args.identities);
             for (flag, text) in &args.forwards {
                 options.add_forward(parse_forward(*flag, text, &lookups)?);
             }
-            for line in &args.lines {
-                warnings.extend(
-                    options
-                        .apply_line(line, &context)
-                        .map_err(|e| e.to_string())?,
-                );
+            for setting in &args.settings {
+                let applied = apply(setting, &mut options, destination, &context);
+                warnings.extend(applied.map_err(|e| e.to_string())?);
             }
+        } else {
+            apply(&Setting::Destination, &mut options, destination, &context)
+                .map_err(|e| e.to_string())?;
         }
         warnings.extend(
             options
@@ -165,23 +161,68 @@ impl Reader {
         );
         self.warnings
             .extend(warnings.iter().map(ToString::to_string));
-        options.expanded(&context).map_err(|e| e.to_string())
+        let mut options = options.expanded(&context).map_err(|e| e.to_string())?;
+        if let Some(args) = args {
+            self.drop_missing(&mut options.identity_files, args.identities.len());
+        }
+        Ok(options)
     }
 
-    fn hops(&mut self, options: &ClientOptions) -> Result<Vec<ClientSettings>, String> {
-        let Some(ProxyJump::Through(hops)) = &options.proxy_jump else {
-            return Ok(Vec::new());
-        };
-        if hops.len() > MAX_HOPS {
-            return Err(format!("ProxyJump: more than {MAX_HOPS} hosts"));
-        }
-        let hops = hops.clone();
-        hops.iter()
-            .map(|hop| {
+    /// Leaves out those of the first files, which are the command line's, that are missing: as in ssh, they do not
+    /// keep the customary keys from being tried, where a line in a file does.
+    fn drop_missing(&mut self, files: &mut Vec<PathBuf>, typed: usize) {
+        let mut at = 0;
+        files.retain(|path| {
+            at += 1;
+            if at > typed || path.as_os_str() == "none" {
+                return true;
+            }
+            let missing = path.metadata().err();
+            if let Some(error) = &missing {
+                self.warnings.push(format!(
+                    "Identity file {} not accessible: {}.",
+                    path.display(),
+                    describe(error)
+                ));
+            }
+            missing.is_none()
+        });
+    }
+
+    /// The way to a target: the hosts of its ProxyJump and, in front of them, the way to the first of them. Those
+    /// behind the first are reached through it whatever their own configuration says, as in ssh.
+    fn hops(
+        &mut self,
+        target: &ClientSettings,
+        typed: &str,
+    ) -> Result<Vec<ClientSettings>, String> {
+        let whom = |host: &str, s: &ClientSettings| (host.to_owned(), s.user.clone(), s.port);
+        let mut met = vec![whom(typed, target)];
+        let mut jump = target.options.proxy_jump.clone();
+        let mut route = Vec::new();
+        while let Some(ProxyJump::Through(hops)) = jump {
+            if route.len() + hops.len() > MAX_HOPS {
+                return Err(format!("ProxyJump: more than {MAX_HOPS} hosts"));
+            }
+            let mut section = Vec::new();
+            for hop in &hops {
                 let options = self.options(hop, None)?;
-                self.settings(&hop.host, options)
-            })
-            .collect()
+                section.push(self.settings(&hop.host, options)?);
+            }
+            let Some((hop, first)) = hops.first().zip(section.first()) else {
+                break;
+            };
+            let entry = whom(&hop.host, first);
+            if met.contains(&entry) {
+                let hint = "give that host 'ProxyJump none' in the configuration";
+                return Err(format!("jumphost loop via {hop}\nhint: {hint}"));
+            }
+            met.push(entry);
+            jump = first.options.proxy_jump.clone();
+            section.append(&mut route);
+            route = section;
+        }
+        Ok(route)
     }
 
     fn settings(&self, host: &str, options: ClientOptions) -> Result<ClientSettings, String> {
@@ -192,6 +233,26 @@ impl Reader {
     }
 }
 
+/// Sets what a setting sets, unless it is set already.
+fn apply(
+    setting: &Setting,
+    options: &mut ClientOptions,
+    destination: &Destination,
+    context: &Context<'_>,
+) -> Result<Vec<Warning>, ConfigError> {
+    match setting {
+        Setting::Line(line) => return options.apply_line(line, context),
+        Setting::User(user) => {
+            options.user.get_or_insert_with(|| user.clone());
+        }
+        Setting::Destination => {
+            options.user = options.user.take().or_else(|| destination.user.clone());
+            options.port = options.port.or(destination.port);
+        }
+    }
+    Ok(Vec::new())
+}
+
 fn parse_forward(flag: ForwardFlag, text: &str, lookups: &Lookups<'_>) -> Result<Forward, String> {
     let parsed = match flag {
         ForwardFlag::Local => Forward::parse_local(text, lookups),
@@ -199,4 +260,105 @@ fn parse_forward(flag: ForwardFlag, text: &str, lookups: &Lookups<'_>) -> Result
         ForwardFlag::Dynamic => Forward::parse_dynamic(text, lookups),
     };
     parsed.map_err(|error| format!("{error}\nhint: {}", error.hint()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(config: &Path) -> Reader {
+        Reader {
+            files: ConfigFiles::Only(config.to_owned()),
+            user: LocalUser::own().unwrap(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn to(host: &str) -> Destination {
+        Destination::parse(host).unwrap()
+    }
+
+    #[test]
+    fn missing_keys_are_left_out_if_the_command_line_names_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let config = format!("IdentityFile {}", path("line").display());
+        std::fs::write(path("config"), config).unwrap();
+        std::fs::write(path("here"), "").unwrap();
+        let args = Args {
+            identities: vec![path("missing"), path("here")],
+            ..Args::default()
+        };
+        let mut reader = reader(&path("config"));
+        let options = reader.options(&to("h"), Some(&args)).unwrap();
+        assert_eq!(options.identity_files, [path("here"), path("line")]);
+        assert_eq!(reader.warnings.len(), 1, "{:?}", reader.warnings);
+        assert!(reader.warnings[0].contains("missing not accessible"));
+    }
+
+    /// The hosts on the way to `target`, by a configuration.
+    fn way(config: &str, target: &str) -> Result<Vec<String>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        std::fs::write(&path, config).unwrap();
+        let mut reader = reader(&path);
+        let options = reader.options(&to(target), None)?;
+        let settings = reader.settings(target, options)?;
+        let hops = reader.hops(&settings, target)?;
+        Ok(hops.into_iter().map(|hop| hop.host).collect())
+    }
+
+    #[test]
+    fn what_is_typed_first_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config");
+        std::fs::write(&config, "User file\nPort 9\n").unwrap();
+        for (line, user, port) in [
+            ("ssh://a@h:1 -l b -o User=c -p 2", "a", 1),
+            ("-l b ssh://a@h:1 -p 2", "b", 1),
+            ("-o User=c -p 2 -l b ssh://a@h:1", "c", 2),
+            ("h", "file", 9),
+        ] {
+            let args = Args::parse(line.split(' ').map(Into::into)).unwrap();
+            let destination = to(args.destination.as_deref().unwrap());
+            let options = reader(&config).options(&destination, Some(&args)).unwrap();
+            let got = (options.user.as_deref(), options.port);
+            assert_eq!(got, (Some(user), Some(port)), "{line}");
+        }
+    }
+
+    #[test]
+    fn first_hop_is_reached_through_its_own_hops() {
+        let config = "Host target\nProxyJump inner,last\n\
+                      Host last\nProxyJump elsewhere\n\
+                      Host inner\nHostName inner.example\nProxyJump bastion\n\
+                      Host bastion\nProxyJump none\n";
+        let hops = way(config, "target").unwrap();
+        assert_eq!(hops, ["bastion", "inner.example", "last"]);
+        assert!(way(config, "bastion").unwrap().is_empty());
+    }
+
+    #[test]
+    fn loop_of_hops_is_an_error_that_names_it() {
+        let own = way("Host *\nProxyJump bastion\n", "target").unwrap_err();
+        assert!(own.starts_with("jumphost loop via bastion\n"), "{own}");
+        let both = "Host a\nProxyJump b:2\nHost b\nProxyJump a\n";
+        let back = way(both, "a").unwrap_err();
+        assert!(back.starts_with("jumphost loop via a\n"), "{back}");
+        // Another account or port is another host.
+        let config = "Host *\nUser u\nMatch user u\nProxyJump v@h\n";
+        assert_eq!(way(config, "h").unwrap(), ["h"]);
+    }
+
+    #[test]
+    fn whole_route_is_bounded() {
+        let chain = |hosts: usize| -> String {
+            (0..hosts)
+                .map(|i| format!("Host h{i}\nProxyJump h{}\n", i + 1))
+                .collect()
+        };
+        assert_eq!(way(&chain(MAX_HOPS), "h0").unwrap().len(), MAX_HOPS);
+        let error = way(&chain(MAX_HOPS + 1), "h0").unwrap_err();
+        assert!(error.contains("more than 16"), "{error}");
+    }
 }

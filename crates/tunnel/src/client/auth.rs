@@ -1,4 +1,5 @@
-//! Logging in: keys of the agent, keys of files, prompts, a password, in that order.
+//! Logging in: keys of the agent, keys of files, prompts, a password, in that order or in that of
+//! `PreferredAuthentications`.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,8 @@ use zeroize::Zeroizing;
 
 use super::error::ConnectError;
 use super::settings::ClientSettings;
-use super::{Echo, Prompts, Trust, plain};
-use crate::config::ssh_config::{IdentityAgent, PubkeyAuthentication};
+use super::{Echo, Prompts, Trust, laid_out};
+use crate::config::ssh_config::{ClientOptions, IdentityAgent, PubkeyAuthentication};
 use crate::identity::agent::{Agent, AgentKey};
 use crate::identity::{IdentityError, file};
 use crate::net::{Handle, Incoming};
@@ -41,16 +42,22 @@ pub(super) async fn log_in(
         settings,
         prompts,
         methods: Vec::new(),
+        accepted: Vec::new(),
     };
     // The answer to `none`, which the core has asked.
-    if login.verdict().await? || login.public_keys().await? {
+    if login.verdict().await? {
         return Ok(());
     }
-    // An impostor is given no secrets.
-    if trust == Trust::Full
-        && (login.ask(Asking::KeyboardInteractive).await? || login.ask(Asking::Password).await?)
-    {
-        return Ok(());
+    for step in steps(&settings.options) {
+        let success = match step {
+            Step::PublicKey => login.public_keys().await?,
+            // An impostor is given no secrets.
+            Step::Ask(_) if trust != Trust::Full => false,
+            Step::Ask(asking) => login.ask(asking).await?,
+        };
+        if success {
+            return Ok(());
+        }
     }
     handle.end("no authentication method left");
     Err(ConnectError::Denied {
@@ -67,9 +74,12 @@ struct Login<'a> {
     prompts: &'a Prompts,
     /// What the server would still take, by its last answer.
     methods: Vec<String>,
+    /// What keys may sign with, the preferred first.
+    accepted: Vec<SignatureAlgorithm>,
 }
 
 /// A key to try.
+#[derive(Debug, PartialEq, Eq)]
 enum Candidate {
     Agent(AgentKey),
     File(PathBuf),
@@ -86,8 +96,8 @@ impl Login<'_> {
             };
             match event {
                 Incoming::Auth(ClientAuthEvent::Banner(text)) => {
-                    for line in text.lines().take(64) {
-                        info!("{}", line.escape_debug());
+                    for line in laid_out(&text).lines().take(64) {
+                        info!("{line}");
                     }
                 }
                 Incoming::Auth(event) => return Ok(event),
@@ -98,6 +108,7 @@ impl Login<'_> {
     }
 
     fn no_answer(&self) -> ConnectError {
+        self.handle.end("no answer to the login");
         ConnectError::Handshake {
             host: self.settings.host.clone(),
             why: format!(
@@ -148,6 +159,8 @@ impl Login<'_> {
         if self.settings.options.pubkey_authentication == Some(PubkeyAuthentication::No) {
             return Ok(false);
         }
+        let accepted = self.settings.options.connection.accepted_signatures();
+        self.accepted = accepted.map_err(|e| ConnectError::Local(e.to_string()))?;
         let mut agent = self.agent().await;
         for candidate in self.candidates(agent.as_mut()).await {
             if !self.may("publickey") {
@@ -183,45 +196,22 @@ impl Login<'_> {
         }
     }
 
-    /// The agent's keys, then files; with `IdentitiesOnly` of the agent's only those that a file names.
+    /// The keys to try, in their order.
     async fn candidates(&self, agent: Option<&mut Agent>) -> Vec<Candidate> {
         let files = self.settings.identity_files();
-        let mut keys = match agent {
+        let keys = match agent {
             Some(agent) => agent.identities().await.unwrap_or_else(|error| {
                 debug!("{error}");
                 Vec::new()
             }),
             None => Vec::new(),
         };
-        let named: Vec<(PathBuf, Option<PublicKey>)> = files
-            .into_iter()
-            .map(|path| {
-                let public = file::public_half(&path);
-                (path, public)
-            })
-            .collect();
-        let is_named = |key: &AgentKey| {
-            named
-                .iter()
-                .any(|(_, public)| public.as_ref().is_some_and(|p| p.blob() == key.blob))
-        };
-        if self.settings.options.identities_only == Some(true) {
-            keys.retain(is_named);
-        }
-        let in_agent = |public: &Option<PublicKey>| {
-            public
-                .as_ref()
-                .is_some_and(|p| keys.iter().any(|key| key.blob == p.blob()))
-        };
-        let files: Vec<Candidate> = named
-            .iter()
-            .filter(|(_, public)| !in_agent(public))
-            .map(|(path, _)| Candidate::File(path.clone()))
-            .collect();
-        keys.into_iter()
-            .map(Candidate::Agent)
-            .chain(files)
-            .collect()
+        let files = files.into_iter().map(|path| {
+            let public = file::public_half(&path);
+            (path, public)
+        });
+        let only_named = self.settings.options.identities_only == Some(true);
+        ordered(keys, files.collect(), only_named)
     }
 
     async fn try_agent_key(
@@ -232,7 +222,9 @@ impl Login<'_> {
         let Ok(public) = PublicKey::parse(&key.blob) else {
             return Ok(false);
         };
-        let algorithm = self.algorithm(&public);
+        let Some(algorithm) = self.algorithm(&public) else {
+            return Ok(false);
+        };
         if !self.query(&public, algorithm).await? {
             return Ok(false);
         }
@@ -249,10 +241,7 @@ impl Login<'_> {
     async fn try_file(&mut self, path: &Path) -> Result<bool, ConnectError> {
         let key = match file::load(path, None) {
             // Signing at once saves the round trip of a query.
-            Ok(key) => {
-                offering(key.public_key());
-                key
-            }
+            Ok(key) => key,
             Err(error) if wants_passphrase(&error) => match self.unlock(path, error).await? {
                 Some(key) => key,
                 None => return Ok(false),
@@ -263,7 +252,10 @@ impl Login<'_> {
             }
         };
         let public = key.public_key().clone();
-        let algorithm = self.algorithm(&public);
+        let Some(algorithm) = self.algorithm(&public) else {
+            return Ok(false);
+        };
+        offering(&public);
         let data = self.data_to_sign(&public, algorithm)?;
         match key.sign(algorithm, &data) {
             Ok(signature) => self.send_signature(&public, algorithm, &signature).await,
@@ -281,7 +273,9 @@ impl Login<'_> {
         mut error: IdentityError,
     ) -> Result<Option<SigningKey>, ConnectError> {
         if let Some(public) = file::public_half(path) {
-            let algorithm = self.algorithm(&public);
+            let Some(algorithm) = self.algorithm(&public) else {
+                return Ok(None);
+            };
             if !self.query(&public, algorithm).await? {
                 return Ok(None);
             }
@@ -319,9 +313,19 @@ impl Login<'_> {
         }
     }
 
-    /// RSA keys sign with SHA-2, as the server says it can take it (RFC 8332).
-    fn algorithm(&self, key: &PublicKey) -> SignatureAlgorithm {
-        let possible = key.key_type().algorithms();
+    /// What a key signs with: the first accepted algorithm of its type that the server says it can take (RFC 8332).
+    /// None: `PubkeyAcceptedAlgorithms` leaves the key none.
+    fn algorithm(&self, key: &PublicKey) -> Option<SignatureAlgorithm> {
+        let of_key = |a: &&SignatureAlgorithm| a.key_type() == key.key_type();
+        let mut possible = self.accepted.iter().filter(of_key).peekable();
+        let Some(&&first) = possible.peek() else {
+            debug!(
+                "Skipping {} key {}: not in PubkeyAcceptedAlgorithms",
+                key.key_type(),
+                key.fingerprint_sha256()
+            );
+            return None;
+        };
         let server = self
             .handle
             .inspect(|c| c.transport().peer_ext_info().server_sig_algs.clone());
@@ -330,7 +334,7 @@ impl Login<'_> {
                 .as_ref()
                 .is_none_or(|list| list.iter().any(|name| name == a.as_str()))
         };
-        *possible.iter().find(taken).unwrap_or(&possible[0])
+        Some(possible.find(taken).copied().unwrap_or(first))
     }
 
     /// Whether the server would take the key.
@@ -385,16 +389,14 @@ impl Login<'_> {
     /// Asks the user as often as `NumberOfPasswordPrompts` allows, while the server takes the method.
     async fn ask(&mut self, asking: Asking) -> Result<bool, ConnectError> {
         let options = &self.settings.options;
-        let (method, enabled) = match asking {
-            Asking::KeyboardInteractive => (
-                "keyboard-interactive",
-                options.kbd_interactive_authentication,
-            ),
-            Asking::Password => ("password", options.password_authentication),
+        let enabled = match asking {
+            Asking::KeyboardInteractive => options.kbd_interactive_authentication,
+            Asking::Password => options.password_authentication,
         };
         if enabled == Some(false) {
             return Ok(false);
         }
+        let method = Step::Ask(asking).method();
         for _ in 0..options.number_of_password_prompts.unwrap_or(PROMPTS) {
             if !self.may(method) {
                 return Ok(false);
@@ -439,7 +441,18 @@ impl Login<'_> {
         Ok(Interaction::Failure)
     }
 
+    /// The user's answers. Name and instruction stand above the first question: what is asked for may make no sense
+    /// without them.
     async fn answer(&self, request: &InfoRequest) -> Option<Vec<Zeroizing<String>>> {
+        let heading = [&request.name, &request.instruction].map(|text| laid_out(text));
+        let heading = heading.iter().map(|text| text.trim_end());
+        let mut heading: String = heading
+            .filter(|text| !text.is_empty())
+            .map(|text| format!("{text}\n"))
+            .collect();
+        if request.prompts.is_empty() && !heading.is_empty() {
+            info!("{}", heading.trim_end());
+        }
         let mut answers = Vec::new();
         for prompt in &request.prompts {
             let echo = match prompt.echo {
@@ -447,10 +460,11 @@ impl Login<'_> {
                 false => Echo::Hidden,
             };
             let text = format!(
-                "({}@{}) {}",
+                "{}({}@{}) {}",
+                std::mem::take(&mut heading),
                 self.settings.user,
                 self.settings.host,
-                plain(&prompt.text)
+                laid_out(&prompt.text)
             );
             answers.push(Zeroizing::new(self.prompts.ask(text, echo).await?));
         }
@@ -471,8 +485,69 @@ impl Login<'_> {
     }
 }
 
+/// A method of authentication that adit has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    PublicKey,
+    Ask(Asking),
+}
+
+impl Step {
+    /// Every method, in the order without `PreferredAuthentications`.
+    const ALL: [Self; 3] = [
+        Self::PublicKey,
+        Self::Ask(Asking::KeyboardInteractive),
+        Self::Ask(Asking::Password),
+    ];
+
+    /// Its name on the wire.
+    fn method(self) -> &'static str {
+        match self {
+            Self::PublicKey => "publickey",
+            Self::Ask(Asking::KeyboardInteractive) => "keyboard-interactive",
+            Self::Ask(Asking::Password) => "password",
+        }
+    }
+}
+
+/// The methods to try, in their order; names of others are passed over.
+fn steps(options: &ClientOptions) -> Vec<Step> {
+    let Some(preferred) = &options.preferred_authentications else {
+        return Step::ALL.to_vec();
+    };
+    let named = |name: &String| Step::ALL.into_iter().find(|s| s.method() == name);
+    preferred.iter().filter_map(named).collect()
+}
+
+/// The agent's keys that a file names, its others unless `IdentitiesOnly` forbids them, then the other files: a server
+/// lets a client try few keys, and those that were named are the likeliest.
+fn ordered(
+    mut keys: Vec<AgentKey>,
+    files: Vec<(PathBuf, Option<PublicKey>)>,
+    only_named: bool,
+) -> Vec<Candidate> {
+    let is_key = |public: &Option<PublicKey>, key: &AgentKey| {
+        public.as_ref().is_some_and(|p| p.blob() == key.blob)
+    };
+    let is_named = |key: &AgentKey| files.iter().any(|(_, public)| is_key(public, key));
+    if only_named {
+        keys.retain(is_named);
+    }
+    keys.sort_by_cached_key(|key| !is_named(key));
+    let in_agent = |public: &Option<PublicKey>| keys.iter().any(|key| is_key(public, key));
+    let files: Vec<Candidate> = files
+        .iter()
+        .filter(|(_, public)| !in_agent(public))
+        .map(|(path, _)| Candidate::File(path.clone()))
+        .collect();
+    keys.into_iter()
+        .map(Candidate::Agent)
+        .chain(files)
+        .collect()
+}
+
 /// What the user is asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asking {
     KeyboardInteractive,
     Password,

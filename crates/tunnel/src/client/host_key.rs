@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use adit_proto::key::PublicKey;
-use log::warn;
+use log::{info, warn};
 use tokio::sync::mpsc::Receiver;
 
 use super::error::ConnectError;
@@ -108,21 +108,63 @@ async fn consents(prompts: &Prompts, question: String, key: &PublicKey) -> bool 
     false
 }
 
-/// A key that cannot be kept is no reason to end a connection that is right.
+/// A key that cannot be kept is no reason to end a connection that is right. The system's files are not added to.
 fn add(settings: &ClientSettings, key: &PublicKey) {
-    let Some(file) = settings.known_hosts.first() else {
-        return;
+    let (host, port) = (settings.known_host_name(), settings.known_host_port());
+    let Some(file) = settings.known_hosts.user.first() else {
+        return info!("The key of '{host}' was not added: UserKnownHostsFile names no file.");
     };
     let hashing = match settings.options.hash_known_hosts {
         Some(true) => Hashing::Hashed,
         _ => Hashing::Plain,
     };
-    let (host, port) = (settings.known_host_name(), settings.known_host_port());
     match append(file, host, port, key, hashing) {
         Ok(()) => warn!(
             "Permanently added '{host}' ({}) to the list of known hosts.",
             key.key_type()
         ),
         Err(error) => warn!("Failed to add the host to the list of known hosts: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use adit_proto::key::SigningKey;
+
+    use super::*;
+    use crate::config::ssh_config::ClientOptions;
+    use crate::known_hosts::StrictHostKeyChecking;
+
+    /// Accepts a new key, with that many files of the user and two of the system; which of them were written.
+    async fn written(user_files: usize) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = |names: &[&str]| -> Vec<PathBuf> {
+            names.iter().map(|name| folder.path().join(name)).collect()
+        };
+        let options = ClientOptions {
+            user_known_hosts_files: Some(paths(&["user1", "user2"][..user_files])),
+            global_known_hosts_files: Some(paths(&["system1", "system2"])),
+            strict_host_key_checking: Some(StrictHostKeyChecking::AcceptNew),
+            ..ClientOptions::default()
+        };
+        let settings = ClientSettings::new("host", "user", "/nonexistent".into(), options);
+        let key = SigningKey::generate_ed25519().unwrap();
+        let trust = judge(&settings, &[], key.public_key(), &Prompts::none()).await;
+        assert_eq!(trust.unwrap(), Trust::Full);
+        let entries = fs::read_dir(folder.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    #[tokio::test]
+    async fn new_keys_are_added_to_the_users_first_file_only() {
+        assert_eq!(written(2).await, ["user1"]);
+    }
+
+    #[tokio::test]
+    async fn new_keys_are_not_added_to_files_of_the_system() {
+        assert!(written(0).await.is_empty());
     }
 }

@@ -184,6 +184,12 @@ fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
+/// The same with its lines and tabs: a text that a server has laid out for its user.
+fn laid_out(text: &str) -> String {
+    let steers = |c: &char| c.is_control() && !matches!(c, '\n' | '\t');
+    text.chars().filter(|c| !steers(c)).collect()
+}
+
 /// How messages name a forward: `forward -L 9000 → db:5432`.
 fn label(forward: &Forward) -> String {
     match forward {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_proto::message::connection::{ChannelType, GlobalRequest, OpenFailureReason};
-use log::{debug, warn};
+use log::{Level, debug, log, warn};
 use tokio::time::timeout;
 
 use super::error::ForwardError;
@@ -51,8 +51,7 @@ impl Client {
             .map_err(ForwardError::Ended)?;
         // What a server says between a request and its answer is about the request.
         let Ok(allocated_port) = reply else {
-            let said = self.heard();
-            return Err(ForwardError::Refused { label, what, said });
+            return Err(refused(label, what, self.heard()));
         };
         let entry = RemoteForward {
             label: label.clone(),
@@ -64,10 +63,10 @@ impl Client {
         // Only now: connections of this forward may have come along with the words.
         let said = self.heard();
         if inserted.is_err() {
-            return Err(ForwardError::Refused { label, what, said });
+            return Err(refused(label, what, said));
         }
         for said in said {
-            warn!("{label}: the server says: {said}");
+            log!(loudness(&said), "{label}: the server says: {said}");
         }
         Ok(Started {
             label,
@@ -138,6 +137,21 @@ impl Client {
                 tokio::spawn(async move { dynamic.carry(asked.accept()).await });
             }
         }
+    }
+}
+
+/// A refusal with the server's reason. sshd says `PATH:LINE: key options: …` right after the login, in time to be
+/// taken for one.
+fn refused(label: String, what: String, mut said: Vec<String>) -> ForwardError {
+    said.retain(|text| !text.contains(": key options:"));
+    ForwardError::Refused { label, what, said }
+}
+
+/// How loud a server's words about a forward that is up are: only another address than the one asked for is a warning.
+fn loudness(said: &str) -> Level {
+    match said.starts_with("Forwarding listen address") {
+        true => Level::Warn,
+        false => Level::Debug,
     }
 }
 
@@ -296,5 +310,92 @@ async fn read_request(channel: &Channel) -> io::Result<(Request, Vec<u8>)> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_proto::connection::RequestRefused;
+    use adit_proto::userauth::client::ClientAuthEvent;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::client::{ClientSettings, Trust};
+    use crate::config::ssh_config::ClientOptions;
+    use crate::forward::registry::Registry;
+    use crate::net::pair::ends;
+    use crate::net::{Handle, Incoming};
+
+    const KEY_OPTIONS: &str = "/home/u/.ssh/authorized_keys:1: key options: port-forwarding";
+
+    /// What a refused forward's error holds of what a server said between the request and its answer.
+    async fn said_of(words: &'static [&'static str]) -> Vec<String> {
+        let ((handle, mut incoming), (server, mut requests)) = ends();
+        let refusing = tokio::spawn(async move {
+            while let Some(event) = requests.recv().await {
+                match event {
+                    Incoming::AuthRequest(_) => server.accept_user().unwrap(),
+                    Incoming::Global { .. } => {
+                        words.iter().for_each(|text| server.debug(text).unwrap());
+                        server.reply_global(Err(RequestRefused)).unwrap();
+                    }
+                    _ => {}
+                }
+            }
+        });
+        while let Some(event) = incoming.recv().await {
+            match event {
+                Incoming::HostKey(_) => handle.accept_host_key(),
+                Incoming::Auth(ClientAuthEvent::Success) => break,
+                _ => {}
+            }
+        }
+        let listen = ListenSpec::Tcp {
+            bind: BindAddress::Default,
+            port: 9,
+        };
+        let mut client = client(handle, incoming);
+        let refused = client.forward(&Forward::RemoteDynamic { listen }).await;
+        drop(client);
+        refusing.await.unwrap();
+        match refused {
+            Err(ForwardError::Refused { said, .. }) => said,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn client(handle: Handle, incoming: tokio::sync::mpsc::Receiver<Incoming>) -> Client {
+        let options = ClientOptions::default();
+        Client {
+            settings: Arc::new(ClientSettings::new(
+                "h",
+                "u",
+                "/nonexistent".into(),
+                options,
+            )),
+            handle,
+            incoming,
+            hops: Vec::new(),
+            trust: Trust::Full,
+            listening: JoinSet::new(),
+            remote: Registry::default(),
+            forwards: Vec::new(),
+            dials: Arc::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn options_of_the_login_key_are_no_reason_for_a_refusal() {
+        const REASON: &str = "Server has disabled port forwarding.";
+        assert!(said_of(&[KEY_OPTIONS]).await.is_empty());
+        assert_eq!(said_of(&[KEY_OPTIONS, REASON]).await, [REASON]);
+    }
+
+    #[test]
+    fn only_another_listen_address_is_worth_a_warning() {
+        let notice = "Forwarding listen address \"a\" overridden by server GatewayPorts";
+        assert_eq!(loudness(notice), Level::Warn);
+        assert_eq!(loudness(KEY_OPTIONS), Level::Debug);
+        assert_eq!(loudness("hello"), Level::Debug);
     }
 }

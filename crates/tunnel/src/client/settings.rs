@@ -9,9 +9,10 @@ use adit_proto::key::SignatureAlgorithm;
 use adit_proto::transport::TransportConfig;
 use adit_proto::transport::algorithms::Compression;
 
-use crate::config::algorithms::AlgorithmError;
+use crate::config::algorithms::{AlgorithmError, AlgorithmList};
 use crate::config::ssh_config::ClientOptions;
 use crate::config::values::AddressFamily;
+use crate::known_hosts::file::KnownHostsFiles;
 use crate::known_hosts::known_types;
 use crate::net::TcpKeepAlive;
 use crate::net::listener::StaleSocket;
@@ -31,8 +32,8 @@ pub struct ClientSettings {
     pub port: u16,
     /// The account to log in to.
     pub user: String,
-    /// Files with known host keys, those of the user first.
-    pub known_hosts: Vec<PathBuf>,
+    /// Files with known host keys.
+    pub known_hosts: KnownHostsFiles,
     /// The home directory of the local user.
     pub home: PathBuf,
     /// The options behind it all, expanded.
@@ -42,13 +43,13 @@ pub struct ClientSettings {
 impl ClientSettings {
     /// Settings for a host, from options that were expanded. `home` is the home directory of the local user.
     pub fn new(host: &str, local_user: &str, home: PathBuf, options: ClientOptions) -> Self {
-        let user_files = options.user_known_hosts_files.clone().unwrap_or_else(|| {
+        let user = options.user_known_hosts_files.clone().unwrap_or_else(|| {
             vec![
                 home.join(".ssh/known_hosts"),
                 home.join(".ssh/known_hosts2"),
             ]
         });
-        let global_files = options.global_known_hosts_files.clone().unwrap_or_else(|| {
+        let global = options.global_known_hosts_files.clone().unwrap_or_else(|| {
             vec![
                 "/etc/ssh/ssh_known_hosts".into(),
                 "/etc/ssh/ssh_known_hosts2".into(),
@@ -61,13 +62,14 @@ impl ClientSettings {
                 .user
                 .clone()
                 .unwrap_or_else(|| local_user.to_owned()),
-            known_hosts: user_files.into_iter().chain(global_files).collect(),
+            known_hosts: KnownHostsFiles { user, global },
             home,
             options,
         }
     }
 
-    /// The core's configuration. Host key types that are known for the host come first: another type could not be compared.
+    /// The core's configuration. Host key types that are known for the host come first, since another type could not be
+    /// compared; unless `HostKeyAlgorithms` says what comes first.
     ///
     /// # Errors
     /// A list of algorithms of which nothing is left.
@@ -81,7 +83,8 @@ impl ClientSettings {
             _ => Compression::Off,
         };
         let mut offer = options.connection.offer(compression)?;
-        if options.connection.host_key_algorithms.is_none() {
+        let list = options.connection.host_key_algorithms.as_ref();
+        if !list.is_some_and(AlgorithmList::says_the_order) {
             let types = known_types(known, self.known_host_name(), self.known_host_port());
             let is_known =
                 |a: &SignatureAlgorithm| types.iter().any(|t| t == a.key_type().as_str());
@@ -126,9 +129,10 @@ impl ClientSettings {
         }
     }
 
-    /// `ConnectTimeout`.
+    /// `ConnectTimeout`; zero, which `none` is, too, sets no limit of its own.
     pub fn connect_timeout(&self) -> Duration {
-        self.options.connect_timeout.unwrap_or(CONNECT_TIMEOUT)
+        let limit = self.options.connect_timeout.filter(|t| !t.is_zero());
+        limit.unwrap_or(CONNECT_TIMEOUT)
     }
 
     /// `AddressFamily`.
@@ -169,5 +173,53 @@ impl ClientSettings {
         ["id_rsa", "id_ecdsa", "id_ed25519"]
             .map(|name| self.home.join(".ssh").join(name))
             .to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::algorithms::AlgorithmKind;
+
+    fn settings(options: ClientOptions) -> ClientSettings {
+        ClientSettings::new("a", "user", "/nonexistent".into(), options)
+    }
+
+    #[test]
+    fn known_types_come_first_unless_the_list_says_the_order() {
+        let known = [("/k".into(), "a ssh-rsa AAAAB3NzaC1yc2E=\n".to_owned())];
+        let first = |list: &str, known: &[(PathBuf, String)]| {
+            let mut options = ClientOptions::default();
+            let list = AlgorithmList::parse(AlgorithmKind::Signature, list).unwrap();
+            options.connection.host_key_algorithms = Some(list);
+            settings(options)
+                .transport(known)
+                .unwrap()
+                .algorithms
+                .host_key[0]
+        };
+        assert_eq!(first("+ssh-rsa", &[]), SignatureAlgorithm::Ed25519);
+        assert_eq!(first("+ssh-rsa", &known), SignatureAlgorithm::RsaSha512);
+        assert_eq!(first("-ecdsa*", &known), SignatureAlgorithm::RsaSha512);
+        assert_eq!(
+            first("ssh-ed25519,rsa-*", &known),
+            SignatureAlgorithm::Ed25519
+        );
+        let preferred = first("^ecdsa-sha2-nistp256", &known);
+        assert_eq!(preferred, SignatureAlgorithm::EcdsaNistp256);
+    }
+
+    #[test]
+    fn connect_timeout_of_zero_is_no_limit_of_its_own() {
+        let limit = |connect_timeout| {
+            let options = ClientOptions {
+                connect_timeout,
+                ..ClientOptions::default()
+            };
+            settings(options).connect_timeout()
+        };
+        assert_eq!(limit(Some(Duration::ZERO)), CONNECT_TIMEOUT);
+        assert_eq!(limit(None), CONNECT_TIMEOUT);
+        assert_eq!(limit(Some(Duration::from_secs(5))), Duration::from_secs(5));
     }
 }

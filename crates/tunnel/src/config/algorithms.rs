@@ -208,6 +208,11 @@ impl AlgorithmList {
         }
     }
 
+    /// Whether the list says what comes first: `+` and `-` only add to the default or take from it.
+    pub fn says_the_order(&self) -> bool {
+        matches!(self.edit, Edit::Replace | Edit::Prepend)
+    }
+
     /// Applies the list to a default, given what this program supports.
     ///
     /// # Errors

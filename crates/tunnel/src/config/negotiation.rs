@@ -1,5 +1,5 @@
-//! From the lists of `Ciphers`, `MACs`, `KexAlgorithms`, `HostKeyAlgorithms` and a server's `PubkeyAcceptedAlgorithms`
-//! to what the core offers.
+//! From the lists of `Ciphers`, `MACs`, `KexAlgorithms` and `HostKeyAlgorithms` to what the core offers, and from
+//! `PubkeyAcceptedAlgorithms` to what keys of users sign with.
 
 use adit_proto::cipher::{CipherName, MacName};
 use adit_proto::kex::KexAlgorithm;
@@ -65,13 +65,29 @@ impl ConnectionOptions {
     /// A list of which nothing is left.
     pub fn server_offer(&self, compression: Compression) -> Result<Offer, AlgorithmError> {
         let mut offer = self.offer(compression)?;
-        offer.algorithms.user_key = pick(
+        offer.algorithms.user_key = self.accepted(&mut offer.passed_over)?;
+        Ok(offer)
+    }
+
+    /// What `PubkeyAcceptedAlgorithms` lets keys of users sign with, the preferred first; set nowhere, everything.
+    /// Names that this program does not have are passed over in silence: those lists mostly name certificates, too.
+    ///
+    /// # Errors
+    /// Nothing is left.
+    pub fn accepted_signatures(&self) -> Result<Vec<SignatureAlgorithm>, AlgorithmError> {
+        self.accepted(&mut Vec::new())
+    }
+
+    fn accepted(
+        &self,
+        passed_over: &mut Vec<String>,
+    ) -> Result<Vec<SignatureAlgorithm>, AlgorithmError> {
+        pick(
             self.pubkey_accepted_algorithms.as_ref(),
             &SignatureAlgorithm::ALL,
             SignatureAlgorithm::as_str,
-            &mut offer.passed_over,
-        )?;
-        Ok(offer)
+            passed_over,
+        )
     }
 }
 

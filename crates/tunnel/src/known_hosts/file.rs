@@ -27,6 +27,15 @@ pub enum Hashing {
     Hashed,
 }
 
+/// Where known hosts are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KnownHostsFiles {
+    /// Files of the user; new hosts are added to the first.
+    pub user: Vec<PathBuf>,
+    /// Files of the system, which are read only.
+    pub global: Vec<PathBuf>,
+}
+
 /// Why a file was not read or written.
 #[derive(Debug)]
 pub enum KnownHostsError {
@@ -74,15 +83,20 @@ impl std::error::Error for KnownHostsError {
     }
 }
 
-/// Reads files for [`check`](super::check); those that do not exist are left out.
+/// Reads files for [`check`](super::check), the user's first; those that do not exist are left out. One of the system's
+/// that cannot be read is left out with a warning: the user cannot mend it.
 ///
 /// # Errors
-/// If a file exists but cannot be read: it may hold the line that would have refused the host.
-pub fn read_all(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, KnownHostsError> {
+/// If a file of the user exists but cannot be read: it may hold the line that would have refused the host.
+pub fn read_all(paths: &KnownHostsFiles) -> Result<Vec<(PathBuf, String)>, KnownHostsError> {
     let mut files = Vec::new();
-    for path in paths {
-        if let Some(text) = read(path)? {
-            files.push((path.clone(), text));
+    for path in &paths.user {
+        files.extend(read(path)?.map(|text| (path.clone(), text)));
+    }
+    for path in &paths.global {
+        match read(path) {
+            Ok(text) => files.extend(text.map(|text| (path.clone(), text))),
+            Err(error) => log::warn!("{error}"),
         }
     }
     Ok(files)
@@ -220,7 +234,14 @@ mod tests {
     }
 
     fn status(path: &Path, host: &str, port: u16, key: &PublicKey) -> HostKeyStatus {
-        check(&read_all(&[path.to_owned()]).unwrap(), host, port, key)
+        check(&read_all(&of_user(path)).unwrap(), host, port, key)
+    }
+
+    fn of_user(path: &Path) -> KnownHostsFiles {
+        KnownHostsFiles {
+            user: vec![path.to_owned()],
+            global: Vec::new(),
+        }
     }
 
     fn ssh_keygen(args: &[&str]) -> String {
@@ -280,13 +301,25 @@ mod tests {
     fn missing_files_are_left_out_but_unreadable_ones_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("none");
-        assert!(read_all(&[missing]).unwrap().is_empty());
-        let error = read_all(&[folder.path().to_owned()]).unwrap_err();
+        assert!(read_all(&of_user(&missing)).unwrap().is_empty());
+        let error = read_all(&of_user(folder.path())).unwrap_err();
         assert!(error.to_string().starts_with("cannot read /"), "{error}");
         let long = folder.path().join("long");
         File::create(&long).unwrap().set_len(MAX_LEN + 1).unwrap();
-        let error = read_all(&[long]).unwrap_err();
+        let error = read_all(&of_user(&long)).unwrap_err();
         assert!(matches!(error, KnownHostsError::TooLong(_)), "{error}");
+    }
+
+    #[test]
+    fn unreadable_file_of_the_system_leaves_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k");
+        fs::write(&path, "# last").unwrap();
+        let files = KnownHostsFiles {
+            user: Vec::new(),
+            global: vec![folder.path().to_owned(), path.clone()],
+        };
+        assert_eq!(read_all(&files).unwrap(), [(path, "# last".to_owned())]);
     }
 
     #[test]

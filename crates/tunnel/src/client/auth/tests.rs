@@ -2,10 +2,13 @@
 
 use std::process::Command;
 
+use adit_proto::key::SigningKey;
+use adit_proto::message::userauth::Prompt;
 use adit_proto::userauth::server::AuthMethod;
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::algorithms::{AlgorithmKind, AlgorithmList};
 use crate::config::ssh_config::ClientOptions;
 use crate::net::pair::ends;
 
@@ -30,7 +33,16 @@ async fn log_in_with(
     verdict: Key,
     answer: &str,
 ) -> (bool, Vec<Asked>, Vec<String>) {
-    let (_folder, path) = made(passphrase);
+    let (_folder, path) = made("ed25519", passphrase);
+    log_in_as(settings(path), verdict, answer).await
+}
+
+/// The same with any settings.
+async fn log_in_as(
+    settings: ClientSettings,
+    verdict: Key,
+    answer: &str,
+) -> (bool, Vec<Asked>, Vec<String>) {
     let ((client, mut incoming), (server, mut requests)) = ends();
     let (prompts, mut questions) = Prompts::channel();
     let user = tokio::spawn({
@@ -72,24 +84,17 @@ async fn log_in_with(
         }
     }
     client.accept_host_key();
-    let result = log_in(
-        &client,
-        &mut incoming,
-        &settings(path),
-        Trust::Full,
-        &prompts,
-    )
-    .await;
+    let result = log_in(&client, &mut incoming, &settings, Trust::Full, &prompts).await;
     client.end("the test is over");
     drop(prompts);
     (result.is_ok(), judge.await.unwrap(), user.await.unwrap())
 }
 
-fn made(passphrase: &str) -> (TempDir, PathBuf) {
+fn made(kind: &str, passphrase: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
     let out = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-a", "2", "-N", passphrase, "-f"])
+        .args(["-q", "-t", kind, "-a", "2", "-N", passphrase, "-f"])
         .arg(&path)
         .output()
         .unwrap();
@@ -154,4 +159,145 @@ async fn server_that_falls_silent_in_the_login_is_given_up() {
     let result = log_in(&client, &mut incoming, &settings, Trust::Full, &prompts).await;
     let error = result.unwrap_err().to_string();
     assert!(error.contains("no answer to the login"), "{error}");
+}
+
+fn accepting(key: PathBuf, algorithms: &str) -> ClientSettings {
+    let mut settings = settings(key);
+    let list = AlgorithmList::parse(AlgorithmKind::Signature, algorithms).unwrap();
+    settings.options.connection.pubkey_accepted_algorithms = Some(list);
+    settings
+}
+
+/// A login that has asked nothing.
+fn idle<'a>(
+    handle: &'a Handle,
+    incoming: &'a mut Receiver<Incoming>,
+    settings: &'a ClientSettings,
+    prompts: &'a Prompts,
+) -> Login<'a> {
+    Login {
+        handle,
+        incoming,
+        settings,
+        prompts,
+        methods: Vec::new(),
+        accepted: Vec::new(),
+    }
+}
+
+#[test]
+fn preferred_methods_are_tried_in_their_order_and_no_others() {
+    let steps_of = |names: &str| {
+        let names = names.split(',').map(str::to_owned).collect();
+        let options = ClientOptions {
+            preferred_authentications: Some(names),
+            ..ClientOptions::default()
+        };
+        let methods = steps(&options).into_iter().map(Step::method);
+        methods.collect::<Vec<_>>().join(",")
+    };
+    assert_eq!(steps_of("password,publickey"), "password,publickey");
+    assert_eq!(
+        steps_of("gssapi-with-mic,keyboard-interactive,hostbased"),
+        "keyboard-interactive"
+    );
+    assert_eq!(steps(&ClientOptions::default()), Step::ALL);
+}
+
+#[tokio::test]
+async fn keys_are_not_tried_where_another_method_is_preferred() {
+    let (_folder, path) = made("ed25519", "");
+    let mut settings = settings(path);
+    settings.options.preferred_authentications = Some(vec!["password".into()]);
+    let (success, asked, _) = log_in_as(settings, Key::Taken, "").await;
+    assert!(!success);
+    assert_eq!(asked, [Asked::None]);
+}
+
+#[tokio::test]
+async fn keys_whose_algorithms_are_not_accepted_are_skipped_without_a_question() {
+    for passphrase in ["", "open sesame"] {
+        let (_folder, path) = made("ed25519", passphrase);
+        let settings = accepting(path, "rsa-sha2-*,ecdsa-*");
+        let (success, asked, prompts) = log_in_as(settings, Key::Taken, passphrase).await;
+        assert!(!success);
+        assert_eq!(asked, [Asked::None]);
+        assert!(prompts.is_empty(), "{prompts:?}");
+    }
+}
+
+#[tokio::test]
+async fn rsa_keys_sign_with_the_accepted_algorithm() {
+    let (_folder, path) = made("rsa", "");
+    let public = file::public_half(&path).unwrap();
+    let ((client, mut incoming), _server) = ends();
+    for (list, expected) in [
+        ("-nothing", SignatureAlgorithm::RsaSha512),
+        ("-rsa-sha2-512", SignatureAlgorithm::RsaSha256),
+        ("rsa-sha2-256,rsa-sha2-512", SignatureAlgorithm::RsaSha256),
+    ] {
+        let settings = accepting(path.clone(), list);
+        let prompts = Prompts::none();
+        let mut login = idle(&client, &mut incoming, &settings, &prompts);
+        login.accepted = settings.options.connection.accepted_signatures().unwrap();
+        assert_eq!(login.algorithm(&public), Some(expected), "{list}");
+    }
+}
+
+#[test]
+fn keys_of_the_agent_that_a_file_names_come_first() {
+    let in_agent = |comment: &str| {
+        let public = SigningKey::generate_ed25519().unwrap().public_key().clone();
+        let key = AgentKey {
+            blob: public.blob().to_vec(),
+            comment: comment.into(),
+        };
+        (key, public)
+    };
+    let [(a, _), (b, named_b), (c, _), (d, named_d)] = ["a", "b", "c", "d"].map(in_agent);
+    let keys = vec![a.clone(), b.clone(), c.clone(), d.clone()];
+    let files = vec![
+        (PathBuf::from("/d"), Some(named_d)),
+        (PathBuf::from("/file"), None),
+        (PathBuf::from("/b"), Some(named_b)),
+    ];
+    let file = Candidate::File("/file".into());
+    let [a, b, c, d] = [a, b, c, d].map(Candidate::Agent);
+    let all = ordered(keys.clone(), files.clone(), false);
+    assert_eq!(all.iter().collect::<Vec<_>>(), [&b, &d, &a, &c, &file]);
+    assert_eq!(ordered(keys, files, true), [b, d, file]);
+}
+
+#[tokio::test]
+async fn questions_keep_their_lines_and_come_with_name_and_instruction() {
+    let prompt = |text: &str| Prompt {
+        text: text.into(),
+        echo: true,
+    };
+    let request = InfoRequest {
+        name: "Two\x1b[2J factors\n".into(),
+        instruction: "1.\tpush\r\n2.\tcode\n\n".into(),
+        prompts: vec![prompt("Option\n\x07(1-2): "), prompt("Sure? ")],
+    };
+    let ((client, mut incoming), _server) = ends();
+    let settings = settings("/nonexistent".into());
+    let (prompts, mut questions) = Prompts::channel();
+    let user = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        while let Some(question) = questions.recv().await {
+            asked.push(question.text);
+            question.answer.send("1".into()).unwrap();
+        }
+        asked
+    });
+    let login = idle(&client, &mut incoming, &settings, &prompts);
+    assert_eq!(login.answer(&request).await.unwrap().len(), 2);
+    drop(prompts);
+    assert_eq!(
+        user.await.unwrap(),
+        [
+            "Two[2J factors\n1.\tpush\n2.\tcode\n(user@host) Option\n(1-2): ",
+            "(user@host) Sure? "
+        ]
+    );
 }

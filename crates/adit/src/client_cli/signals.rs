@@ -1,0 +1,75 @@
+//! The signals that end a tunnel, with ssh's exit codes.
+
+use std::future::pending;
+use std::io;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::command_line::FAILURE;
+
+/// The signals, less those that whoever started this had ignored: `nohup` means it, and so does a shell's `&`.
+pub(super) struct Signals {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    pub(super) fn new() -> io::Result<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let heeded = |kind| match is_ignored(&status, kind) {
+            true => Ok(None),
+            false => signal(kind).map(Some),
+        };
+        Ok(Self {
+            terminate: heeded(SignalKind::terminate())?,
+            interrupt: heeded(SignalKind::interrupt())?,
+            hangup: heeded(SignalKind::hangup())?,
+        })
+    }
+
+    /// The outcome of `work`, or of the signal that came first; then everything `work` held is dropped in order.
+    pub(super) async fn or(
+        mut self,
+        work: impl Future<Output = Result<ExitCode, String>>,
+    ) -> Result<ExitCode, String> {
+        tokio::select! {
+            // In this order: an interrupted prompt makes the work fail, and that is not what happened.
+            biased;
+            () = coming(&mut self.terminate) => Ok(ExitCode::SUCCESS),
+            () = coming(&mut self.interrupt) => Ok(ExitCode::from(FAILURE)),
+            () = coming(&mut self.hangup) => Ok(ExitCode::from(FAILURE)),
+            result = work => result,
+        }
+    }
+}
+
+async fn coming(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => pending().await,
+    }
+}
+
+/// Whether `/proc/self/status` says that the process ignores the signal.
+fn is_ignored(status: &str, kind: SignalKind) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The lowest bit is signal 1.
+    mask.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_those_of_the_mask() {
+        let status = "Name:\tadit\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001003\n";
+        assert!(is_ignored(status, SignalKind::hangup()));
+        assert!(is_ignored(status, SignalKind::interrupt()));
+        assert!(!is_ignored(status, SignalKind::terminate()));
+        assert!(!is_ignored("", SignalKind::hangup()));
+    }
+}
