@@ -31,12 +31,13 @@ impl Process {
     /// # Errors
     ///
     /// When the program cannot be started.
-    pub fn start(name: &str, mut command: Command, dir: &Path) -> io::Result<Self> {
+    pub fn start(name: &str, command: Command, dir: &Path) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let stdout = dir.join(format!("{name}.{number}.out"));
         let stderr = dir.join(format!("{name}.{number}.err"));
-        let child = command
+        // Whoever runs the tests may have signals ignored (`nohup`), which a program inherits.
+        let child = through_env("--default-signal=HUP,INT", &command)
             .stdin(Stdio::null())
             .stdout(File::create(&stdout)?)
             .stderr(File::create(&stderr)?)
@@ -183,6 +184,23 @@ impl Drop for Process {
         }
         let _ = self.child.wait();
     }
+}
+
+/// The same command, begun by `env` with a flag of its own.
+pub fn through_env(flag: &str, command: &Command) -> Command {
+    let mut wrapped = Command::new("env");
+    let program = command.get_program();
+    wrapped.arg(flag).arg(program).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    if let Some(dir) = command.get_current_dir() {
+        wrapped.current_dir(dir);
+    }
+    wrapped
 }
 
 /// Runs `command` to its end and returns what it said.

@@ -8,9 +8,10 @@ use adit_interop::missing::Missing;
 use adit_interop::need;
 use adit_interop::peer::{Adit, ClientAsk, Peer, ServerAsk, Wording};
 use adit_interop::ports::free_port;
-use adit_interop::process;
+use adit_interop::process::{self, Process};
 use adit_interop::scratch::Key;
 use adit_interop::traffic::{Target, Visitor};
+use adit_interop::wait::{self, Pending};
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -25,6 +26,7 @@ adit_interop::each_pairing! {
         a_prohibited_target_is_named
         forwarding_that_the_server_does_not_allow
         sigterm_ends_with_0_and_sighup_with_255
+        a_sighup_that_was_ignored_stays_so
         a_lost_server_ends_with_255
     ]
     adit_to_aditd: Adit => Adit;
@@ -155,6 +157,24 @@ fn sigterm_ends_with_0_and_sighup_with_255(pairing: &Pairing) {
         let (ended, log) = client.end();
         assert_eq!(ended, Some(code), "SIG{name}: {log}");
     }
+}
+
+fn a_sighup_that_was_ignored_stays_so(pairing: &Pairing) {
+    let target = Target::tcp();
+    let server = pairing.serve(&ServerAsk::default());
+    let forward = Forward::local(Address::loopback(free_port()), target.address().clone());
+    let visitor = Visitor::new(forward.listen().clone());
+    let command = pairing.client_command(&server, &ClientAsk::forwards([forward]));
+    let command = process::through_env("--ignore-signal=HUP", &command);
+    let mut client = Process::start("client", command, pairing.scratch().path()).unwrap();
+    wait::until("the forward", || {
+        visitor.echo(b"up").map_err(Pending::NotYet)
+    })
+    .unwrap();
+    client.signal("HUP");
+    visitor.echo(b"still up").unwrap();
+    client.signal("TERM");
+    assert_eq!(client.wait_for_end().unwrap().code(), Some(0));
 }
 
 fn a_lost_server_ends_with_255(pairing: &Pairing) {

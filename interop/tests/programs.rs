@@ -138,10 +138,12 @@ impl<'a> Curl<'a> {
     }
 
     fn get(&self, args: &[&str]) -> String {
-        let mut command = Command::new(&self.program);
+        // Nothing of the environment, where proxies may be named.
+        let mut command = Command::new("env");
         command
-            .env_clear()
-            .env("HOME", self.scratch.home())
+            .arg("-i")
+            .arg(format!("HOME={}", self.scratch.home().display()))
+            .arg(&self.program)
             .args([
                 "--silent",
                 "--show-error",
