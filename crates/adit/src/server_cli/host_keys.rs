@@ -205,6 +205,7 @@ mod tests {
             .keys;
         assert_eq!(blobs(&keys), on_disk(&folder, &["other"]));
     }
+
     #[test]
     fn keys_that_do_not_load_are_named_and_the_others_serve() {
         let folder = machine(&[ED25519, "open"]);
