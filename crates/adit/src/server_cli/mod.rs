@@ -262,7 +262,7 @@ struct OwnPidFile(PathBuf);
 impl OwnPidFile {
     /// As for sshd, a server without the file is better than none.
     fn write(path: PathBuf) -> Option<Self> {
-        match std::fs::write(&path, format!("{}\n", std::process::id())) {
+        match std::fs::write(&path, own_pid()) {
             Ok(()) => Some(Self(path)),
             Err(error) => {
                 error!("cannot write the pid file {}: {error}", path.display());
@@ -274,7 +274,30 @@ impl OwnPidFile {
 
 impl Drop for OwnPidFile {
     fn drop(&mut self) {
-        // Somebody may have taken it away before us.
-        let _ = std::fs::remove_file(&self.0);
+        // It may be gone, or be that of a server which was started since.
+        if std::fs::read_to_string(&self.0).is_ok_and(|text| text == own_pid()) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+}
+
+fn own_pid() -> String {
+    format!("{}\n", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pid_file_is_removed_unless_another_server_has_written_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pid");
+        drop(OwnPidFile::write(path.clone()).unwrap());
+        assert!(!path.exists());
+        let own = OwnPidFile::write(path.clone()).unwrap();
+        std::fs::write(&path, "1\n").unwrap();
+        drop(own);
+        assert!(path.exists());
     }
 }
