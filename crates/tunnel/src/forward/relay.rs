@@ -53,25 +53,22 @@ async fn run(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> End
             },
             Err(error) => End::Reset(Some(error)),
         },
-        received = &mut inbound => match received {
-            Ok(Some(end)) => end,
-            Ok(None) => tokio::select! {
+        received = &mut inbound => {
+            match received {
+                Ok(Some(end)) => return end,
+                Ok(None) => {}
+                // It reads no more, and what it said before may still wait here, as an answer to half a request may.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => channel.detach(),
+                Err(error) => return End::Reset(Some(error)),
+            }
+            tokio::select! {
                 sent = outbound => match sent {
                     Ok(_) => End::Orderly,
                     Err(error) => End::Reset(Some(error)),
                 },
                 end = closed(channel) => end,
-            },
-            // It reads no more, and what it said before may still wait here, as an answer to half a request may.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => tokio::select! {
-                sent = outbound => match sent {
-                    Ok(_) => End::Orderly,
-                    Err(error) => End::Reset(Some(error)),
-                },
-                end = discard(channel) => end,
-            },
-            Err(error) => End::Reset(Some(error)),
-        },
+            }
+        }
     }
 }
 
@@ -129,20 +126,8 @@ async fn inbound(
     }
 }
 
-/// Waits for the peer's CLOSE behind its EOF.
+/// Waits for the peer's CLOSE. What still comes is taken, so that the peer may go on, and nobody reads it.
 async fn closed(channel: &Channel) -> End {
-    loop {
-        match channel.receive().await {
-            Ok(Received::Closed(close)) => return end_of(close),
-            Ok(_) => {}
-            Err(error) => return End::Reset(Some(error)),
-        }
-    }
-}
-
-/// Takes what nobody reads any more, so that the peer may go on, until it closes.
-async fn discard(channel: &Channel) -> End {
-    channel.detach();
     loop {
         match channel.receive().await {
             Ok(Received::Data(bytes)) => channel.taken(bytes.len()),
