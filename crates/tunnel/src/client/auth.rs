@@ -36,14 +36,7 @@ pub(super) async fn log_in(
     trust: Trust,
     prompts: &Prompts,
 ) -> Result<(), ConnectError> {
-    let mut login = Login {
-        handle,
-        incoming,
-        settings,
-        prompts,
-        methods: Vec::new(),
-        accepted: Vec::new(),
-    };
+    let mut login = Login::new(handle, incoming, settings, prompts);
     // The answer to `none`, which the core has asked.
     if login.verdict().await? {
         return Ok(());
@@ -85,7 +78,23 @@ enum Candidate {
     File(PathBuf),
 }
 
-impl Login<'_> {
+impl<'a> Login<'a> {
+    fn new(
+        handle: &'a Handle,
+        incoming: &'a mut Receiver<Incoming>,
+        settings: &'a ClientSettings,
+        prompts: &'a Prompts,
+    ) -> Self {
+        Self {
+            handle,
+            incoming,
+            settings,
+            prompts,
+            methods: Vec::new(),
+            accepted: Vec::new(),
+        }
+    }
+
     /// The next answer; banners are shown on the way.
     async fn next(&mut self) -> Result<ClientAuthEvent, ConnectError> {
         loop {

@@ -78,16 +78,19 @@ async fn log_in_as(
         }
         asked
     });
-    while let Some(event) = incoming.recv().await {
-        if let Incoming::HostKey(_) = event {
-            break;
-        }
-    }
-    client.accept_host_key();
+    accept_host_key(&client, &mut incoming).await;
     let result = log_in(&client, &mut incoming, &settings, Trust::Full, &prompts).await;
     client.end("the test is over");
     drop(prompts);
     (result.is_ok(), judge.await.unwrap(), user.await.unwrap())
+}
+
+async fn accept_host_key(client: &Handle, incoming: &mut Receiver<Incoming>) {
+    while let Some(event) = incoming.recv().await {
+        if let Incoming::HostKey(_) = event {
+            return client.accept_host_key();
+        }
+    }
 }
 
 fn made(kind: &str, passphrase: &str) -> (TempDir, PathBuf) {
@@ -148,12 +151,7 @@ async fn wrong_passphrase_is_asked_for_three_times() {
 #[tokio::test(start_paused = true)]
 async fn server_that_falls_silent_in_the_login_is_given_up() {
     let ((client, mut incoming), (_server, _never_answered)) = ends();
-    while let Some(event) = incoming.recv().await {
-        if let Incoming::HostKey(_) = event {
-            break;
-        }
-    }
-    client.accept_host_key();
+    accept_host_key(&client, &mut incoming).await;
     let settings = settings("/nonexistent/key".into());
     let prompts = Prompts::none();
     let result = log_in(&client, &mut incoming, &settings, Trust::Full, &prompts).await;
@@ -166,23 +164,6 @@ fn accepting(key: PathBuf, algorithms: &str) -> ClientSettings {
     let list = AlgorithmList::parse(AlgorithmKind::Signature, algorithms).unwrap();
     settings.options.connection.pubkey_accepted_algorithms = Some(list);
     settings
-}
-
-/// A login that has asked nothing.
-fn idle<'a>(
-    handle: &'a Handle,
-    incoming: &'a mut Receiver<Incoming>,
-    settings: &'a ClientSettings,
-    prompts: &'a Prompts,
-) -> Login<'a> {
-    Login {
-        handle,
-        incoming,
-        settings,
-        prompts,
-        methods: Vec::new(),
-        accepted: Vec::new(),
-    }
 }
 
 #[test]
@@ -238,7 +219,7 @@ async fn rsa_keys_sign_with_the_accepted_algorithm() {
     ] {
         let settings = accepting(path.clone(), list);
         let prompts = Prompts::none();
-        let mut login = idle(&client, &mut incoming, &settings, &prompts);
+        let mut login = Login::new(&client, &mut incoming, &settings, &prompts);
         login.accepted = settings.options.connection.accepted_signatures().unwrap();
         assert_eq!(login.algorithm(&public), Some(expected), "{list}");
     }
@@ -290,7 +271,7 @@ async fn questions_keep_their_lines_and_come_with_name_and_instruction() {
         }
         asked
     });
-    let login = idle(&client, &mut incoming, &settings, &prompts);
+    let login = Login::new(&client, &mut incoming, &settings, &prompts);
     assert_eq!(login.answer(&request).await.unwrap().len(), 2);
     drop(prompts);
     assert_eq!(
