@@ -63,12 +63,25 @@ pub async fn resolve(
     port: u16,
     family: AddressFamily,
 ) -> Result<Vec<SocketAddr>, DialError> {
+    // Nobody else's lookups to wait for.
+    resolve_within(&Semaphore::new(1), host, port, family).await
+}
+
+/// The same, where lookups have so many places; an address needs none.
+async fn resolve_within(
+    lookups: &Semaphore,
+    host: &str,
+    port: u16,
+    family: AddressFamily,
+) -> Result<Vec<SocketAddr>, DialError> {
     let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
-        Err(_) => tokio::net::lookup_host((host, port))
-            .await
-            .map_err(DialError::Resolve)?
-            .collect(),
+        Err(_) => {
+            // Nobody closes the semaphore.
+            let _place = lookups.acquire().await;
+            let found = tokio::net::lookup_host((host, port)).await;
+            found.map_err(DialError::Resolve)?.collect()
+        }
     };
     let in_family = |a: &SocketAddr| family.admits(a.ip());
     let wanted: Vec<_> = addresses.into_iter().filter(in_family).collect();
@@ -105,14 +118,9 @@ pub async fn dial_tcp(
     dials: &Dials,
     permit: impl Fn(SocketAddr) -> Result<(), String>,
 ) -> Result<Stream, DialError> {
-    let resolved = {
-        // Nobody closes the semaphore.
-        let _place = dials.lookups.acquire().await;
-        resolve(host, port, family).await?
-    };
     let mut permitted = Vec::new();
     let mut refusal = None;
-    for address in resolved {
+    for address in resolve_within(&dials.lookups, host, port, family).await? {
         match permit(address) {
             Ok(()) => permitted.push(address),
             Err(denied) => refusal = Some(denied),
@@ -205,13 +213,13 @@ pub async fn dial_unix(path: &Path) -> Result<Stream, DialError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(50);
 
     /// A socket that listens and never accepts, with room for few connections.
-    fn listener(backlog: i32) -> (Socket, SocketAddr) {
+    pub(in super::super) fn listener(backlog: i32) -> (Socket, SocketAddr) {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         socket.bind(&any.into()).unwrap();
@@ -248,6 +256,13 @@ mod tests {
             2 => Err(io::ErrorKind::ConnectionRefused.into()),
             port => Ok(port),
         }
+    }
+
+    #[tokio::test]
+    async fn address_does_not_wait_for_lookups() {
+        let none_free = Semaphore::new(0);
+        let resolved = resolve_within(&none_free, "127.0.0.1", 7, AddressFamily::Any).await;
+        assert_eq!(resolved.unwrap(), addresses(&[7]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -82,27 +82,18 @@ impl Egress {
 #[cfg(test)]
 mod tests {
     use adit_proto::message::connection::{ChannelType, TcpAddresses};
-    use socket2::{Domain, Socket, Type};
     use tokio::net::TcpStream;
 
+    use super::super::dial::tests::listener;
     use super::*;
     use crate::net::Incoming;
     use crate::net::pair::Pair;
 
-    /// A socket that listens and whose backlog is full: the next to connect gets no answer.
-    async fn silent() -> (Socket, TcpStream, SocketAddr) {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        socket.bind(&any.into()).unwrap();
-        socket.listen(0).unwrap();
-        let address = socket.local_addr().unwrap().as_socket().unwrap();
-        let first = TcpStream::connect(address).await.unwrap();
-        (socket, first, address)
-    }
-
     #[tokio::test]
     async fn dialling_is_given_up_when_the_connection_ends() {
-        let (_listener, _first, address) = silent().await;
+        let (_listener, address) = listener(0);
+        // The backlog is full now: the next to connect gets no answer.
+        let _first = TcpStream::connect(address).await.unwrap();
         let (client, _server, mut incoming) = Pair::new().await.into_client_and_server();
         let ask = client.open(ChannelType::DirectTcpip(TcpAddresses {
             host: address.ip().to_string(),
