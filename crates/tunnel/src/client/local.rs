@@ -61,7 +61,7 @@ impl Client {
                 let bound = bind::listen(hosts, *port, self.settings.family()).await;
                 let (listeners, _, failures) = bound?;
                 for failure in failures {
-                    warn!("{label}: {failure}; the forward listens on its other address only");
+                    warn!("{label}: {failure}");
                 }
                 Ok(listeners)
             }

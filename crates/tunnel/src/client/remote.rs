@@ -21,7 +21,7 @@ use crate::forward::socks::{Host, Outcome, Progress, Request, Socks};
 use crate::net::channel::Received;
 use crate::net::connection::ChannelAsked;
 use crate::net::{Channel, Stream};
-use crate::policy::RuleList;
+use crate::policy::{LISTEN_NOTICE, RuleList};
 use crate::status::ForwardCounters;
 
 /// How long an application may take over its SOCKS handshake.
@@ -149,7 +149,7 @@ fn refused(label: String, what: String, mut said: Vec<String>) -> ForwardError {
 
 /// How loud a server's words about a forward that is up are: only another address than the one asked for is a warning.
 fn loudness(said: &str) -> Level {
-    match said.starts_with("Forwarding listen address") {
+    match said.starts_with(LISTEN_NOTICE) {
         true => Level::Warn,
         false => Level::Debug,
     }

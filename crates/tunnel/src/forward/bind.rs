@@ -8,8 +8,8 @@ use crate::config::values::AddressFamily;
 use crate::net::listener::{self, BindError, Listener};
 use crate::policy::BindHost;
 
-/// What listens, under which port, and what could not be bound beside it.
-pub(crate) type Bound = (Vec<Listener>, u16, Vec<BindError>);
+/// What listens, under which port, and sentences on what could not be bound beside it.
+pub(crate) type Bound = (Vec<Listener>, u16, Vec<String>);
 
 /// Listens on the addresses of `hosts` that `family` has. One address is enough, as in OpenSSH; port 0 becomes the same
 /// free port for all.
@@ -36,7 +36,9 @@ pub(crate) async fn listen(
                 chosen = port;
                 bound.extend(listeners);
             }
-            Err(error) => failures.push(error),
+            Err(error) => failures.push(format!(
+                "{error}; the forward listens on its other address only"
+            )),
         }
     }
     match bound.is_empty() {

@@ -26,6 +26,10 @@ impl fmt::Display for BindHost {
     }
 }
 
+/// How a server's notices begin that tell a client of another listener than it asked for: by this the client knows what to
+/// show to its user.
+pub const LISTEN_NOTICE: &str = "Forwarding listen address";
+
 /// What became of the client's wish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BindOutcome {
@@ -53,10 +57,10 @@ impl RemoteBind {
         match self.outcome {
             BindOutcome::AsAsked => None,
             BindOutcome::WildcardInstead => Some(format!(
-                "Forwarding listen address \"{requested}\" overridden by server GatewayPorts"
+                "{LISTEN_NOTICE} \"{requested}\" overridden by server GatewayPorts"
             )),
             BindOutcome::LoopbackInstead => Some(format!(
-                "Forwarding listen address \"{requested}\" overridden by server GatewayPorts: \
+                "{LISTEN_NOTICE} \"{requested}\" overridden by server GatewayPorts: \
                  listening on loopback only"
             )),
         }

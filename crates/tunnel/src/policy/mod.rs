@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 
 use crate::pattern::{Case, wildcard};
 
-pub use bind::{BindHost, BindOutcome, RemoteBind, local_bind, remote_bind};
+pub use bind::{BindHost, BindOutcome, LISTEN_NOTICE, RemoteBind, local_bind, remote_bind};
 pub use rules::{AllowForwarding, GatewayPorts, HostPortRule, PortRule, RuleList};
 
 /// What a peer wants to do, at the moment of doing it.

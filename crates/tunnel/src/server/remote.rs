@@ -16,7 +16,7 @@ use crate::forward::ingress::{Ingress, Route};
 use crate::forward::registry::{Registry, RemoteAddress};
 use crate::net::Handle;
 use crate::net::listener::{self, Listener};
-use crate::policy::{Ask, remote_bind};
+use crate::policy::{Ask, LISTEN_NOTICE, remote_bind};
 
 /// A global request of the client.
 pub(super) struct Request {
@@ -123,9 +123,8 @@ impl RemoteForwards {
             address.escape_debug()
         );
         for failure in failures {
-            let text = format!("{failure}; the forward listens on its other address only");
-            warn!("{label}: {text}");
-            let _ = self.handle.debug(&text);
+            warn!("{label}: {failure}");
+            let _ = self.handle.debug(&format!("{LISTEN_NOTICE}: {failure}"));
         }
         let key = RemoteAddress::Tcp {
             address,
