@@ -246,7 +246,7 @@ impl Connection {
         match category(number) {
             Category::Disconnect => Err(Error::PeerDisconnected(Disconnect::parse(payload)?)),
             Category::Transport => self.recv_transport(number, payload, now),
-            Category::ExtInfo => self.transport.recv_ext_info(payload),
+            Category::ExtInfo => self.recv_ext_info(payload),
             Category::KexInit | Category::Kex => self.recv_kex(payload, now),
             Category::Service | Category::Userauth => self.recv_userauth(payload),
             Category::Connection => self.recv_connection(number, payload, now),
@@ -255,6 +255,14 @@ impl Connection {
                 Ok(())
             }
         }
+    }
+
+    fn recv_ext_info(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.transport.recv_ext_info(payload)?;
+        if let Some(window) = self.transport.peer_ext_info().early_data {
+            self.channels.peer_takes_early_data(window);
+        }
+        Ok(())
     }
 
     fn recv_transport(&mut self, number: u8, payload: &[u8], now: Instant) -> Result<(), Error> {

@@ -60,6 +60,7 @@ fn messages() -> Vec<Vec<u8>> {
     let ext_info = ExtInfo {
         server_sig_algs: Some(words(&["ssh-ed25519"])),
         ping: true,
+        early_data: Some(32 << 10),
     };
     let failure = Failure {
         methods: words(&["publickey"]),

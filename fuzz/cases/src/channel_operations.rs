@@ -29,6 +29,11 @@ const MAX_ROUNDS: usize = 10_000;
 pub fn channel_operations(data: &[u8]) {
     let mut tables = [Table::new(), Table::new()];
     let mut u = Unstructured::new(data);
+    if u.arbitrary().unwrap_or_default() {
+        for table in &mut tables {
+            table.channels.peer_takes_early_data(LIMITS.min);
+        }
+    }
     // A program ends where its bytes end.
     while !u.is_empty() && step(&mut tables, &mut u).is_ok() {}
     finish(&mut tables);

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use super::early;
 use super::half_close::HalfClose;
-use super::window::{RecvWindow, SendWindow};
-use super::{PLAIN_PACKET_SIZE, PeerChannelId};
+use super::window::{RecvWindow, SendWindow, WindowExceeded};
+use super::{ChannelId, PLAIN_PACKET_SIZE, PeerChannelId};
 
 /// The most data bytes of one packet to any peer, whatever it claims to take.
 const LARGEST_DATA: u32 = 256 << 10;
@@ -16,6 +17,8 @@ pub(super) enum State {
     Asked,
     /// We asked for it; the peer has not decided yet.
     Opening,
+    /// The same, with a peer that takes early data: so many bytes.
+    OpeningEarly { window: u32 },
     /// Both agreed; `half_close` tells the rest.
     Open,
 }
@@ -24,7 +27,7 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) state: State,
-    /// Meaningless while `Opening`: the peer has not told its number yet.
+    /// What our messages call the channel: the peer's number. Meaningless while `Opening`, ours in `OpeningEarly`.
     pub(super) peer: PeerChannelId,
     pub(super) send: SendWindow,
     pub(super) recv: RecvWindow,
@@ -32,6 +35,8 @@ pub(super) struct Channel {
     /// When it last carried a packet larger than interactive ones.
     pub(super) last_large: Option<Instant>,
     pub(super) half_close: HalfClose,
+    /// Our data ended while `Opening`: to be told once the peer's number is known.
+    pub(super) eof_waits: bool,
     /// A sender found the window too small: tell it when there is more.
     pub(super) wants_window: bool,
     /// It stands in the queue of channels whose credit is due.
@@ -50,17 +55,35 @@ impl Channel {
             peer_max_packet: PLAIN_PACKET_SIZE,
             last_large: None,
             half_close: HalfClose::new(),
+            eof_waits: false,
             wants_window: false,
             credit_queued: false,
             released: false,
         }
     }
 
-    /// What the peer told about its end.
-    pub(super) fn confirm(&mut self, sender_channel: u32, window: u32, max_packet: u32) {
-        self.peer = PeerChannelId(sender_channel);
+    /// Data may go out before the peer has confirmed.
+    pub(super) fn begin_early(&mut self, id: ChannelId, window: u32) {
+        self.state = State::OpeningEarly { window };
+        self.peer = early::number_of(id);
         self.send = SendWindow::new(window);
+    }
+
+    /// What the peer told about its end. The early data is part of the window.
+    pub(super) fn confirm(
+        &mut self,
+        sender_channel: u32,
+        window: u32,
+        max_packet: u32,
+    ) -> Result<(), WindowExceeded> {
+        let sent = match self.state {
+            State::OpeningEarly { window: early } => early - self.send.available(),
+            _ => 0,
+        };
+        self.peer = PeerChannelId(sender_channel);
+        self.send = SendWindow::new(window.checked_sub(sent).ok_or(WindowExceeded)?);
         // A peer that takes no bytes at all could never be sent anything; and no packet is longer than a sealer's.
         self.peer_max_packet = max_packet.clamp(1, LARGEST_DATA);
+        Ok(())
     }
 }

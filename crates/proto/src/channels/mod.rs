@@ -1,12 +1,14 @@
 //! The channel table (RFC 4254 §5): opens, data, flow control, half-close.
 //!
 //! It does not know whether it is client or server, and nothing in it belongs to one transport: no keys, no
-//! sequence numbers, no sockets. Messages come in through `recv_*`, commands through the other methods;
+//! sequence numbers, no sockets. Messages come in through `recv` (recv.rs), commands through the other methods;
 //! `poll_message` and `poll_event` give what must go out. Each of them is O(1) in the number of channels.
 
 pub mod budget;
 mod channel;
+mod early;
 pub mod half_close;
+mod recv;
 pub mod window;
 
 use std::collections::VecDeque;
@@ -21,6 +23,7 @@ use crate::message::{number, waiting_cost};
 use budget::WindowBudget;
 pub use budget::{WindowLimits, WindowPool};
 use channel::{Channel, State};
+use early::EarlyData;
 pub use half_close::PeerClose;
 use window::{Company, Path};
 
@@ -37,6 +40,11 @@ pub const MAX_CHANNELS: usize = 65_536;
 
 /// The most data bytes that a packet towards any peer may carry (RFC 4253 §6.1 asks everyone to take 32 KiB).
 pub const PLAIN_PACKET_SIZE: u32 = 32 << 10;
+
+/// Data of a channel that is taken before we have confirmed it, in bytes: a part of its first window.
+pub const EARLY_DATA: u32 = 32 << 10;
+const _: () = assert!(EARLY_DATA <= WindowLimits::GENEROUS.min);
+const _: () = assert!(EARLY_DATA <= WindowLimits::OPENSSH.min);
 
 /// Packets of no more data bytes than this are taken for somebody who waits for an answer.
 const INTERACTIVE: usize = 1024;
@@ -95,6 +103,8 @@ pub struct Channels {
     last_small: Option<(ChannelId, Instant)>,
     /// What a CLOSE without EOF means behind our EOF.
     close_after_our_eof: PeerClose,
+    /// Where both ends send and take data before a confirmation.
+    early: Option<EarlyData>,
     messages: VecDeque<Vec<u8>>,
     /// What the messages cost that wait.
     waiting: usize,
@@ -113,6 +123,7 @@ impl Channels {
             round_trip: None,
             last_small: None,
             close_after_our_eof: PeerClose::Orderly,
+            early: None,
             messages: VecDeque::new(),
             waiting: 0,
             credits: VecDeque::new(),
@@ -131,6 +142,11 @@ impl Channels {
         self.close_after_our_eof = PeerClose::Reset;
     }
 
+    /// The peer takes `window` bytes of each channel that it has not confirmed yet, and may send such data itself.
+    pub fn peer_takes_early_data(&mut self, window: u32) {
+        self.early = Some(EarlyData::new(window));
+    }
+
     /// Channels in the table.
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
@@ -142,13 +158,20 @@ impl Channels {
     }
 
     /// Asks the peer for a channel; `None` where the table is full. `Opened` or `Refused` follows.
+    ///
+    /// Data may be sent at once: what the peer does not take before it confirms waits for window.
     pub fn open(&mut self, channel_type: ChannelType, now: Instant) -> Option<ChannelId> {
         let recv = self.budget.open_window(now);
         let id = self.insert(Channel::new(State::Opening, recv))?;
+        let early_window = self.early.as_ref().map(|early| early.window);
+        let channel = self.channel_mut(id)?;
+        if let Some(window) = early_window {
+            channel.begin_early(id, window);
+        }
         let open = Open {
             channel_type,
             sender_channel: id.0,
-            initial_window_size: self.channel(id)?.recv.granted(),
+            initial_window_size: channel.recv.granted(),
             maximum_packet_size: self.max_packet,
         };
         self.queue(open.encode());
@@ -168,7 +191,8 @@ impl Channels {
         let confirmation = OpenConfirmation {
             recipient_channel: channel.peer.0,
             sender_channel: id.0,
-            initial_window_size: channel.recv.granted(),
+            // What has come early is a part of it.
+            initial_window_size: channel.recv.size(),
             maximum_packet_size: max_packet,
         };
         self.queue(confirmation.encode());
@@ -191,7 +215,7 @@ impl Channels {
     /// the peer grants more. `None` where the channel takes no more data.
     pub fn reserve(&mut self, id: ChannelId, want: u32) -> Option<Reserved> {
         let channel = self.channel_mut(id)?;
-        if channel.state != State::Open || !channel.half_close.may_send() {
+        if channel.state == State::Asked || channel.released || !channel.half_close.may_send() {
             return None;
         }
         let bytes = channel.send.reserve(want);
@@ -210,12 +234,13 @@ impl Channels {
         }
     }
 
-    /// The reader took `len` bytes: they become credit.
+    /// The reader took `len` bytes: they become credit. It begins once the channel is accepted.
     pub fn taken(&mut self, id: ChannelId, len: u32, now: Instant) {
         let path = self.path_of(id, now);
         let Some(Some(channel)) = self.slots.get_mut(id.0 as usize) else {
             return;
         };
+        debug_assert_ne!(channel.state, State::Asked);
         channel.recv.take(len, now, path, &mut self.budget);
         if channel.recv.credit_due(&self.budget)
             && channel.half_close.may_receive()
@@ -242,7 +267,18 @@ impl Channels {
         let Some(channel) = self.channel_mut(id) else {
             return;
         };
-        if channel.state == State::Open && channel.half_close.send_eof() {
+        if channel.state == State::Asked || !channel.half_close.send_eof() {
+            return;
+        }
+        if channel.state == State::Opening {
+            channel.eof_waits = true;
+        } else {
+            self.queue_eof(id);
+        }
+    }
+
+    fn queue_eof(&mut self, id: ChannelId) {
+        if let Some(channel) = self.channel(id) {
             let message = message::encode_channel_only(number::CHANNEL_EOF, channel.peer.0);
             self.queue(message);
         }
@@ -255,7 +291,7 @@ impl Channels {
         };
         channel.released = true;
         match channel.state {
-            State::Opening => {}
+            State::Opening | State::OpeningEarly { .. } => {}
             State::Asked => self.refuse(
                 id,
                 &OpenFailure {
@@ -359,6 +395,9 @@ impl Channels {
 
     fn remove(&mut self, id: ChannelId) {
         if let Some(channel) = self.slots[id.0 as usize].take() {
+            if let Some(early) = &mut self.early {
+                early.remove(channel.peer, id);
+            }
             self.budget.close_window(&channel.recv);
             self.free.push(id.0);
         }
@@ -374,220 +413,6 @@ pub struct Reserved {
     pub recipient_channel: u32,
     /// The most data bytes of one packet.
     pub max_packet: u32,
-}
-
-/// What the peer sends.
-impl Channels {
-    /// One message of RFC 4254 §5, of any kind. Data comes back as a slice of it; all else as events.
-    pub fn recv<'a>(
-        &mut self,
-        payload: &'a [u8],
-        now: Instant,
-    ) -> Result<Option<(ChannelId, &'a [u8])>, Misbehaviour> {
-        match payload.first().copied().unwrap_or_default() {
-            number::CHANNEL_DATA => return self.recv_data(payload, now),
-            number::CHANNEL_OPEN => self.recv_open(payload, now)?,
-            number::CHANNEL_OPEN_CONFIRMATION => self.recv_open_confirmation(payload)?,
-            number::CHANNEL_OPEN_FAILURE => self.recv_open_failure(payload)?,
-            number::CHANNEL_WINDOW_ADJUST => self.recv_window_adjust(payload)?,
-            number::CHANNEL_EXTENDED_DATA => self.recv_extended_data(payload, now)?,
-            number::CHANNEL_EOF => self.recv_eof(payload)?,
-            number::CHANNEL_CLOSE => self.recv_close(payload)?,
-            number::CHANNEL_REQUEST => self.recv_request(payload)?,
-            // We never ask anything of a channel.
-            _ => return Err(Misbehaviour::UnexpectedReply),
-        }
-        Ok(None)
-    }
-
-    /// SSH_MSG_CHANNEL_OPEN.
-    fn recv_open(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
-        let open = match Open::parse(payload)? {
-            Ok(open) => open,
-            Err((sender_channel, error)) => {
-                let failure = OpenFailure {
-                    reason: OpenFailureReason::CONNECT_FAILED,
-                    description: error.to_string(),
-                };
-                self.queue(failure.encode(sender_channel));
-                return self.check_backlog();
-            }
-        };
-        let mut channel = Channel::new(State::Asked, self.budget.open_window(now));
-        channel.confirm(
-            open.sender_channel,
-            open.initial_window_size,
-            open.maximum_packet_size,
-        );
-        match self.insert(channel) {
-            Some(id) => self.events.push_back(ChannelEvent::Asked {
-                id,
-                channel_type: open.channel_type,
-            }),
-            None => {
-                let failure = OpenFailure {
-                    reason: OpenFailureReason::RESOURCE_SHORTAGE,
-                    description: "too many channels".into(),
-                };
-                self.queue(failure.encode(open.sender_channel));
-            }
-        }
-        self.check_backlog()
-    }
-
-    /// SSH_MSG_CHANNEL_OPEN_CONFIRMATION.
-    fn recv_open_confirmation(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
-        let confirmation = OpenConfirmation::parse(payload)?;
-        let id = ChannelId(confirmation.recipient_channel);
-        let channel = self.in_state(id, State::Opening)?;
-        channel.state = State::Open;
-        channel.confirm(
-            confirmation.sender_channel,
-            confirmation.initial_window_size,
-            confirmation.maximum_packet_size,
-        );
-        if channel.released {
-            self.close(id);
-        } else {
-            self.events.push_back(ChannelEvent::Opened(id));
-        }
-        Ok(())
-    }
-
-    /// SSH_MSG_CHANNEL_OPEN_FAILURE.
-    fn recv_open_failure(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
-        let (recipient_channel, failure) = OpenFailure::parse(payload)?;
-        let id = ChannelId(recipient_channel);
-        let released = self.in_state(id, State::Opening)?.released;
-        self.remove(id);
-        if !released {
-            self.events.push_back(ChannelEvent::Refused { id, failure });
-        }
-        Ok(())
-    }
-
-    /// SSH_MSG_CHANNEL_WINDOW_ADJUST.
-    fn recv_window_adjust(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
-        let (recipient_channel, bytes_to_add) = message::parse_window_adjust(payload)?;
-        let id = ChannelId(recipient_channel);
-        // It may cross our CLOSE on the way, and some peers (paramiko) even send it behind theirs; it asks for nothing,
-        // so a channel that is gone is no reason to end the connection. OpenSSH takes it the same way.
-        let Ok(channel) = self.in_state(id, State::Open) else {
-            return Ok(());
-        };
-        channel
-            .send
-            .adjust(bytes_to_add)
-            .map_err(|_| Misbehaviour::WindowOverflow)?;
-        if std::mem::take(&mut channel.wants_window) && !channel.released {
-            self.events.push_back(ChannelEvent::Writable(id));
-        }
-        Ok(())
-    }
-
-    /// SSH_MSG_CHANNEL_DATA: the channel and its data; `None` where nobody wants it any more.
-    fn recv_data<'a>(
-        &mut self,
-        payload: &'a [u8],
-        now: Instant,
-    ) -> Result<Option<(ChannelId, &'a [u8])>, Misbehaviour> {
-        let (recipient_channel, data) = message::parse_data(payload)?;
-        let id = ChannelId(recipient_channel);
-        let channel = self.recv_bytes(id, data.len(), now)?;
-        let wanted = !channel.released;
-        if data.len() > INTERACTIVE {
-            channel.last_large = Some(now);
-        } else if channel.last_large.is_none_or(|at| !is_recent(at, now)) {
-            self.last_small = Some((id, now));
-        }
-        Ok((wanted && !data.is_empty()).then_some((id, data)))
-    }
-
-    /// SSH_MSG_CHANNEL_EXTENDED_DATA: no tunnel has a use for it; its window is given back at once.
-    fn recv_extended_data(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
-        let (recipient_channel, len) = message::parse_extended_data(payload)?;
-        let id = ChannelId(recipient_channel);
-        if !self.recv_bytes(id, len, now)?.released {
-            self.taken(id, u32::try_from(len).unwrap_or(u32::MAX), now);
-        }
-        Ok(())
-    }
-
-    /// Books arriving bytes against the window; gives the channel, whose reader may have gone.
-    fn recv_bytes(
-        &mut self,
-        id: ChannelId,
-        len: usize,
-        now: Instant,
-    ) -> Result<&mut Channel, Misbehaviour> {
-        let max_packet = self.max_packet;
-        let channel = self.in_state(id, State::Open)?;
-        let len = u32::try_from(len).map_err(|_| Misbehaviour::WindowExceeded)?;
-        if len > max_packet {
-            return Err(Misbehaviour::PacketTooLarge);
-        }
-        if !channel.half_close.may_receive() {
-            return Err(Misbehaviour::DataAfterEof);
-        }
-        channel
-            .recv
-            .receive(len, now)
-            .map_err(|_| Misbehaviour::WindowExceeded)?;
-        Ok(channel)
-    }
-
-    /// SSH_MSG_CHANNEL_EOF.
-    fn recv_eof(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
-        let id = ChannelId(message::parse_channel_only(payload)?);
-        let channel = self.in_state(id, State::Open)?;
-        let first = channel.half_close.may_receive();
-        channel
-            .half_close
-            .recv_eof()
-            .map_err(|_| Misbehaviour::DataAfterEof)?;
-        if first && !channel.released {
-            self.events.push_back(ChannelEvent::Eof(id));
-        }
-        Ok(())
-    }
-
-    /// SSH_MSG_CHANNEL_CLOSE: answered with ours at once, for nothing that we send reaches anybody now.
-    fn recv_close(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
-        let id = ChannelId(message::parse_channel_only(payload)?);
-        let after_our_eof = self.close_after_our_eof;
-        let channel = self.in_state(id, State::Open)?;
-        let close = channel
-            .half_close
-            .recv_close(after_our_eof)
-            .map_err(|_| Misbehaviour::UnknownChannel(id.0))?;
-        if !channel.released {
-            self.events.push_back(ChannelEvent::Closed { id, close });
-        }
-        self.close(id);
-        Ok(())
-    }
-
-    /// SSH_MSG_CHANNEL_REQUEST: no channel of a tunnel knows any; refused where an answer is wanted.
-    fn recv_request(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
-        let request = message::ChannelRequest::parse(payload)?;
-        // OpenSSH's ClientAlive asks for a sign of life on any channel that it has open, so the question may cross our
-        // CLOSE on the way. Nobody is there whom an answer could be addressed to.
-        let Ok(channel) = self.in_state(ChannelId(request.recipient_channel), State::Open) else {
-            return Ok(());
-        };
-        if request.want_reply && !channel.half_close.closed_by_us() {
-            let message = message::encode_channel_only(number::CHANNEL_FAILURE, channel.peer.0);
-            self.queue(message);
-        }
-        self.check_backlog()
-    }
-
-    fn in_state(&mut self, id: ChannelId, state: State) -> Result<&mut Channel, Misbehaviour> {
-        match self.channel_mut(id) {
-            Some(channel) if channel.state == state => Ok(channel),
-            _ => Err(Misbehaviour::UnknownChannel(id.0)),
-        }
-    }
 }
 
 fn is_recent(at: Instant, now: Instant) -> bool {

@@ -348,3 +348,151 @@ fn packet_size_that_no_packet_can_have_is_not_believed() {
     let reserved = c.reserve(ChannelId(0), u32::MAX).unwrap();
     assert_eq!(reserved.max_packet, 256 << 10);
 }
+
+const EARLY: u32 = 1 << 31;
+
+/// A table whose peer takes so much early data.
+fn early_table(window: u32) -> (Channels, Instant) {
+    let (mut c, now) = table();
+    c.peer_takes_early_data(window);
+    (c, now)
+}
+
+fn confirm(c: &mut Channels, id: ChannelId, window: u32) -> Result<(), Misbehaviour> {
+    let confirmation = OpenConfirmation {
+        recipient_channel: id.0,
+        sender_channel: 5,
+        initial_window_size: window,
+        maximum_packet_size: 1000,
+    };
+    c.recv_open_confirmation(&confirmation.encode())
+}
+
+/// For whom data of so many bytes is, and how many of them.
+fn arrives(
+    c: &mut Channels,
+    recipient_channel: u32,
+    len: usize,
+) -> Result<Option<(ChannelId, usize)>, Misbehaviour> {
+    let packet = data(ChannelId(recipient_channel), len);
+    let arrived = c.recv_data(&packet, Instant::now())?;
+    Ok(arrived.map(|(id, data)| (id, data.len())))
+}
+
+fn sendable(c: &mut Channels, id: ChannelId, want: u32) -> (u32, u32) {
+    let reserved = c.reserve(id, want).unwrap();
+    (reserved.bytes, reserved.recipient_channel)
+}
+
+#[test]
+fn early_data_is_a_part_of_the_window_that_the_confirmation_grants() {
+    let (mut c, now) = early_table(100);
+    let id = c.open(tcp(), now).unwrap();
+    assert_eq!(sendable(&mut c, id, 60), (60, EARLY | id.0));
+    c.refund(id, 10);
+    assert_eq!(sendable(&mut c, id, 60), (50, EARLY | id.0));
+    assert_eq!(sendable(&mut c, id, 60), (0, EARLY | id.0));
+
+    confirm(&mut c, id, 150).unwrap();
+
+    assert_eq!(c.poll_event(), Some(ChannelEvent::Opened(id)));
+    assert_eq!(sendable(&mut c, id, 60), (50, 5));
+}
+
+#[test]
+fn window_smaller_than_the_early_data_is_misbehaviour() {
+    let (mut c, now) = early_table(100);
+    let id = c.open(tcp(), now).unwrap();
+    sendable(&mut c, id, 60);
+    let confirmed = confirm(&mut c, id, 59);
+    assert_eq!(confirmed, Err(Misbehaviour::WindowExceeded));
+}
+
+#[test]
+fn nothing_is_sent_before_the_confirmation_to_a_peer_that_announced_nothing() {
+    let (mut c, now) = table();
+    let id = c.open(tcp(), now).unwrap();
+    c.poll_message().unwrap();
+    assert_eq!(sendable(&mut c, id, 60).0, 0);
+    c.send_eof(id);
+    assert_eq!(c.poll_message(), None);
+
+    confirm(&mut c, id, 150).unwrap();
+
+    let eof = message::encode_channel_only(number::CHANNEL_EOF, 5);
+    assert_eq!(c.poll_message(), Some(eof));
+}
+
+#[test]
+fn early_data_and_eof_come_before_the_channel_is_accepted() {
+    let (mut c, now) = early_table(0);
+    c.recv_open(&peer_open(5000), now).unwrap();
+    let Some(ChannelEvent::Asked { id, .. }) = c.poll_event() else {
+        panic!("no Asked event");
+    };
+    let ours = arrives(&mut c, id.0, 3);
+    assert_eq!(
+        ours,
+        Err(Misbehaviour::UnknownChannel(id.0)),
+        "by a number that it cannot know"
+    );
+
+    let early = EARLY | 77;
+    assert_eq!(arrives(&mut c, early, 3), Ok(Some((id, 3))));
+    let eof = message::encode_channel_only(number::CHANNEL_EOF, early);
+    c.recv_eof(&eof).unwrap();
+    assert_eq!(c.poll_event(), Some(ChannelEvent::Eof(id)));
+    let behind_eof = arrives(&mut c, early, 3);
+    assert_eq!(behind_eof, Err(Misbehaviour::DataAfterEof));
+}
+
+#[test]
+fn early_data_is_held_to_the_window() {
+    let (mut c, now) = early_table(0);
+    c.recv_open(&peer_open(5000), now).unwrap();
+    for _ in 0..64 {
+        arrives(&mut c, EARLY | 77, 32 << 10).unwrap().unwrap();
+    }
+    let more = arrives(&mut c, EARLY | 77, 1);
+    assert_eq!(more, Err(Misbehaviour::WindowExceeded));
+}
+
+#[test]
+fn early_data_of_a_refused_channel_is_passed_over_and_the_number_may_be_used_again() {
+    let (mut c, now) = early_table(0);
+    c.recv_open(&peer_open(5000), now).unwrap();
+    let Some(ChannelEvent::Asked { id: refused, .. }) = c.poll_event() else {
+        panic!("no Asked event");
+    };
+    let why = OpenFailure {
+        reason: OpenFailureReason::CONNECT_FAILED,
+        description: "refused".into(),
+    };
+    c.refuse(refused, &why);
+    assert_eq!(arrives(&mut c, EARLY | 77, 3), Ok(None));
+
+    let next = accepted(&mut c, now);
+    let came = arrives(&mut c, EARLY | 77, 3);
+    assert_eq!(came, Ok(Some((next, 3))), "crossed the confirmation");
+}
+
+#[test]
+fn number_that_the_peer_uses_again_means_the_newer_channel() {
+    let (mut c, now) = early_table(0);
+    let old = accepted(&mut c, now);
+    // CLOSE went both ways, and our application has not let go yet.
+    c.recv_close(&close(old)).unwrap();
+    c.poll_event().unwrap();
+    let new = accepted(&mut c, now);
+    c.release(old);
+    assert_eq!(arrives(&mut c, EARLY | 77, 3), Ok(Some((new, 3))));
+}
+
+#[test]
+fn early_data_that_nobody_announced_is_for_no_channel() {
+    let (mut c, now) = table();
+    accepted(&mut c, now);
+    let early = EARLY | 77;
+    let came = arrives(&mut c, early, 3);
+    assert_eq!(came, Err(Misbehaviour::UnknownChannel(early)));
+}

@@ -87,6 +87,8 @@ pub struct ExtInfo {
     pub server_sig_algs: Option<Vec<String>>,
     /// `ping@openssh.com`: the peer answers SSH2_MSG_PING.
     pub ping: bool,
+    /// `early-data@adit` (docs/PROTOCOL.md): so many bytes the peer takes of a channel that it has not confirmed yet.
+    pub early_data: Option<u32>,
 }
 
 impl ExtInfo {
@@ -102,6 +104,10 @@ impl ExtInfo {
                 b"server-sig-algs" => {
                     info.server_sig_algs = Some(names(&mut r, "server-sig-algs")?);
                 }
+                b"early-data@adit" => {
+                    // A value that is no number is of another version.
+                    info.early_data = r.text("early-data")?.parse().ok();
+                }
                 name => {
                     r.string("extension-value")?;
                     info.ping |= name == b"ping@openssh.com";
@@ -115,13 +121,18 @@ impl ExtInfo {
     /// The message as bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::message(number::EXT_INFO);
-        let count = u32::from(self.server_sig_algs.is_some()) + u32::from(self.ping);
-        w.u32(count);
-        if let Some(algorithms) = &self.server_sig_algs {
-            w.string("server-sig-algs").name_list(algorithms);
-        }
-        if self.ping {
-            w.string("ping@openssh.com").string("0");
+        let values = [
+            self.server_sig_algs
+                .as_ref()
+                .map(|names| ("server-sig-algs", names.join(","))),
+            self.ping.then(|| ("ping@openssh.com", "0".to_owned())),
+            self.early_data
+                .map(|window| ("early-data@adit", window.to_string())),
+        ];
+        let values: Vec<_> = values.into_iter().flatten().collect();
+        w.u32(u32::try_from(values.len()).expect("there are three in all"));
+        for (name, value) in values {
+            w.string(name).string(&value);
         }
         w.into_vec()
     }
@@ -176,7 +187,9 @@ mod tests {
     #[test]
     fn ext_info_keeps_what_it_knows_and_passes_over_the_rest() {
         let mut w = Writer::message(number::EXT_INFO);
-        w.u32(3)
+        w.u32(4)
+            .string("early-data@adit")
+            .string("1000")
             .string("no-flow-control")
             .string("p")
             .string("server-sig-algs")
@@ -185,6 +198,7 @@ mod tests {
             .string("0");
         let info = ExtInfo::parse(w.as_slice()).unwrap();
         assert!(info.ping);
+        assert_eq!(info.early_data, Some(1000));
         assert_eq!(info.server_sig_algs.unwrap().len(), 2);
     }
 

@@ -11,6 +11,8 @@ use crate::message::kex::KexInit;
 
 /// Announces that the client takes EXT_INFO (RFC 8308).
 pub(super) const EXT_INFO_C: &str = "ext-info-c";
+/// Announces that the server takes it.
+pub(super) const EXT_INFO_S: &str = "ext-info-s";
 /// Announces strict key exchange, client (OpenSSH PROTOCOL §1.10).
 pub(super) const STRICT_C: &str = "kex-strict-c-v00@openssh.com";
 /// Announces strict key exchange, server.
@@ -67,7 +69,7 @@ impl Algorithms {
         if first == FirstExchange::Yes {
             match side {
                 Side::Client => kex.extend([EXT_INFO_C.to_owned(), STRICT_C.to_owned()]),
-                Side::Server => kex.push(STRICT_S.to_owned()),
+                Side::Server => kex.extend([EXT_INFO_S.to_owned(), STRICT_S.to_owned()]),
             }
         }
         let ciphers: Vec<String> = self.ciphers.iter().map(|c| c.as_str().to_owned()).collect();

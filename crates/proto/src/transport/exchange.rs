@@ -166,11 +166,12 @@ impl Transport {
             return Ok(());
         }
         let announces = |name: &str| theirs.kex_algorithms.iter().any(|n| n == name);
-        self.strict = announces(match self.side {
-            Side::Client => algorithms::STRICT_S,
-            Side::Server => algorithms::STRICT_C,
-        });
-        self.peer_takes_ext_info = announces(algorithms::EXT_INFO_C);
+        let (strict, ext_info) = match self.side {
+            Side::Client => (algorithms::STRICT_S, algorithms::EXT_INFO_S),
+            Side::Server => (algorithms::STRICT_C, algorithms::EXT_INFO_C),
+        };
+        self.strict = announces(strict);
+        self.peer_takes_ext_info = announces(ext_info);
         if self.strict && self.packets_received > 1 {
             return Err(Misbehaviour::KeyExchange(
                 "strict key exchange: KEXINIT was not the first packet".into(),
@@ -277,7 +278,7 @@ impl Transport {
         self.keys_wait = true;
         let first = self.session_id.is_none();
         self.session_id.get_or_insert(keys.exchange_hash);
-        if first && self.side == Side::Server && self.peer_takes_ext_info {
+        if first && self.peer_takes_ext_info {
             self.send_ext_info();
         }
         if self.authenticated

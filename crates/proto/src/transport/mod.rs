@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use crate::Side;
+use crate::channels::EARLY_DATA;
 use crate::cipher::DirectionKeys;
 use crate::error::{Error, Misbehaviour};
 use crate::key::{PublicKey, SigningKey};
@@ -418,13 +419,14 @@ impl Transport {
         }
     }
 
-    /// A server tells what it takes, right after its first NEWKEYS (RFC 8308 §2.4).
+    /// Tells what we take, right after our first NEWKEYS (RFC 8308 §2.4).
     fn send_ext_info(&mut self) {
         let accepted = self.config.algorithms.user_key.iter();
-        let algorithms = accepted.map(|a| a.as_str().to_owned()).collect();
+        let algorithms = || accepted.map(|a| a.as_str().to_owned()).collect();
         let info = ExtInfo {
-            server_sig_algs: Some(algorithms),
+            server_sig_algs: (self.side == Side::Server).then(algorithms),
             ping: true,
+            early_data: Some(EARLY_DATA),
         };
         self.send_urgent(info.encode());
     }

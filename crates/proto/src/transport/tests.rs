@@ -131,6 +131,7 @@ fn signature_algorithms_of_a_server_are_kept_by_clients_only() {
     let info = ExtInfo {
         server_sig_algs: Some(vec!["ssh-ed25519".into()]),
         ping: true,
+        early_data: None,
     };
     client.recv_ext_info(&info.encode()).unwrap();
     server.recv_ext_info(&info.encode()).unwrap();

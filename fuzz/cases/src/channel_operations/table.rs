@@ -113,6 +113,7 @@ impl Table {
         }
         let mut rest = reserved.bytes;
         while rest > 0 {
+            assert!(!self.closed_numbers.contains(&reserved.recipient_channel));
             let len = rest.min(reserved.max_packet);
             rest -= len;
             let mut packet = [0; DATA_HEADER_LEN].to_vec();
@@ -122,7 +123,6 @@ impl Table {
             flow.sent += u64::from(len);
             self.wire.push_back(packet);
         }
-        assert!(!self.closed_numbers.contains(&reserved.recipient_channel));
     }
 
     /// Data of a kind that nobody reads; it uses window like any other.
@@ -133,6 +133,11 @@ impl Table {
         };
         let flow = self.flows.get_mut(&id.0).expect("an open channel");
         flow.blocked |= reserved.bytes < want;
+        if flow.peer.is_none() {
+            // Only plain data may come before the confirmation.
+            self.channels.refund(id, reserved.bytes);
+            return;
+        }
         let mut w = Writer::message(number::CHANNEL_EXTENDED_DATA);
         w.u32(reserved.recipient_channel)
             .u32(1)
@@ -141,6 +146,9 @@ impl Table {
     }
 
     pub(super) fn take(&mut self, id: ChannelId, want: u64) -> bool {
+        if self.asked.contains(&id) {
+            return false;
+        }
         let Some(flow) = self.flows.get_mut(&id.0) else {
             return false;
         };
@@ -167,7 +175,6 @@ impl Table {
         self.channels.send_eof(id);
         if self.channels.reserve(id, 0).is_none()
             && let Some(flow) = self.flows.get_mut(&id.0)
-            && flow.peer.is_some()
             && !self.asked.contains(&id)
         {
             flow.eof_sent = true;
@@ -324,7 +331,10 @@ impl Table {
         let flow = self.flows.get_mut(&id.0).expect("an event after release");
         assert!(!flow.closed, "{event:?} after Closed");
         match event {
-            ChannelEvent::Opened(_) => flow.peer = peer,
+            ChannelEvent::Opened(_) => {
+                flow.peer = peer;
+                flow.blocked = false;
+            }
             ChannelEvent::Writable(_) => flow.blocked = false,
             ChannelEvent::Eof(_) => flow.eof_received = true,
             ChannelEvent::Closed { .. } => flow.closed = true,

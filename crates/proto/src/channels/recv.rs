@@ -1,0 +1,281 @@
+//! What the peer sends: each message of RFC 4254 §5, checked against the state of its channel.
+
+use std::time::Instant;
+
+use super::channel::{Channel, State};
+use super::early::Addressee;
+use super::{ChannelEvent, ChannelId, Channels, INTERACTIVE, is_recent};
+use crate::error::Misbehaviour;
+use crate::message::connection::{
+    self as message, Open, OpenConfirmation, OpenFailure, OpenFailureReason,
+};
+use crate::message::number;
+
+impl Channels {
+    /// One message of RFC 4254 §5, of any kind. Data comes back as a slice of it; all else as events.
+    pub fn recv<'a>(
+        &mut self,
+        payload: &'a [u8],
+        now: Instant,
+    ) -> Result<Option<(ChannelId, &'a [u8])>, Misbehaviour> {
+        match payload.first().copied().unwrap_or_default() {
+            number::CHANNEL_DATA => return self.recv_data(payload, now),
+            number::CHANNEL_OPEN => self.recv_open(payload, now)?,
+            number::CHANNEL_OPEN_CONFIRMATION => self.recv_open_confirmation(payload)?,
+            number::CHANNEL_OPEN_FAILURE => self.recv_open_failure(payload)?,
+            number::CHANNEL_WINDOW_ADJUST => self.recv_window_adjust(payload)?,
+            number::CHANNEL_EXTENDED_DATA => self.recv_extended_data(payload, now)?,
+            number::CHANNEL_EOF => self.recv_eof(payload)?,
+            number::CHANNEL_CLOSE => self.recv_close(payload)?,
+            number::CHANNEL_REQUEST => self.recv_request(payload)?,
+            // We never ask anything of a channel.
+            _ => return Err(Misbehaviour::UnexpectedReply),
+        }
+        Ok(None)
+    }
+
+    /// SSH_MSG_CHANNEL_OPEN.
+    pub(super) fn recv_open(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
+        let open = match Open::parse(payload)? {
+            Ok(open) => open,
+            Err((sender_channel, error)) => {
+                let failure = OpenFailure {
+                    reason: OpenFailureReason::CONNECT_FAILED,
+                    description: error.to_string(),
+                };
+                self.queue(failure.encode(sender_channel));
+                return self.check_backlog();
+            }
+        };
+        let mut channel = Channel::new(State::Asked, self.budget.open_window(now));
+        channel
+            .confirm(
+                open.sender_channel,
+                open.initial_window_size,
+                open.maximum_packet_size,
+            )
+            .map_err(|_| Misbehaviour::WindowExceeded)?;
+        let peer = channel.peer;
+        match self.insert(channel) {
+            Some(id) => {
+                if let Some(early) = &mut self.early {
+                    early.insert(peer, id);
+                }
+                self.events.push_back(ChannelEvent::Asked {
+                    id,
+                    channel_type: open.channel_type,
+                });
+            }
+            None => {
+                let failure = OpenFailure {
+                    reason: OpenFailureReason::RESOURCE_SHORTAGE,
+                    description: "too many channels".into(),
+                };
+                self.queue(failure.encode(open.sender_channel));
+            }
+        }
+        self.check_backlog()
+    }
+
+    /// SSH_MSG_CHANNEL_OPEN_CONFIRMATION.
+    pub(super) fn recv_open_confirmation(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+        let confirmation = OpenConfirmation::parse(payload)?;
+        let id = ChannelId(confirmation.recipient_channel);
+        let channel = self.opening(id)?;
+        channel
+            .confirm(
+                confirmation.sender_channel,
+                confirmation.initial_window_size,
+                confirmation.maximum_packet_size,
+            )
+            .map_err(|_| Misbehaviour::WindowExceeded)?;
+        channel.state = State::Open;
+        channel.wants_window = false;
+        let released = channel.released;
+        if std::mem::take(&mut channel.eof_waits) {
+            self.queue_eof(id);
+        }
+        if released {
+            self.close(id);
+        } else {
+            self.events.push_back(ChannelEvent::Opened(id));
+        }
+        Ok(())
+    }
+
+    /// SSH_MSG_CHANNEL_OPEN_FAILURE.
+    pub(super) fn recv_open_failure(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+        let (recipient_channel, failure) = OpenFailure::parse(payload)?;
+        let id = ChannelId(recipient_channel);
+        let released = self.opening(id)?.released;
+        self.remove(id);
+        if !released {
+            self.events.push_back(ChannelEvent::Refused { id, failure });
+        }
+        Ok(())
+    }
+
+    /// SSH_MSG_CHANNEL_WINDOW_ADJUST.
+    pub(super) fn recv_window_adjust(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+        let (recipient_channel, bytes_to_add) = message::parse_window_adjust(payload)?;
+        let id = ChannelId(recipient_channel);
+        // It may cross our CLOSE on the way, and some peers (paramiko) even send it behind theirs; it asks for nothing,
+        // so a channel that is gone is no reason to end the connection. OpenSSH takes it the same way.
+        let Ok(channel) = self.in_state(id, State::Open) else {
+            return Ok(());
+        };
+        channel
+            .send
+            .adjust(bytes_to_add)
+            .map_err(|_| Misbehaviour::WindowOverflow)?;
+        if std::mem::take(&mut channel.wants_window) && !channel.released {
+            self.events.push_back(ChannelEvent::Writable(id));
+        }
+        Ok(())
+    }
+
+    /// SSH_MSG_CHANNEL_DATA: the channel and its data; `None` where nobody wants it any more.
+    pub(super) fn recv_data<'a>(
+        &mut self,
+        payload: &'a [u8],
+        now: Instant,
+    ) -> Result<Option<(ChannelId, &'a [u8])>, Misbehaviour> {
+        let (recipient_channel, data) = message::parse_data(payload)?;
+        let Some(id) = self.addressee(recipient_channel)? else {
+            return Ok(None);
+        };
+        let channel = self.recv_bytes(id, data.len(), now)?;
+        let wanted = !channel.released;
+        if data.len() > INTERACTIVE {
+            channel.last_large = Some(now);
+        } else if channel.last_large.is_none_or(|at| !is_recent(at, now)) {
+            self.last_small = Some((id, now));
+        }
+        Ok((wanted && !data.is_empty()).then_some((id, data)))
+    }
+
+    /// SSH_MSG_CHANNEL_EXTENDED_DATA: no tunnel has a use for it; its window is given back at once.
+    pub(super) fn recv_extended_data(
+        &mut self,
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(), Misbehaviour> {
+        let (recipient_channel, len) = message::parse_extended_data(payload)?;
+        let id = ChannelId(recipient_channel);
+        self.in_state(id, State::Open)?;
+        if !self.recv_bytes(id, len, now)?.released {
+            self.taken(id, u32::try_from(len).unwrap_or(u32::MAX), now);
+        }
+        Ok(())
+    }
+
+    /// Books arriving bytes against the window; gives the channel, whose reader may have gone.
+    pub(super) fn recv_bytes(
+        &mut self,
+        id: ChannelId,
+        len: usize,
+        now: Instant,
+    ) -> Result<&mut Channel, Misbehaviour> {
+        let max_packet = self.max_packet;
+        let channel = self
+            .channel_mut(id)
+            .ok_or(Misbehaviour::UnknownChannel(id.0))?;
+        let len = u32::try_from(len).map_err(|_| Misbehaviour::WindowExceeded)?;
+        if len > max_packet {
+            return Err(Misbehaviour::PacketTooLarge);
+        }
+        if !channel.half_close.may_receive() {
+            return Err(Misbehaviour::DataAfterEof);
+        }
+        channel
+            .recv
+            .receive(len, now)
+            .map_err(|_| Misbehaviour::WindowExceeded)?;
+        Ok(channel)
+    }
+
+    /// SSH_MSG_CHANNEL_EOF.
+    pub(super) fn recv_eof(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+        let recipient_channel = message::parse_channel_only(payload)?;
+        let Some(id) = self.addressee(recipient_channel)? else {
+            return Ok(());
+        };
+        let channel = self
+            .channel_mut(id)
+            .ok_or(Misbehaviour::UnknownChannel(id.0))?;
+        let first = channel.half_close.may_receive();
+        channel
+            .half_close
+            .recv_eof()
+            .map_err(|_| Misbehaviour::DataAfterEof)?;
+        if first && !channel.released {
+            self.events.push_back(ChannelEvent::Eof(id));
+        }
+        Ok(())
+    }
+
+    /// SSH_MSG_CHANNEL_CLOSE: answered with ours at once, for nothing that we send reaches anybody now.
+    pub(super) fn recv_close(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+        let id = ChannelId(message::parse_channel_only(payload)?);
+        let after_our_eof = self.close_after_our_eof;
+        let channel = self.in_state(id, State::Open)?;
+        let close = channel
+            .half_close
+            .recv_close(after_our_eof)
+            .map_err(|_| Misbehaviour::UnknownChannel(id.0))?;
+        if !channel.released {
+            self.events.push_back(ChannelEvent::Closed { id, close });
+        }
+        self.close(id);
+        Ok(())
+    }
+
+    /// SSH_MSG_CHANNEL_REQUEST: no channel of a tunnel knows any; refused where an answer is wanted.
+    pub(super) fn recv_request(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+        let request = message::ChannelRequest::parse(payload)?;
+        // OpenSSH's ClientAlive asks for a sign of life on any channel that it has open, so the question may cross our
+        // CLOSE on the way. Nobody is there whom an answer could be addressed to.
+        let Ok(channel) = self.in_state(ChannelId(request.recipient_channel), State::Open) else {
+            return Ok(());
+        };
+        if request.want_reply && !channel.half_close.closed_by_us() {
+            let message = message::encode_channel_only(number::CHANNEL_FAILURE, channel.peer.0);
+            self.queue(message);
+        }
+        self.check_backlog()
+    }
+
+    /// Whose data or EOF comes; `None` where early data comes too late.
+    fn addressee(&mut self, recipient_channel: u32) -> Result<Option<ChannelId>, Misbehaviour> {
+        let addressee = match &self.early {
+            Some(early) => early.addressee(recipient_channel),
+            None => Addressee::Ours(ChannelId(recipient_channel)),
+        };
+        Ok(match addressee {
+            Addressee::Ours(id) => {
+                self.in_state(id, State::Open)?;
+                Some(id)
+            }
+            Addressee::Early(id) => Some(id),
+            Addressee::Gone => None,
+        })
+    }
+
+    fn opening(&mut self, id: ChannelId) -> Result<&mut Channel, Misbehaviour> {
+        match self.channel_mut(id) {
+            Some(channel)
+                if matches!(channel.state, State::Opening | State::OpeningEarly { .. }) =>
+            {
+                Ok(channel)
+            }
+            _ => Err(Misbehaviour::UnknownChannel(id.0)),
+        }
+    }
+
+    fn in_state(&mut self, id: ChannelId, state: State) -> Result<&mut Channel, Misbehaviour> {
+        match self.channel_mut(id) {
+            Some(channel) if channel.state == state => Ok(channel),
+            _ => Err(Misbehaviour::UnknownChannel(id.0)),
+        }
+    }
+}
