@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use adit_proto::Side;
@@ -140,7 +141,8 @@ async fn dial_through(settings: &ClientSettings, hop: &Client) -> Result<Stream,
         },
     })?;
     let (ours, theirs) = UnixStream::pair().map_err(|e| ConnectError::Local(e.to_string()))?;
-    tokio::spawn(async move { relay(channel, theirs.into(), &std::sync::Arc::default()).await });
+    let theirs = Arc::new(theirs.into());
+    tokio::spawn(async move { relay(channel, theirs, &Arc::default()).await });
     Ok(ours.into())
 }
 

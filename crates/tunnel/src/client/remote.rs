@@ -235,7 +235,7 @@ impl Dynamic {
                 }
                 debug!("{}: connected to {target}", self.label);
                 self.counters.open.add(1);
-                relay(channel, app, &self.counters).await;
+                relay(channel, Arc::new(app), &self.counters).await;
                 self.counters.open.sub(1);
             }
             Err(error) => {

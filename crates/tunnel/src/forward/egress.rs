@@ -51,7 +51,7 @@ impl Egress {
                 self.counters.opened.add(1);
                 self.counters.open.add(1);
                 debug!("{}: connected to {}", self.label, self.target);
-                relay(asked.accept(), app, &self.counters).await;
+                relay(asked.accept(), Arc::new(app), &self.counters).await;
                 self.counters.open.sub(1);
             }
             Err(error) => {

@@ -1,6 +1,7 @@
 //! The listening end of a forward: accept, ask the peer for a channel, relay.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::relay::{End, relay};
 use super::socks::{Host, Outcome, Progress, Request, Socks, Version};
 use crate::net::connection::OpenError;
 use crate::net::listener::{Listener, describe};
-use crate::net::{Channel, Handle, Stream};
+use crate::net::{Handle, Stream};
 use crate::status::ForwardCounters;
 
 /// How long an application may take over its SOCKS handshake.
@@ -86,59 +87,82 @@ impl Ingress {
     /// One connection, from accept to close.
     async fn carry(&self, app: Stream, origin: Option<SocketAddr>) {
         let from = Origin(origin);
-        let opened = match &self.route {
-            Route::Socks => self.open_by_socks(&app, from).await,
-            route => self
-                .open(route.channel_type(from), &route.target(), from)
-                .await
-                .ok(),
-        };
-        let Some(channel) = opened else {
-            self.counters.failed.add(1);
-            return;
-        };
-        self.counters.opened.add(1);
-        self.counters.open.add(1);
-        debug!("{}: connection from {from} opened", self.label);
-        let end = relay(channel, app, &self.counters).await;
-        self.counters.open.sub(1);
-        match end {
-            End::Orderly => debug!("{}: connection from {from} ended", self.label),
-            End::Reset(Some(error)) => {
-                debug!(
-                    "{}: connection from {from} reset: {}",
-                    self.label,
-                    describe(&error)
-                );
+        let app = Arc::new(app);
+        let end = match &self.route {
+            Route::Socks => self.carry_by_socks(&app, from).await,
+            route => {
+                let channel_type = route.channel_type(from);
+                self.carry_while_opening(channel_type, &route.target(), &app, from)
+                    .await
             }
-            End::Reset(None) => debug!("{}: connection from {from} reset by the peer", self.label),
+        };
+        match end {
+            None => self.counters.failed.add(1),
+            Some(End::Orderly) => debug!("{}: connection from {from} ended", self.label),
+            Some(End::Reset(Some(error))) => debug!(
+                "{}: connection from {from} reset: {}",
+                self.label,
+                describe(&error)
+            ),
+            Some(End::Reset(None)) => {
+                debug!("{}: connection from {from} reset by the peer", self.label);
+            }
         }
     }
 
-    async fn open(
+    /// Relays while the peer decides, so that what the application says at once leaves with the question.
+    async fn carry_while_opening(
         &self,
         channel_type: ChannelType,
         target: &str,
+        app: &Arc<Stream>,
         from: Origin,
-    ) -> Result<Channel, OpenError> {
-        let opened = self.handle.open(channel_type).await;
-        if let Err(error) = &opened {
-            let label = &self.label;
-            match error {
-                OpenError::Refused(failure) => error!(
-                    "{label}: connection from {from}: {target} {} (from {})",
-                    in_words(&failure.reason.to_string(), &failure.description),
-                    self.peer_name
-                ),
-                OpenError::Ended(ended) => {
-                    error!("{label}: connection from {from}: {target}: {ended}");
-                }
-            }
+    ) -> Option<End> {
+        let opening = self.handle.begin_open(channel_type);
+        let (channel, verdict) = opening
+            .inspect_err(|error| self.say_why_not(target, from, error))
+            .ok()?;
+        let mut relaying = pin!(relay(channel, app.clone(), &self.counters));
+        let verdict = tokio::select! {
+            biased;
+            verdict = verdict.given() => verdict,
+            // The application could not wait for it.
+            end = &mut relaying => return Some(end),
+        };
+        if let Err(error) = verdict {
+            self.say_why_not(target, from, &error);
+            // An orderly end would look like an answer to what it has said.
+            app.reset_on_close();
+            return None;
         }
-        opened
+        Some(self.count(relaying, from).await)
     }
 
-    async fn open_by_socks(&self, app: &Stream, from: Origin) -> Option<Channel> {
+    /// Counts a connection that is open, from now to its end.
+    async fn count(&self, relaying: impl Future<Output = End>, from: Origin) -> End {
+        self.counters.opened.add(1);
+        self.counters.open.add(1);
+        debug!("{}: connection from {from} opened", self.label);
+        let end = relaying.await;
+        self.counters.open.sub(1);
+        end
+    }
+
+    fn say_why_not(&self, target: &str, from: Origin, error: &OpenError) {
+        let label = &self.label;
+        match error {
+            OpenError::Refused(failure) => error!(
+                "{label}: connection from {from}: {target} {} (from {})",
+                in_words(&failure.reason.to_string(), &failure.description),
+                self.peer_name
+            ),
+            OpenError::Ended(ended) => {
+                error!("{label}: connection from {from}: {target}: {ended}");
+            }
+        }
+    }
+
+    async fn carry_by_socks(&self, app: &Arc<Stream>, from: Origin) -> Option<End> {
         let request = match timeout(SOCKS_TIMEOUT, read_request(app)).await {
             Ok(Ok(request)) => request,
             Ok(Err(why)) => {
@@ -167,15 +191,17 @@ impl Ingress {
         };
         let target = format!("{host}:{port}");
         let channel_type = ChannelType::DirectTcpip(from.addresses(host, port));
-        match self.open(channel_type, &target, from).await {
+        match self.handle.open(channel_type).await {
             Ok(channel) => {
                 app.write_all(&version.reply(Outcome::Succeeded))
                     .await
                     .ok()?;
                 channel.send(&early).await.ok()?;
-                Some(channel)
+                let relaying = relay(channel, app.clone(), &self.counters);
+                Some(self.count(relaying, from).await)
             }
             Err(error) => {
+                self.say_why_not(&target, from, &error);
                 refuse_socks(app, version, &error).await;
                 None
             }
@@ -292,5 +318,105 @@ fn in_words(reason: &str, description: &str) -> String {
     match reason {
         "connect failed" if description.to_string() == "Connection refused" => "refused".into(),
         _ => format!("{reason}: {description}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_proto::message::connection::OpenFailureReason;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::mpsc::Receiver;
+
+    use super::*;
+    use crate::net::Incoming;
+    use crate::net::channel::Received;
+    use crate::net::connection::ChannelAsked;
+    use crate::net::pair::Pair;
+
+    /// A forward whose server is the test, and an application that is connected to it.
+    struct Forward {
+        ingress: Arc<Ingress>,
+        app: TcpStream,
+        _server: Handle,
+        asked: Receiver<Incoming>,
+    }
+
+    impl Forward {
+        async fn new() -> Self {
+            let (client, _server, asked) = Pair::new().await.into_client_and_server();
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (app, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+            let (accepted, origin) = accepted.unwrap();
+            let ingress = Arc::new(Ingress {
+                label: "test".into(),
+                peer_name: "the test".into(),
+                handle: client,
+                route: Route::DirectStreamLocal {
+                    path: "/target".into(),
+                },
+                counters: Arc::default(),
+            });
+            let carrying = ingress.clone();
+            tokio::spawn(async move { carrying.carry(accepted.into(), Some(origin)).await });
+            Self {
+                ingress,
+                app: app.unwrap(),
+                _server,
+                asked,
+            }
+        }
+
+        async fn asked(&mut self) -> ChannelAsked {
+            loop {
+                if let Incoming::Open(asked) = self.asked.recv().await.unwrap() {
+                    return asked;
+                }
+            }
+        }
+    }
+
+    /// Waits until the application has spoken and was heard, though nobody has given it its channel.
+    async fn say(forward: &mut Forward, bytes: &[u8]) {
+        forward.app.write_all(bytes).await.unwrap();
+        let counters = &forward.ingress.counters;
+        while counters.sent.value() < bytes.len() as u64 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn application_need_not_wait_for_the_verdict() {
+        let mut forward = Forward::new().await;
+        let asked = forward.asked().await;
+        say(&mut forward, b"hello").await;
+        forward.app.shutdown().await.unwrap();
+
+        let channel = asked.accept();
+
+        let came = channel.receive().await.unwrap();
+        assert_eq!(came, Received::Data(b"hello".to_vec()));
+        channel.taken(5);
+        assert_eq!(channel.receive().await.unwrap(), Received::Eof);
+        channel.send(b"and goodbye").await.unwrap();
+        channel.send_eof();
+        let mut answer = String::new();
+        forward.app.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "and goodbye");
+    }
+
+    #[tokio::test]
+    async fn refusal_is_no_orderly_end_for_an_application_that_has_spoken() {
+        let mut forward = Forward::new().await;
+        let asked = forward.asked().await;
+        say(&mut forward, b"hello").await;
+
+        asked.refuse(OpenFailureReason::CONNECT_FAILED, "Connection refused");
+
+        let end = forward.app.read(&mut [0]).await;
+        assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        assert_eq!(forward.ingress.counters.failed.value(), 1);
+        assert_eq!(forward.ingress.counters.opened.value(), 0);
     }
 }

@@ -26,9 +26,8 @@ pub enum End {
 /// Carries bytes between `app` and `channel`; both are closed at the end.
 ///
 /// EOF of one direction leaves the other open (RFC 4254 §5.3). A reset of one end becomes a reset of the other.
-pub async fn relay(channel: Channel, app: Stream, counters: &Arc<ForwardCounters>) -> End {
+pub async fn relay(channel: Channel, app: Arc<Stream>, counters: &Arc<ForwardCounters>) -> End {
     app.prepare_forwarded();
-    let app = Arc::new(app);
     channel.attach(app.clone(), counters.clone());
     let end = tokio::select! {
         end = run(&channel, &app, counters) => end,
@@ -162,7 +161,8 @@ mod tests {
         let (theirs, ours) = pair.open().await;
         let (app, mut target) = UnixStream::pair().unwrap();
         let counters = Arc::default();
-        let relaying = tokio::spawn(async move { relay(ours, app.into(), &counters).await });
+        let relaying =
+            tokio::spawn(async move { relay(ours, Arc::new(app.into()), &counters).await });
 
         theirs.send(&vec![7; LENGTH]).await.unwrap();
         theirs.send_eof();
@@ -185,7 +185,8 @@ mod tests {
         let (theirs, ours) = pair.open().await;
         let (app, _reads_nothing) = UnixStream::pair().unwrap();
         let counters = Arc::default();
-        let relaying = tokio::spawn(async move { relay(ours, app.into(), &counters).await });
+        let relaying =
+            tokio::spawn(async move { relay(ours, Arc::new(app.into()), &counters).await });
         theirs.send(&vec![7; LENGTH]).await.unwrap();
         pair.settle().await;
 
@@ -205,7 +206,8 @@ mod tests {
         let (theirs, ours) = pair.open().await;
         let (app, mut target) = UnixStream::pair().unwrap();
         let counters = Arc::default();
-        let relaying = tokio::spawn(async move { relay(ours, app.into(), &counters).await });
+        let relaying =
+            tokio::spawn(async move { relay(ours, Arc::new(app.into()), &counters).await });
         // More than the window, so that the rest waits in the socket when the application goes.
         let said = (2 << 20) + (64 << 10);
         target.write_all(&vec![7; said]).await.unwrap();

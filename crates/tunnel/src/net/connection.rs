@@ -172,11 +172,15 @@ impl ChannelIo {
         }
     }
 
-    pub(super) fn wake_all(&mut self) {
-        self.wake_reader();
+    pub(super) fn wake_sender(&mut self) {
         if let Some(waker) = self.send_waker.take() {
             waker.wake();
         }
+    }
+
+    pub(super) fn wake_all(&mut self) {
+        self.wake_reader();
+        self.wake_sender();
         self.opened = None;
     }
 }
@@ -375,7 +379,15 @@ impl Handle {
 
     /// Asks the peer for a channel and waits until it gives or refuses it.
     pub async fn open(&self, channel_type: ChannelType) -> Result<Channel, OpenError> {
-        let (sender, receiver) = oneshot::channel();
+        let (channel, verdict) = self.begin_open(channel_type)?;
+        verdict.given().await?;
+        Ok(channel)
+    }
+
+    /// Asks the peer for a channel. What is sent before the verdict leaves at once where the peer takes early data, and
+    /// waits for the verdict where it does not.
+    pub fn begin_open(&self, channel_type: ChannelType) -> Result<(Channel, Verdict), OpenError> {
+        let (sender, verdict) = oneshot::channel();
         let channel = {
             let mut state = self.0.state();
             if let Some(ended) = &state.ended {
@@ -394,11 +406,11 @@ impl Handle {
             Channel::new(self.0.clone(), id, token)
         };
         self.0.kick();
-        match receiver.await {
-            Ok(Ok(())) => Ok(channel),
-            Ok(Err(failure)) => Err(OpenError::Refused(failure)),
-            Err(_) => Err(OpenError::Ended(self.why_ended())),
-        }
+        let verdict = Verdict {
+            verdict,
+            connection: self.clone(),
+        };
+        Ok((channel, verdict))
     }
 
     /// Ends the connection with a good-bye.
@@ -438,6 +450,23 @@ impl Handle {
         let result = act(&mut self.0.state().connection);
         self.0.kick();
         result
+    }
+}
+
+/// The peer's answer to come, to our asking for a channel.
+#[derive(Debug)]
+pub struct Verdict {
+    verdict: oneshot::Receiver<Result<(), OpenFailure>>,
+    connection: Handle,
+}
+
+impl Verdict {
+    /// Waits for it.
+    pub async fn given(self) -> Result<(), OpenError> {
+        match self.verdict.await {
+            Ok(verdict) => verdict.map_err(OpenError::Refused),
+            Err(_) => Err(OpenError::Ended(self.connection.why_ended())),
+        }
     }
 }
 

@@ -365,8 +365,12 @@ impl Driver {
                 }
             }
             ChannelEvent::Opened(id) => {
-                if let Some(sender) = state.io(id).and_then(|io| io.opened.take()) {
-                    let _ = sender.send(Ok(()));
+                if let Some(io) = state.io(id) {
+                    if let Some(sender) = io.opened.take() {
+                        // Whoever asked may have gone.
+                        let _ = sender.send(Ok(()));
+                    }
+                    io.wake_sender();
                 }
             }
             ChannelEvent::Refused { id, failure } => {
@@ -375,8 +379,8 @@ impl Driver {
                 }
             }
             ChannelEvent::Writable(id) => {
-                if let Some(waker) = state.io(id).and_then(|io| io.send_waker.take()) {
-                    waker.wake();
+                if let Some(io) = state.io(id) {
+                    io.wake_sender();
                 }
             }
             ChannelEvent::Eof(id) => {
