@@ -471,7 +471,7 @@ impl Connection {
         self.transport.accept_host_key();
     }
 
-    /// Client: an authentication request, once the one before it is answered; `none` has gone out by itself.
+    /// Client: an authentication request; `none` has gone out by itself.
     pub fn authenticate(&mut self, method: userauth::Method<'_>) -> Result<(), Error> {
         let Auth::Client(auth) = &mut self.auth else {
             return Err(Error::Internal("authentication is over".into()));

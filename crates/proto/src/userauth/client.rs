@@ -1,7 +1,10 @@
-//! The client's side: one request at a time, each answered before the next.
+//! The client's side: requests, and what the server answers to each, in their order (RFC 4252 §5.1).
 //!
 //! The first request is always `none`, which asks what methods there are. It leaves together with the request for the
-//! service, so that it costs no round trip of its own.
+//! service, so that it costs no round trip of its own; and whoever has a likely request at hand need not wait for the
+//! answer to `none` either.
+
+use std::collections::VecDeque;
 
 use zeroize::Zeroizing;
 
@@ -31,26 +34,29 @@ pub enum ClientAuthEvent {
     Success,
 }
 
-/// What was sent and is not answered yet.
+/// A request that is not answered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Waiting {
-    /// SERVICE_ACCEPT, and the answer to `none` behind it.
-    Service,
-    Nothing,
     Request,
-    KeyQuery {
-        algorithm: String,
-        key: Vec<u8>,
-    },
+    KeyQuery { algorithm: String, key: Vec<u8> },
     Password,
     KeyboardInteractive,
+}
+
+/// Whether the service may be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    Asked,
+    Granted,
 }
 
 /// The client's side of user authentication.
 #[derive(Debug)]
 pub struct ClientAuth {
     user: String,
-    waiting: Waiting,
+    service: Service,
+    /// The oldest first; as many as the owner sends without waiting.
+    waiting: VecDeque<Waiting>,
     /// What the last failure said that can continue.
     methods: Vec<String>,
 }
@@ -60,12 +66,12 @@ impl ClientAuth {
     pub fn new(user: String) -> (Self, [Zeroizing<Vec<u8>>; 2]) {
         let mut auth = Self {
             user,
-            waiting: Waiting::Nothing,
+            service: Service::Asked,
+            waiting: VecDeque::new(),
             methods: Vec::new(),
         };
         let service = encode_service(number::SERVICE_REQUEST, USERAUTH_SERVICE);
         let none = auth.request(Method::None);
-        auth.waiting = Waiting::Service;
         (auth, [service.into(), none])
     }
 
@@ -76,7 +82,9 @@ impl ClientAuth {
 
     /// A request, as the message to send.
     pub fn request(&mut self, method: Method<'_>) -> Zeroizing<Vec<u8>> {
-        self.waiting = match &method {
+        // Another request instead of answers to its questions abandons it (RFC 4252 §5.1).
+        self.waiting.retain(|w| *w != Waiting::KeyboardInteractive);
+        self.waiting.push_back(match &method {
             Method::PublicKey {
                 algorithm,
                 key,
@@ -88,7 +96,7 @@ impl ClientAuth {
             Method::Password(_) => Waiting::Password,
             Method::KeyboardInteractive => Waiting::KeyboardInteractive,
             _ => Waiting::Request,
-        };
+        });
         Request {
             user: &self.user,
             service: CONNECTION_SERVICE,
@@ -109,16 +117,23 @@ impl ClientAuth {
 
     /// One message of the server; it means nothing to the owner if it only grants the service.
     pub(crate) fn recv(&mut self, payload: &[u8]) -> Result<Vec<ClientAuthEvent>, Error> {
-        match (payload[0], &self.waiting) {
-            (number::SERVICE_ACCEPT, Waiting::Service) => {
+        match (payload[0], self.service, self.waiting.front()) {
+            (number::USERAUTH_BANNER, ..) => {
+                let banner = message::parse_banner(payload)?;
+                Ok(vec![ClientAuthEvent::Banner(banner)])
+            }
+            (number::SERVICE_ACCEPT, Service::Asked, _) => {
                 if parse_service(payload)? != USERAUTH_SERVICE {
                     return Err(Misbehaviour::UnexpectedReply.into());
                 }
-                self.waiting = Waiting::Request;
+                self.service = Service::Granted;
                 Ok(Vec::new())
             }
-            (number::USERAUTH_60, Waiting::Password) => self.recv_password_change_request(payload),
-            _ => Ok(vec![self.recv_answer(payload)?]),
+            (number::USERAUTH_60, Service::Granted, Some(Waiting::Password)) => {
+                self.recv_password_change_request(payload)
+            }
+            (_, Service::Granted, Some(_)) => Ok(vec![self.recv_answer(payload)?]),
+            (number, ..) => Err(Misbehaviour::UnexpectedMessage(number).into()),
         }
     }
 
@@ -128,7 +143,7 @@ impl ClientAuth {
         payload: &[u8],
     ) -> Result<Vec<ClientAuthEvent>, Error> {
         let prompt = message::parse_password_change_request(payload)?;
-        self.waiting = Waiting::Nothing;
+        self.waiting.pop_front();
         self.methods.retain(|method| method != "password");
         let failure = Failure {
             methods: self.methods.clone(),
@@ -140,33 +155,28 @@ impl ClientAuth {
         ])
     }
 
+    /// What is said to the oldest request.
     fn recv_answer(&mut self, payload: &[u8]) -> Result<ClientAuthEvent, Error> {
-        let number = payload[0];
-        match (number, &self.waiting) {
-            (number::USERAUTH_BANNER, _) => {
-                Ok(ClientAuthEvent::Banner(message::parse_banner(payload)?))
-            }
-            (_, Waiting::Service | Waiting::Nothing) => {
-                Err(Misbehaviour::UnexpectedMessage(number).into())
-            }
+        match (payload[0], self.waiting.front()) {
             (number::USERAUTH_SUCCESS, _) => Ok(ClientAuthEvent::Success),
             (number::USERAUTH_FAILURE, _) => {
                 let failure = Failure::parse(payload)?;
-                self.waiting = Waiting::Nothing;
+                self.waiting.pop_front();
                 self.methods.clone_from(&failure.methods);
                 Ok(ClientAuthEvent::Failure(failure))
             }
-            (number::USERAUTH_60, Waiting::KeyQuery { algorithm, key }) => {
+            (number::USERAUTH_60, Some(Waiting::KeyQuery { algorithm, key })) => {
                 let ok = PkOk::parse(payload)?;
                 if ok.algorithm != algorithm || ok.key != key {
                     return Err(Misbehaviour::UnexpectedReply.into());
                 }
+                self.waiting.pop_front();
                 Ok(ClientAuthEvent::KeyAccepted)
             }
-            (number::USERAUTH_60, Waiting::KeyboardInteractive) => {
+            (number::USERAUTH_60, Some(Waiting::KeyboardInteractive)) => {
                 Ok(ClientAuthEvent::Prompts(InfoRequest::parse(payload)?))
             }
-            _ => Err(Misbehaviour::UnexpectedMessage(number).into()),
+            (number, _) => Err(Misbehaviour::UnexpectedMessage(number).into()),
         }
     }
 }
@@ -236,6 +246,31 @@ mod tests {
     }
 
     #[test]
+    fn requests_that_were_sent_together_are_answered_in_their_order() {
+        let (mut auth, _) = ClientAuth::new("u".into());
+        auth.request(Method::PublicKey {
+            algorithm: "ssh-ed25519",
+            key: b"mine",
+            signature: None,
+        });
+        assert_eq!(auth.recv(&accept()), Ok(vec![]));
+        let ok = PkOk {
+            algorithm: "ssh-ed25519",
+            key: b"mine",
+        };
+        assert!(auth.recv(&ok.encode()).is_err(), "`none` is not answered");
+        let failure = Failure {
+            methods: vec!["publickey".into()],
+            partial_success: false,
+        };
+        let refused = auth.recv(&failure.encode());
+        assert_eq!(refused, Ok(vec![ClientAuthEvent::Failure(failure)]));
+        let accepted = auth.recv(&ok.encode());
+        assert_eq!(accepted, Ok(vec![ClientAuthEvent::KeyAccepted]));
+        assert!(auth.recv(&[number::USERAUTH_SUCCESS]).is_err());
+    }
+
+    #[test]
     fn prompts_come_only_in_keyboard_interactive() {
         let mut w = crate::wire::Writer::message(number::USERAUTH_60);
         w.string("")
@@ -247,9 +282,24 @@ mod tests {
         let mut auth = ready();
         auth.request(Method::Password(b"x"));
         assert!(auth.recv(w.as_slice()).is_err());
+        let mut auth = ready();
         auth.request(Method::KeyboardInteractive);
         let events = auth.recv(w.as_slice()).unwrap();
         assert!(matches!(events[..], [ClientAuthEvent::Prompts(_)]));
+    }
+
+    #[test]
+    fn questions_that_nobody_answers_are_abandoned_by_the_next_request() {
+        let mut auth = ready();
+        auth.request(Method::KeyboardInteractive);
+        auth.request(Method::Password(b"x"));
+        let failure = Failure {
+            methods: Vec::new(),
+            partial_success: false,
+        };
+        let refused = auth.recv(&failure.encode());
+        assert_eq!(refused, Ok(vec![ClientAuthEvent::Failure(failure)]));
+        assert!(auth.recv(&[number::USERAUTH_SUCCESS]).is_err());
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! What a server is asked for keys in files, and when the user is.
 
+use std::path::PathBuf;
 use std::process::Command;
 
-use adit_proto::key::SigningKey;
+use adit_proto::key::{SignatureAlgorithm, SigningKey};
 use adit_proto::message::userauth::Prompt;
 use adit_proto::userauth::server::AuthMethod;
 use tempfile::TempDir;
 
+use super::keys::{Candidate, ordered};
 use super::*;
 use crate::config::algorithms::{AlgorithmKind, AlgorithmList};
-use crate::config::ssh_config::ClientOptions;
+use crate::config::ssh_config::{ClientOptions, IdentityAgent};
+use crate::identity::agent::AgentKey;
+use crate::identity::file;
 use crate::net::pair::ends;
 
 /// Whether the test's server takes the key.
@@ -123,6 +127,19 @@ async fn key_without_a_passphrase_is_signed_with_at_once() {
 }
 
 #[tokio::test]
+async fn first_key_does_not_wait_for_the_answer_to_none() {
+    for passphrase in ["", "open sesame"] {
+        let (_folder, path) = made("ed25519", passphrase);
+        let ((client, mut incoming), (_server, _never_answered)) = ends();
+        accept_host_key(&client, &mut incoming).await;
+        let (settings, prompts) = (settings(path), Prompts::none());
+        let mut login = Login::new(&client, &mut incoming, &settings, &prompts);
+        login.offer_first_key().await.unwrap();
+        assert!(login.keys.is_some_and(|keys| keys.sent.is_some()));
+    }
+}
+
+#[tokio::test]
 async fn passphrase_is_asked_for_once_the_server_takes_the_key() {
     let (success, asked, prompts) = log_in_with("open sesame", Key::Taken, "open sesame").await;
     assert!(success);
@@ -219,9 +236,10 @@ async fn rsa_keys_sign_with_the_accepted_algorithm() {
     ] {
         let settings = accepting(path.clone(), list);
         let prompts = Prompts::none();
-        let mut login = Login::new(&client, &mut incoming, &settings, &prompts);
-        login.accepted = settings.options.connection.accepted_signatures().unwrap();
-        assert_eq!(login.algorithm(&public), Some(expected), "{list}");
+        let login = Login::new(&client, &mut incoming, &settings, &prompts);
+        let keys = login.keys().await.unwrap();
+        let algorithm = login.algorithm(&keys, &public);
+        assert_eq!(algorithm, Some(expected), "{list}");
     }
 }
 

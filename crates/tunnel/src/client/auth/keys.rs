@@ -1,0 +1,399 @@
+//! Public keys: which are tried, in which order, and what is asked of the server with each.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use adit_proto::connection::Connection;
+use adit_proto::ident;
+use adit_proto::key::{PublicKey, SignatureAlgorithm, SigningKey};
+use adit_proto::message::userauth::Method;
+use adit_proto::userauth::client::ClientAuthEvent;
+use log::{debug, warn};
+use zeroize::Zeroizing;
+
+use super::{Login, PROMPTS};
+use crate::client::Echo;
+use crate::client::error::ConnectError;
+use crate::config::ssh_config::{IdentityAgent, PubkeyAuthentication};
+use crate::identity::agent::{Agent, AgentKey};
+use crate::identity::{IdentityError, file};
+use crate::net::Incoming;
+
+/// The keys to try, in their order.
+#[derive(Default)]
+pub(super) struct Keys {
+    agent: Option<Agent>,
+    candidates: VecDeque<Candidate>,
+    /// What has been sent of the first, together with `none`.
+    pub(super) sent: Option<Offer>,
+    /// What they may sign with, the preferred first.
+    accepted: Vec<SignatureAlgorithm>,
+}
+
+/// A key to try.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Candidate {
+    Agent(AgentKey),
+    File(PathBuf),
+}
+
+/// What is asked of the server with a key: with a signature to be let in, without one whether the key would do.
+pub(super) struct Offer {
+    public: PublicKey,
+    algorithm: SignatureAlgorithm,
+    signature: Option<Vec<u8>>,
+}
+
+impl Login<'_> {
+    /// Asks with the first key, before the answer to `none`: it saves a round trip.
+    ///
+    /// Only of peers that answer each of two requests, as RFC 4252 §5.1 wants it. asyncssh drops the first for the second.
+    pub(super) async fn offer_first_key(&mut self) -> Result<(), ConnectError> {
+        let answers_both = |peer: &str| ident::is_adit(peer) || ident::is_openssh(peer);
+        let peer = |c: &Connection| answers_both(c.transport().peer_ident());
+        if !self.handle.inspect(peer) {
+            return Ok(());
+        }
+        self.keys_changed().await?;
+        let mut keys = self.keys().await?;
+        let offer = match keys.candidates.front() {
+            None => None,
+            Some(Candidate::Agent(key)) => self.offer_of_agent(&keys, key),
+            // What is wrong with a file is said when it is its turn.
+            Some(Candidate::File(path)) => self.offer_of_file(&keys, path).ok().flatten(),
+        };
+        if let Some(offer) = offer {
+            keys.sent = Some(self.offer(offer)?);
+        }
+        self.keys = Some(keys);
+        Ok(())
+    }
+
+    /// Waits for the keys that the login is protected with. What the server announces, its signature algorithms among it,
+    /// comes right behind.
+    async fn keys_changed(&mut self) -> Result<(), ConnectError> {
+        while !matches!(self.next_incoming().await?, Incoming::KeysChanged) {}
+        Ok(())
+    }
+
+    /// Tries one key after the other.
+    pub(super) async fn public_keys(&mut self) -> Result<bool, ConnectError> {
+        let mut keys = match self.keys.take() {
+            Some(keys) => keys,
+            None => self.keys().await?,
+        };
+        while let Some(candidate) = keys.candidates.pop_front() {
+            let sent = keys.sent.take();
+            if sent.is_none() && !self.may("publickey") {
+                break;
+            }
+            let success = match candidate {
+                Candidate::Agent(key) => self.try_agent_key(&mut keys, &key, sent).await?,
+                Candidate::File(path) => self.try_file(&keys, &path, sent).await?,
+            };
+            if success {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The keys of the agent and of files; none where they shall not be used.
+    pub(super) async fn keys(&self) -> Result<Keys, ConnectError> {
+        let options = &self.settings.options;
+        if options.pubkey_authentication == Some(PubkeyAuthentication::No) {
+            return Ok(Keys::default());
+        }
+        let accepted = options.connection.accepted_signatures();
+        let accepted = accepted.map_err(|e| ConnectError::Local(e.to_string()))?;
+        let mut agent = self.agent().await;
+        let in_agent = match &mut agent {
+            Some(agent) => agent.identities().await.unwrap_or_else(|error| {
+                debug!("{error}");
+                Vec::new()
+            }),
+            None => Vec::new(),
+        };
+        let files = self.settings.identity_files().into_iter().map(|path| {
+            let public = file::public_half(&path);
+            (path, public)
+        });
+        let only_named = options.identities_only == Some(true);
+        Ok(Keys {
+            agent,
+            candidates: ordered(in_agent, files.collect(), only_named),
+            sent: None,
+            accepted,
+        })
+    }
+
+    async fn agent(&self) -> Option<Agent> {
+        let path = match &self.settings.options.identity_agent {
+            Some(IdentityAgent::Disabled) => return None,
+            Some(IdentityAgent::Socket(path)) => path.clone(),
+            Some(IdentityAgent::Variable(name)) => std::env::var_os(name)?.into(),
+            None => std::env::var_os("SSH_AUTH_SOCK")?.into(),
+        };
+        match Agent::connect(&path).await {
+            Ok(agent) => Some(agent),
+            Err(error) => {
+                debug!("{error}");
+                None
+            }
+        }
+    }
+
+    /// The agent may have to ask its user: whether the key would do is asked first.
+    fn offer_of_agent(&self, keys: &Keys, key: &AgentKey) -> Option<Offer> {
+        self.query(keys, PublicKey::parse(&key.blob).ok()?)
+    }
+
+    /// A key without a passphrase signs at once; of another the server is asked whether it would do. An error where the file
+    /// does not even tell the public half.
+    fn offer_of_file(&self, keys: &Keys, path: &Path) -> Result<Option<Offer>, IdentityError> {
+        match file::load(path, None) {
+            Ok(key) => Ok(self.signed(keys, &key)),
+            Err(error) if wants_passphrase(&error) => match file::public_half(path) {
+                Some(public) => Ok(self.query(keys, public)),
+                None => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    fn query(&self, keys: &Keys, public: PublicKey) -> Option<Offer> {
+        let algorithm = self.algorithm(keys, &public)?;
+        Some(Offer {
+            public,
+            algorithm,
+            signature: None,
+        })
+    }
+
+    fn signed(&self, keys: &Keys, key: &SigningKey) -> Option<Offer> {
+        let offer = self.query(keys, key.public_key().clone())?;
+        let data = self.data_to_sign(&offer)?;
+        match key.sign(offer.algorithm, &data) {
+            Ok(signature) => Some(offer.with(signature)),
+            Err(error) => {
+                warn!("{} key: {error}", key.public_key().key_type());
+                None
+            }
+        }
+    }
+
+    /// None once the connection is over.
+    fn data_to_sign(&self, offer: &Offer) -> Option<Vec<u8>> {
+        let Offer {
+            algorithm, public, ..
+        } = offer;
+        self.handle.data_to_sign(algorithm.as_str(), public.blob())
+    }
+
+    fn send(&self, offer: Offer) -> Result<Offer, ConnectError> {
+        let method = Method::PublicKey {
+            algorithm: offer.algorithm.as_str(),
+            key: offer.public.blob(),
+            signature: offer.signature.as_deref(),
+        };
+        self.handle.authenticate(method).map_err(|_| self.ended())?;
+        Ok(offer)
+    }
+
+    fn offer(&self, offer: Offer) -> Result<Offer, ConnectError> {
+        debug!(
+            "Offering public key: {} {}",
+            offer.public.key_type(),
+            offer.public.fingerprint_sha256()
+        );
+        self.send(offer)
+    }
+
+    /// Whether the server would take the key that it was asked about.
+    async fn is_wanted(&mut self) -> Result<bool, ConnectError> {
+        loop {
+            match self.next().await? {
+                ClientAuthEvent::KeyAccepted => return Ok(true),
+                ClientAuthEvent::Failure(failure) => {
+                    self.methods = failure.methods;
+                    return Ok(false);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn try_agent_key(
+        &mut self,
+        keys: &mut Keys,
+        key: &AgentKey,
+        sent: Option<Offer>,
+    ) -> Result<bool, ConnectError> {
+        let offer = match (sent, self.offer_of_agent(keys, key)) {
+            (Some(sent), _) => sent,
+            (None, Some(offer)) => self.offer(offer)?,
+            (None, None) => return Ok(false),
+        };
+        let (true, Some(agent)) = (self.is_wanted().await?, &mut keys.agent) else {
+            return Ok(false);
+        };
+        let data = self.data_to_sign(&offer).ok_or_else(|| self.ended())?;
+        match agent.sign(&key.blob, &data, offer.algorithm).await {
+            Ok(signature) => self.be_let_in(offer.with(signature)).await,
+            Err(error) => {
+                warn!("{error}");
+                Ok(false)
+            }
+        }
+    }
+
+    async fn try_file(
+        &mut self,
+        keys: &Keys,
+        path: &Path,
+        sent: Option<Offer>,
+    ) -> Result<bool, ConnectError> {
+        let offer = match sent {
+            Some(sent) => sent,
+            None => match self.offer_of_file(keys, path) {
+                Ok(Some(offer)) => self.offer(offer)?,
+                Ok(None) => return Ok(false),
+                Err(error) if wants_passphrase(&error) => return self.try_locked(keys, path).await,
+                Err(error) => {
+                    self.complain(path, &error);
+                    return Ok(false);
+                }
+            },
+        };
+        if offer.signature.is_some() {
+            return self.verdict().await;
+        }
+        match self.is_wanted().await? {
+            true => self.try_locked(keys, path).await,
+            false => Ok(false),
+        }
+    }
+
+    /// A key that needs its passphrase.
+    async fn try_locked(&mut self, keys: &Keys, path: &Path) -> Result<bool, ConnectError> {
+        let key = match self.unlock(path).await {
+            Ok(key) => key,
+            Err(error) => {
+                warn!("{error}");
+                return Ok(false);
+            }
+        };
+        match self.signed(keys, &key) {
+            Some(offer) => self.be_let_in(offer).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Asks the user for the passphrase.
+    async fn unlock(&self, path: &Path) -> Result<SigningKey, IdentityError> {
+        let mut error = IdentityError::NeedsPassphrase(path.to_owned());
+        for _ in 0..PROMPTS {
+            let text = format!("Enter passphrase for key '{}': ", path.display());
+            let Some(answer) = self.prompts.ask(text, Echo::Hidden).await else {
+                break;
+            };
+            let passphrase = Zeroizing::new(answer);
+            match file::load(path, Some(&passphrase)) {
+                Ok(key) => return Ok(key),
+                Err(why) => error = why,
+            }
+            if !wants_passphrase(&error) {
+                break;
+            }
+        }
+        Err(error)
+    }
+
+    async fn be_let_in(&mut self, offer: Offer) -> Result<bool, ConnectError> {
+        self.send(offer)?;
+        self.verdict().await
+    }
+
+    /// A file that nobody named may be missing.
+    fn complain(&self, path: &Path, error: &IdentityError) {
+        let missing =
+            matches!(error, IdentityError::Io { why, .. } if why.kind() == ErrorKind::NotFound);
+        let named = &self.settings.options.identity_files;
+        if !missing {
+            warn!("{error}");
+        } else if named.iter().any(|p| p == path) {
+            warn!(
+                "Identity file {} not accessible: No such file or directory.",
+                path.display()
+            );
+        }
+    }
+
+    /// What a key signs with: the first accepted algorithm of its type that the server says it can take (RFC 8332).
+    /// None: `PubkeyAcceptedAlgorithms` leaves the key none.
+    pub(super) fn algorithm(&self, keys: &Keys, key: &PublicKey) -> Option<SignatureAlgorithm> {
+        let of_key = |a: &&SignatureAlgorithm| a.key_type() == key.key_type();
+        let mut possible = keys.accepted.iter().filter(of_key).peekable();
+        let Some(&&first) = possible.peek() else {
+            debug!(
+                "Skipping {} key {}: not in PubkeyAcceptedAlgorithms",
+                key.key_type(),
+                key.fingerprint_sha256()
+            );
+            return None;
+        };
+        let server = self
+            .handle
+            .inspect(|c| c.transport().peer_ext_info().server_sig_algs.clone());
+        let taken = |a: &&SignatureAlgorithm| {
+            server
+                .as_ref()
+                .is_none_or(|list| list.iter().any(|name| name == a.as_str()))
+        };
+        Some(possible.find(taken).copied().unwrap_or(first))
+    }
+}
+
+impl Offer {
+    fn with(self, signature: Vec<u8>) -> Self {
+        Self {
+            signature: Some(signature),
+            ..self
+        }
+    }
+}
+
+/// The agent's keys that a file names, its others unless `IdentitiesOnly` forbids them, then the other files: a server
+/// lets a client try few keys, and those that were named are the likeliest.
+pub(super) fn ordered(
+    mut keys: Vec<AgentKey>,
+    files: Vec<(PathBuf, Option<PublicKey>)>,
+    only_named: bool,
+) -> VecDeque<Candidate> {
+    let is_key = |public: &Option<PublicKey>, key: &AgentKey| {
+        public.as_ref().is_some_and(|p| p.blob() == key.blob)
+    };
+    let is_named = |key: &AgentKey| files.iter().any(|(_, public)| is_key(public, key));
+    if only_named {
+        keys.retain(is_named);
+    }
+    keys.sort_by_cached_key(|key| !is_named(key));
+    let in_agent = |public: &Option<PublicKey>| keys.iter().any(|key| is_key(public, key));
+    let files: Vec<Candidate> = files
+        .iter()
+        .filter(|(_, public)| !in_agent(public))
+        .map(|(path, _)| Candidate::File(path.clone()))
+        .collect();
+    keys.into_iter()
+        .map(Candidate::Agent)
+        .chain(files)
+        .collect()
+}
+
+fn wants_passphrase(error: &IdentityError) -> bool {
+    matches!(
+        error,
+        IdentityError::NeedsPassphrase(_) | IdentityError::WrongPassphrase(_)
+    )
+}
