@@ -7,6 +7,7 @@ use log::warn;
 use super::error::ForwardError;
 use super::{Client, Started, label};
 use crate::config::spec::{BindAddress, Endpoint, Forward, ListenSpec};
+use crate::forward::answered::Answered;
 use crate::forward::bind;
 use crate::forward::ingress::{Ingress, Route};
 use crate::net::listener::{self, BindError, Listener};
@@ -35,6 +36,7 @@ impl Client {
             peer_name: format!("server {}", self.settings.host),
             handle: self.handle.clone(),
             route,
+            answered: Answered::default(),
         });
         for listener in listeners {
             self.listening.spawn(ingress.clone().serve(listener));

@@ -3,17 +3,18 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adit_proto::message::connection::{ChannelType, TcpAddresses};
 use log::{debug, error, warn};
 use tokio::time::timeout;
 
+use super::answered::Answered;
 use super::relay::{End, relay};
 use super::socks::{Host, Outcome, Progress, Request, Socks, Version};
-use crate::net::connection::OpenError;
+use crate::net::connection::{OpenError, Verdict};
 use crate::net::listener::{Listener, describe};
-use crate::net::{Handle, Stream};
+use crate::net::{Channel, Handle, Stream};
 use crate::status::ForwardCounters;
 
 /// How long an application may take over its SOCKS handshake.
@@ -65,6 +66,8 @@ pub struct Ingress {
     pub route: Route,
     /// What the forward has carried.
     pub counters: Arc<ForwardCounters>,
+    /// Where its applications have been before.
+    pub answered: Answered,
 }
 
 impl Ingress {
@@ -88,58 +91,75 @@ impl Ingress {
     async fn carry(&self, app: Stream, origin: Option<SocketAddr>) {
         let from = Origin(origin);
         let app = Arc::new(app);
-        let end = match &self.route {
-            Route::Socks => self.carry_by_socks(&app, from).await,
-            route => {
-                let channel_type = route.channel_type(from);
-                self.carry_while_opening(channel_type, &route.target(), &app, from)
-                    .await
-            }
+        let asked = match &self.route {
+            Route::Socks => self.ask_by_socks(&app, from).await,
+            route => self
+                .ask(route.channel_type(from), route.target(), from)
+                .ok(),
         };
-        match end {
-            None => self.counters.failed.add(1),
-            Some(End::Orderly) => debug!("{}: connection from {from} ended", self.label),
-            Some(End::Reset(Some(error))) => debug!(
-                "{}: connection from {from} reset: {}",
-                self.label,
-                describe(&error)
-            ),
-            Some(End::Reset(None)) => {
-                debug!("{}: connection from {from} reset by the peer", self.label);
+        let Some(asked) = asked else {
+            self.counters.failed.add(1);
+            return;
+        };
+        match self.relay_while_opening(asked, &app, from).await {
+            End::Orderly => debug!("{}: connection from {from} ended", self.label),
+            End::Reset(Some(error)) => {
+                debug!(
+                    "{}: connection from {from} reset: {}",
+                    self.label,
+                    describe(&error)
+                );
+            }
+            End::Reset(None) => debug!("{}: connection from {from} reset by the peer", self.label),
+        }
+    }
+
+    /// Asks the peer for a channel.
+    fn ask(
+        &self,
+        channel_type: ChannelType,
+        target: String,
+        from: Origin,
+    ) -> Result<Asked, OpenError> {
+        match self.handle.begin_open(channel_type) {
+            Ok((channel, verdict)) => Ok(Asked {
+                channel,
+                verdict,
+                target,
+            }),
+            Err(error) => {
+                self.say_why_not(&target, from, &error);
+                Err(error)
             }
         }
     }
 
     /// Relays while the peer decides, so that what the application says at once leaves with the question.
-    async fn carry_while_opening(
-        &self,
-        channel_type: ChannelType,
-        target: &str,
-        app: &Arc<Stream>,
-        from: Origin,
-    ) -> Option<End> {
-        let opening = self.handle.begin_open(channel_type);
-        let (channel, verdict) = opening
-            .inspect_err(|error| self.say_why_not(target, from, error))
-            .ok()?;
+    async fn relay_while_opening(&self, asked: Asked, app: &Arc<Stream>, from: Origin) -> End {
+        let Asked {
+            channel,
+            mut verdict,
+            target,
+        } = asked;
         let mut relaying = pin!(relay(channel, app.clone(), &self.counters));
         let verdict = tokio::select! {
             biased;
             verdict = verdict.given() => verdict,
             // The application could not wait for it.
-            end = &mut relaying => return Some(end),
+            end = &mut relaying => return end,
         };
         if let Err(error) = verdict {
-            self.say_why_not(target, from, &error);
+            self.counters.failed.add(1);
+            self.answered.forget(&target);
+            self.say_why_not(&target, from, &error);
             // An orderly end would look like an answer to what it has said.
             app.reset_on_close();
-            return None;
+            return End::Reset(None);
         }
-        Some(self.count(relaying, from).await)
-    }
-
-    /// Counts a connection that is open, from now to its end.
-    async fn count(&self, relaying: impl Future<Output = End>, from: Origin) -> End {
+        if self.route == Route::Socks {
+            self.answered.note(&target, Instant::now());
+        }
+        drop(target);
         self.counters.opened.add(1);
         self.counters.open.add(1);
         debug!("{}: connection from {from} opened", self.label);
@@ -162,8 +182,12 @@ impl Ingress {
         }
     }
 
-    async fn carry_by_socks(&self, app: &Arc<Stream>, from: Origin) -> Option<End> {
-        let request = match timeout(SOCKS_TIMEOUT, read_request(app)).await {
+    /// Asks the peer for what the application asks for in SOCKS, and tells it what became of it.
+    ///
+    /// A target that answered a moment ago is said to do so again, if that lets the application's words leave with the
+    /// question.
+    async fn ask_by_socks(&self, app: &Stream, from: Origin) -> Option<Asked> {
+        let (request, early) = match timeout(SOCKS_TIMEOUT, read_request(app)).await {
             Ok(Ok(request)) => request,
             Ok(Err(why)) => {
                 warn!("{}: connection from {from}: {why}", self.label);
@@ -177,36 +201,51 @@ impl Ingress {
                 return None;
             }
         };
-        let (
-            Request {
-                version,
-                host,
-                port,
-            },
-            early,
-        ) = request;
+        let Request {
+            version,
+            host,
+            port,
+        } = request;
         let host = match host {
             Host::Address(address) => address.to_string(),
             Host::Name(name) => name,
         };
         let target = format!("{host}:{port}");
         let channel_type = ChannelType::DirectTcpip(from.addresses(host, port));
-        match self.handle.open(channel_type).await {
-            Ok(channel) => {
-                app.write_all(&version.reply(Outcome::Succeeded))
-                    .await
-                    .ok()?;
-                channel.send(&early).await.ok()?;
-                let relaying = relay(channel, app.clone(), &self.counters);
-                Some(self.count(relaying, from).await)
+        let may_hurry =
+            self.handle.takes_early_data() && self.answered.lately(&target, Instant::now());
+        let given = match self.ask(channel_type, target, from) {
+            Ok(asked) if may_hurry => Ok(asked),
+            Ok(mut asked) => match asked.verdict.given().await {
+                Ok(()) => Ok(asked),
+                Err(error) => {
+                    self.say_why_not(&asked.target, from, &error);
+                    Err(error)
+                }
+            },
+            Err(error) => Err(error),
+        };
+        match given {
+            Ok(asked) => {
+                let reply = version.reply(Outcome::Succeeded);
+                app.write_all(&reply).await.ok()?;
+                asked.channel.send(&early).await.ok()?;
+                Some(asked)
             }
             Err(error) => {
-                self.say_why_not(&target, from, &error);
                 refuse_socks(app, version, &error).await;
                 None
             }
         }
     }
+}
+
+/// A channel that the peer has been asked for.
+struct Asked {
+    channel: Channel,
+    verdict: Verdict,
+    /// How messages name where it leads.
+    target: String,
 }
 
 async fn refuse_socks(app: &Stream, version: Version, error: &OpenError) {
@@ -334,40 +373,49 @@ mod tests {
     use crate::net::connection::ChannelAsked;
     use crate::net::pair::Pair;
 
-    /// A forward whose server is the test, and an application that is connected to it.
+    /// A forward whose server is the test.
     struct Forward {
         ingress: Arc<Ingress>,
-        app: TcpStream,
+        listener: TcpListener,
         _server: Handle,
         asked: Receiver<Incoming>,
     }
 
     impl Forward {
-        async fn new() -> Self {
+        async fn new(route: Route) -> Self {
             let (client, _server, asked) = Pair::new().await.into_client_and_server();
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            let (app, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-            let (accepted, origin) = accepted.unwrap();
             let ingress = Arc::new(Ingress {
                 label: "test".into(),
                 peer_name: "the test".into(),
                 handle: client,
-                route: Route::DirectStreamLocal {
-                    path: "/target".into(),
-                },
+                route,
                 counters: Arc::default(),
+                answered: Answered::default(),
             });
-            let carrying = ingress.clone();
-            tokio::spawn(async move { carrying.carry(accepted.into(), Some(origin)).await });
             Self {
                 ingress,
-                app: app.unwrap(),
+                listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
                 _server,
                 asked,
             }
         }
 
+        async fn to_a_path() -> Self {
+            let path = "/target".into();
+            Self::new(Route::DirectStreamLocal { path }).await
+        }
+
+        /// An application that has connected.
+        async fn app(&self) -> TcpStream {
+            let address = self.listener.local_addr().unwrap();
+            let (app, accepted) = tokio::join!(TcpStream::connect(address), self.listener.accept());
+            let (accepted, origin) = accepted.unwrap();
+            let ingress = self.ingress.clone();
+            tokio::spawn(async move { ingress.carry(accepted.into(), Some(origin)).await });
+            app.unwrap()
+        }
+
+        /// What the server is asked for next.
         async fn asked(&mut self) -> ChannelAsked {
             loop {
                 if let Incoming::Open(asked) = self.asked.recv().await.unwrap() {
@@ -375,23 +423,34 @@ mod tests {
                 }
             }
         }
+
+        /// Once this returns, the application was heard, though nobody need have given it its channel.
+        async fn say(&self, app: &mut TcpStream, bytes: &[u8]) {
+            let sent = &self.ingress.counters.sent;
+            let before = sent.value();
+            app.write_all(bytes).await.unwrap();
+            while sent.value() < before + bytes.len() as u64 {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
-    /// Waits until the application has spoken and was heard, though nobody has given it its channel.
-    async fn say(forward: &mut Forward, bytes: &[u8]) {
-        forward.app.write_all(bytes).await.unwrap();
-        let counters = &forward.ingress.counters;
-        while counters.sent.value() < bytes.len() as u64 {
-            tokio::task::yield_now().await;
-        }
+    fn refuse(asked: ChannelAsked) {
+        asked.refuse(OpenFailureReason::CONNECT_FAILED, "Connection refused");
+    }
+
+    async fn is_reset(app: &mut TcpStream) -> bool {
+        let end = app.read(&mut [0]).await;
+        end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
     }
 
     #[tokio::test]
     async fn application_need_not_wait_for_the_verdict() {
-        let mut forward = Forward::new().await;
+        let mut forward = Forward::to_a_path().await;
+        let mut app = forward.app().await;
         let asked = forward.asked().await;
-        say(&mut forward, b"hello").await;
-        forward.app.shutdown().await.unwrap();
+        forward.say(&mut app, b"hello").await;
+        app.shutdown().await.unwrap();
 
         let channel = asked.accept();
 
@@ -402,21 +461,59 @@ mod tests {
         channel.send(b"and goodbye").await.unwrap();
         channel.send_eof();
         let mut answer = String::new();
-        forward.app.read_to_string(&mut answer).await.unwrap();
+        app.read_to_string(&mut answer).await.unwrap();
         assert_eq!(answer, "and goodbye");
     }
 
     #[tokio::test]
     async fn refusal_is_no_orderly_end_for_an_application_that_has_spoken() {
-        let mut forward = Forward::new().await;
+        let mut forward = Forward::to_a_path().await;
+        let mut app = forward.app().await;
         let asked = forward.asked().await;
-        say(&mut forward, b"hello").await;
+        forward.say(&mut app, b"hello").await;
 
-        asked.refuse(OpenFailureReason::CONNECT_FAILED, "Connection refused");
+        refuse(asked);
 
-        let end = forward.app.read(&mut [0]).await;
-        assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        assert!(is_reset(&mut app).await);
         assert_eq!(forward.ingress.counters.failed.value(), 1);
         assert_eq!(forward.ingress.counters.opened.value(), 0);
+    }
+
+    /// SOCKS4: to port 80 of 127.0.0.1, and its two answers.
+    const CONNECT: &[u8] = b"\x04\x01\0\x50\x7f\0\0\x01\0";
+    const GRANTED: [u8; 8] = *b"\0\x5a\0\0\0\0\0\0";
+    const REJECTED: [u8; 8] = *b"\0\x5b\0\0\0\0\0\0";
+
+    async fn socks_reply(app: &mut TcpStream) -> [u8; 8] {
+        let mut reply = [0; 8];
+        app.read_exact(&mut reply).await.unwrap();
+        reply
+    }
+
+    #[tokio::test]
+    async fn socks_tells_what_became_of_a_target_unless_it_answered_a_moment_ago() {
+        let mut forward = Forward::new(Route::Socks).await;
+        let mut connect = async || {
+            let mut app = forward.app().await;
+            app.write_all(CONNECT).await.unwrap();
+            let asked = forward.asked().await;
+            (app, asked)
+        };
+
+        let (mut app, asked) = connect().await;
+        refuse(asked);
+        assert_eq!(socks_reply(&mut app).await, REJECTED);
+        let (mut app, asked) = connect().await;
+        let _channel = asked.accept();
+        assert_eq!(socks_reply(&mut app).await, GRANTED);
+
+        let (mut app, asked) = connect().await;
+        assert_eq!(socks_reply(&mut app).await, GRANTED, "before the verdict");
+        refuse(asked);
+        assert!(is_reset(&mut app).await);
+
+        let (mut app, asked) = connect().await;
+        refuse(asked);
+        assert_eq!(socks_reply(&mut app).await, REJECTED);
     }
 }

@@ -5,6 +5,7 @@
 //! | `-L`, `-D` | the client | the server |
 //! | `-R`, `-R port` | the server | the client |
 
+pub mod answered;
 pub(crate) mod bind;
 pub mod dial;
 pub mod egress;

@@ -379,7 +379,7 @@ impl Handle {
 
     /// Asks the peer for a channel and waits until it gives or refuses it.
     pub async fn open(&self, channel_type: ChannelType) -> Result<Channel, OpenError> {
-        let (channel, verdict) = self.begin_open(channel_type)?;
+        let (channel, mut verdict) = self.begin_open(channel_type)?;
         verdict.given().await?;
         Ok(channel)
     }
@@ -407,10 +407,15 @@ impl Handle {
         };
         self.0.kick();
         let verdict = Verdict {
-            verdict,
+            awaited: Some(verdict),
             connection: self.clone(),
         };
         Ok((channel, verdict))
+    }
+
+    /// Whether the peer takes data of channels that it has not confirmed.
+    pub fn takes_early_data(&self) -> bool {
+        self.inspect(|c| c.transport().peer_ext_info().early_data.is_some())
     }
 
     /// Ends the connection with a good-bye.
@@ -453,20 +458,26 @@ impl Handle {
     }
 }
 
-/// The peer's answer to come, to our asking for a channel.
+/// The peer's answer to our asking for a channel.
 #[derive(Debug)]
 pub struct Verdict {
-    verdict: oneshot::Receiver<Result<(), OpenFailure>>,
+    /// None once it has been favourable.
+    awaited: Option<oneshot::Receiver<Result<(), OpenFailure>>>,
     connection: Handle,
 }
 
 impl Verdict {
-    /// Waits for it.
-    pub async fn given(self) -> Result<(), OpenError> {
-        match self.verdict.await {
-            Ok(verdict) => verdict.map_err(OpenError::Refused),
-            Err(_) => Err(OpenError::Ended(self.connection.why_ended())),
+    /// Waits for it, unless it is known to be favourable.
+    pub async fn given(&mut self) -> Result<(), OpenError> {
+        let Some(awaited) = &mut self.awaited else {
+            return Ok(());
+        };
+        match awaited.await {
+            Ok(Ok(())) => self.awaited = None,
+            Ok(Err(failure)) => return Err(OpenError::Refused(failure)),
+            Err(_) => return Err(OpenError::Ended(self.connection.why_ended())),
         }
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::auth::Login;
 use super::settings::ServerSettings;
+use crate::forward::answered::Answered;
 use crate::forward::bind;
 use crate::forward::ingress::{Ingress, Route};
 use crate::forward::registry::{Registry, RemoteAddress};
@@ -172,6 +173,7 @@ impl RemoteForwards {
             handle: self.handle.clone(),
             route,
             counters: Arc::default(),
+            answered: Answered::default(),
         });
         let mut listening = JoinSet::new();
         for listener in listeners {
