@@ -20,7 +20,8 @@ use crate::forward::dial::{self, DialError};
 use crate::forward::relay::relay;
 use crate::known_hosts::file::read_all;
 use crate::net::connection::OpenError;
-use crate::net::{Handle, Incoming, Stream, driver, handshake, memory, seed};
+use crate::net::handshake::{self, PeerIdent};
+use crate::net::{Handle, Incoming, Stream, driver, memory, seed};
 
 /// Connects and logs in.
 pub(super) async fn establish(
@@ -45,13 +46,10 @@ pub(super) async fn establish(
     };
     seed::prepare();
     let begun = timeout_at(deadline, async {
-        let socket = match hop {
-            None => dial_direct(settings).await?,
-            Some(hop) => dial_through(settings, hop).await?,
+        let (socket, ident) = match hop {
+            None => greet(settings, dial_direct(settings).await?).await?,
+            Some(hop) => greet_through(settings, hop).await?,
         };
-        socket.prepare_ssh(settings.tcp_keep_alive());
-        let ident = handshake::exchange_ident(&socket, Side::Client).await;
-        let ident = ident.map_err(|e| handshake_error(settings, &e))?;
         debug!("Remote protocol version: {}", ident.line);
         let seed = seed::draw().map_err(|e| ConnectError::Local(e.to_string()))?;
         let config = ConnectionConfig {
@@ -118,32 +116,55 @@ async fn dial_one(settings: &ClientSettings, address: SocketAddr) -> io::Result<
     Ok(socket.connect(address).await?.into())
 }
 
-/// A channel of the connection to the host before, as a stream: one end of a socket pair that a relay serves.
-async fn dial_through(settings: &ClientSettings, hop: &Client) -> Result<Stream, ConnectError> {
-    let opened = hop
+/// Exchanges identification lines.
+async fn greet(
+    settings: &ClientSettings,
+    socket: Stream,
+) -> Result<(Stream, PeerIdent), ConnectError> {
+    socket.prepare_ssh(settings.tcp_keep_alive());
+    let ident = handshake::exchange_ident(&socket, Side::Client).await;
+    let ident = ident.map_err(|e| handshake_error(settings, &e))?;
+    Ok((socket, ident))
+}
+
+/// The same through a channel of the connection to the host before: our line leaves while that one still decides.
+async fn greet_through(
+    settings: &ClientSettings,
+    hop: &Client,
+) -> Result<(Stream, PeerIdent), ConnectError> {
+    let opening = hop
         .handle
-        .open(ChannelType::DirectTcpip(TcpAddresses {
+        .begin_open(ChannelType::DirectTcpip(TcpAddresses {
             host: settings.host.clone(),
             port: settings.port,
             originator_address: "127.0.0.1".into(),
             originator_port: 0,
-        }))
-        .await;
-    let channel = opened.map_err(|error| ConnectError::Handshake {
-        host: settings.host.clone(),
-        why: match error {
-            OpenError::Refused(failure) => format!(
-                "cannot be reached from {}: {}",
-                hop.settings.host,
-                failure.description.escape_debug()
-            ),
-            OpenError::Ended(ended) => format!("the connection to {}: {ended}", hop.settings.host),
-        },
-    })?;
+        }));
+    let (channel, mut verdict) = opening.map_err(|error| unreachable_from(hop, settings, error))?;
+    // The stream is one end of a socket pair that a relay serves.
     let (ours, theirs) = UnixStream::pair().map_err(|e| ConnectError::Local(e.to_string()))?;
     let theirs = Arc::new(theirs.into());
     tokio::spawn(async move { relay(channel, theirs, &Arc::default()).await });
-    Ok(ours.into())
+    tokio::select! {
+        biased;
+        Err(error) = verdict.given() => Err(unreachable_from(hop, settings, error)),
+        greeted = greet(settings, ours.into()) => greeted,
+    }
+}
+
+fn unreachable_from(hop: &Client, settings: &ClientSettings, error: OpenError) -> ConnectError {
+    let hop = &hop.settings.host;
+    let why = match error {
+        OpenError::Refused(failure) => {
+            let why = failure.description.escape_debug();
+            format!("cannot be reached from {hop}: {why}")
+        }
+        OpenError::Ended(ended) => format!("the connection to {hop}: {ended}"),
+    };
+    ConnectError::Handshake {
+        host: settings.host.clone(),
+        why,
+    }
 }
 
 fn handshake_error(settings: &ClientSettings, error: &io::Error) -> ConnectError {

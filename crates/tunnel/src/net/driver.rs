@@ -374,8 +374,11 @@ impl Driver {
                 }
             }
             ChannelEvent::Refused { id, failure } => {
-                if let Some(sender) = state.remove_io(id).and_then(|io| io.opened) {
-                    let _ = sender.send(Err(failure));
+                if let Some(mut io) = state.remove_io(id) {
+                    if let Some(sender) = io.opened.take() {
+                        let _ = sender.send(Err(failure));
+                    }
+                    io.wake_all();
                 }
             }
             ChannelEvent::Writable(id) => {
