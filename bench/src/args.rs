@@ -22,7 +22,7 @@ rows: bulk streams connects http echo idle memory long mixed first-byte logins c
   instructions            processor instructions of the core's hot paths, counted by valgrind
 
   --case TEXT             only the cases whose name holds it: adit-bench bulk --case '-L up, aes256-gcm'
-  --rounds N              rounds (5; channels and writes 3; 1 of OpenSSH with 10,000 connections); the table
+  --rounds N              rounds (5; bulk 9, channels and writes 3, 1 of OpenSSH with 10,000 connections); the table
                           shows medians
   --ours CLIENT:SERVER    what to measure (adit and aditd beside this program)
   --theirs CLIENT:SERVER  what to compare with (/usr/bin/ssh:/usr/sbin/sshd)
@@ -32,9 +32,6 @@ rows: bulk streams connects http echo idle memory long mixed first-byte logins c
   --out DIR               where the report goes (bench/reports; short runs write none)
   --json                  print JSON instead of the table
 ";
-
-/// How often everything is measured, unless told otherwise.
-const ROUNDS: usize = 5;
 
 /// What to do.
 #[derive(Debug)]
@@ -115,23 +112,24 @@ impl Run {
     /// How often a case is measured for a contestant.
     pub(crate) fn rounds_of(&self, case: &Case, who: &Contestant) -> usize {
         let most = match who.role {
-            Role::Ours => case.max_rounds,
-            Role::Theirs | Role::Floor => case.max_rounds.min(case.max_rounds_of_others),
+            Role::Ours => case.rounds,
+            Role::Theirs | Role::Floor => case.rounds.min(case.max_rounds_of_others),
         };
         match (self.rounds, self.plan.checked_rounds) {
             (Some(rounds), _) => rounds.max(1),
-            (None, None) => ROUNDS.min(most),
+            (None, None) => most,
             (None, Some(rounds)) if recorded::is_checked(case) => rounds,
             (None, Some(_)) => 1,
         }
     }
 
     /// How often the case is measured that is measured most.
-    pub(crate) fn most_rounds(&self) -> usize {
-        self.rounds
-            .or(self.plan.checked_rounds)
-            .unwrap_or(ROUNDS)
-            .max(1)
+    pub(crate) fn most_rounds(&self, cases: &[Case]) -> usize {
+        let pairs = cases
+            .iter()
+            .flat_map(|case| self.contestants.iter().map(move |who| (case, who)));
+        let rounds = pairs.map(|(case, who)| self.rounds_of(case, who));
+        rounds.max().unwrap_or_default()
     }
 }
 
@@ -281,6 +279,12 @@ mod tests {
         let run = run(&["echo"]);
         assert_eq!((run.rows.len(), rounds(&run)), (1, vec![5]));
         assert!(run.reports.unwrap().ends_with("bench/reports"));
+    }
+
+    #[test]
+    fn noisy_rows_run_more_rounds_unless_told() {
+        assert_eq!(rounds(&run(&["bulk"])), [9]);
+        assert_eq!(rounds(&run(&["bulk", "--rounds", "7"])), [7]);
     }
 
     #[test]

@@ -162,8 +162,8 @@ impl Report {
         }
         let rounds = self.rounds;
         text.push_str(&format!(
-            "\nMedians over {rounds} rounds, of the growth rows and of OpenSSH with 10,000 connections over \
-             fewer; in each round all were measured in turn. ↑: more is better, ↓: less is better.\n\n"
+            "\nMedians over {rounds} rounds of the noisiest rows, over fewer of the others: all readings stand at the \
+             end. In each round all were measured in turn. ↑: more is better, ↓: less is better.\n\n"
         ));
         if !self.is_without_goals() {
             text.extend([&self.summary(), ".\n\n"]);

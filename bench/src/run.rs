@@ -53,10 +53,10 @@ pub(crate) fn measure_all(run: &Run) -> Result<()> {
             run.case
         )));
     }
-    let mut report = empty_report(run);
+    let mut report = empty_report(run, &cases);
     let mut progress = Progress::before(run, &cases);
     eprintln!("expected to take {}", minutes(progress.seconds_left()));
-    for round in 0..run.most_rounds() {
+    for round in 0..report.rounds {
         for (number, case) in cases.iter().enumerate() {
             let due = |who: &Contestant| round < run.rounds_of(case, who);
             measure_case(
@@ -111,11 +111,11 @@ fn compare(
     )))
 }
 
-fn empty_report(run: &Run) -> Report {
+fn empty_report(run: &Run, cases: &[Case]) -> Report {
     Report {
         date: machine::today(),
         name: run.name.clone(),
-        rounds: run.most_rounds(),
+        rounds: run.most_rounds(cases),
         machine: machine::Machine::here(),
         commit: machine::commit(),
         contestants: run

@@ -12,13 +12,13 @@ use crate::plan::Plan;
 use crate::tunnel::{Setup, Tunnel};
 
 /// How often each of the two tunnels is measured, for a share of the time.
-const TURNS: u32 = 2;
+const TURNS: u32 = 4;
 
 pub(super) fn cases(plan: &Plan) -> Vec<Case> {
     let case = |count| {
         let name = format!("a stream beside {count} idle connections");
         let run = move |stage: &Stage, who: &Contestant| measure(stage, who, count);
-        let seconds = 2.0 * plan.seconds() + Plan::opening_seconds(count);
+        let seconds = f64::from(2 * TURNS) * plan.seconds() + Plan::opening_seconds(count);
         Case::new("idle", name, Who::Ssh, run)
             .lasting(seconds)
             .others_at_most(plan.rounds_of_others(count))

@@ -49,6 +49,11 @@ pub(crate) const ROWS: [Row; 15] = [
     Row::new("writes", writes::cases),
 ];
 
+/// How often a case is measured.
+const ROUNDS: usize = 5;
+/// How often one is whose readings differ by a third from round to round.
+const ROUNDS_OF_NOISY: usize = 9;
+
 /// How a case is measured.
 type Measure = dyn Fn(&Stage, &Contestant) -> Result<Vec<Reading>>;
 
@@ -59,8 +64,8 @@ pub(crate) struct Case {
     /// How long it may take for one contestant in one round, in seconds, before anybody has seen it; nothing
     /// is what a plan takes for one rate.
     pub(crate) seconds: Option<f64>,
-    /// How often it is measured at most.
-    pub(crate) max_rounds: usize,
+    /// How often it is measured, unless somebody says how often.
+    pub(crate) rounds: usize,
     /// How often it is measured at most for others than ours.
     pub(crate) max_rounds_of_others: usize,
     /// Where it stands on the axis of a growth plot, if it does.
@@ -137,7 +142,7 @@ impl Case {
             row,
             name: name.into(),
             seconds: None,
-            max_rounds: usize::MAX,
+            rounds: ROUNDS,
             max_rounds_of_others: usize::MAX,
             position: None,
             run: Box::new(run),
@@ -153,11 +158,19 @@ impl Case {
         }
     }
 
-    /// A point of a growth plot, measured in at most so many rounds.
-    fn at(self, position: Position, max_rounds: usize) -> Self {
+    /// A point of a growth plot, measured in so many rounds.
+    fn at(self, position: Position, rounds: usize) -> Self {
         Self {
             position: Some(position),
-            max_rounds,
+            rounds,
+            ..self
+        }
+    }
+
+    /// Readings differ so much from round to round that the median of a few is a matter of luck.
+    fn noisy(self) -> Self {
+        Self {
+            rounds: ROUNDS_OF_NOISY,
             ..self
         }
     }
