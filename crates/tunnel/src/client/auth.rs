@@ -5,7 +5,7 @@ mod keys;
 
 use std::time::Duration;
 
-use adit_proto::message::userauth::{InfoRequest, Method};
+use adit_proto::message::userauth::{Failure, InfoRequest, Method};
 use adit_proto::userauth::client::ClientAuthEvent;
 use log::{debug, info, warn};
 use tokio::sync::mpsc::Receiver;
@@ -23,6 +23,8 @@ use crate::net::{Handle, Incoming};
 const PROMPTS: u32 = 3;
 /// How long the server may take over one answer: OpenSSH's LoginGraceTime, and time for a person who is asked elsewhere.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How often a server may say that it wants more.
+const MAX_PARTIAL_SUCCESSES: u32 = 8;
 /// Rounds of questions in one keyboard-interactive attempt.
 const MAX_ROUNDS: u32 = 16;
 
@@ -43,15 +45,12 @@ pub(super) async fn log_in(
     if login.verdict().await? {
         return Ok(());
     }
-    for step in steps {
-        let success = match step {
-            Step::PublicKey => login.public_keys().await?,
-            // An impostor is given no secrets.
-            Step::Ask(_) if trust != Trust::Full => false,
-            Step::Ask(asking) => login.ask(asking).await?,
-        };
-        if success {
-            return Ok(());
+    for _ in 0..=MAX_PARTIAL_SUCCESSES {
+        match login.try_all(&steps, trust).await? {
+            Attempts::Success => return Ok(()),
+            // What the server did not take before it may take now.
+            Attempts::PartialSuccess => {}
+            Attempts::Exhausted => break,
         }
     }
     handle.end("no authentication method left");
@@ -69,8 +68,17 @@ struct Login<'a> {
     prompts: &'a Prompts,
     /// What the server would still take, by its last answer.
     methods: Vec<String>,
-    /// What `public_keys` will try, where a key was offered before its turn.
+    /// The server took something since this was last asked, and wants more.
+    partial_success: bool,
+    /// What `public_keys` has still to try, once it is known.
     keys: Option<Keys>,
+}
+
+/// What came of trying every method.
+enum Attempts {
+    Success,
+    PartialSuccess,
+    Exhausted,
 }
 
 impl<'a> Login<'a> {
@@ -86,8 +94,28 @@ impl<'a> Login<'a> {
             settings,
             prompts,
             methods: Vec::new(),
+            partial_success: false,
             keys: None,
         }
+    }
+
+    /// Tries one method after the other, until the server has taken something.
+    async fn try_all(&mut self, steps: &[Step], trust: Trust) -> Result<Attempts, ConnectError> {
+        for step in steps {
+            let success = match step {
+                Step::PublicKey => self.public_keys().await?,
+                // An impostor is given no secrets.
+                Step::Ask(_) if trust != Trust::Full => false,
+                Step::Ask(asking) => self.ask(*asking).await?,
+            };
+            if success {
+                return Ok(Attempts::Success);
+            }
+            if std::mem::take(&mut self.partial_success) {
+                return Ok(Attempts::PartialSuccess);
+            }
+        }
+        Ok(Attempts::Exhausted)
     }
 
     async fn next_incoming(&mut self) -> Result<Incoming, ConnectError> {
@@ -143,11 +171,7 @@ impl<'a> Login<'a> {
             match self.next().await? {
                 ClientAuthEvent::Success => return Ok(true),
                 ClientAuthEvent::Failure(failure) => {
-                    debug!(
-                        "Authentications that can continue: {}",
-                        failure.methods.join(",")
-                    );
-                    self.methods = failure.methods;
+                    self.note(failure);
                     return Ok(false);
                 }
                 ClientAuthEvent::KeyAccepted
@@ -155,6 +179,16 @@ impl<'a> Login<'a> {
                 | ClientAuthEvent::Banner(_) => {}
             }
         }
+    }
+
+    fn note(&mut self, failure: Failure) {
+        let methods = failure.methods.join(",");
+        if failure.partial_success {
+            debug!("Partial success");
+        }
+        debug!("Authentications that can continue: {methods}");
+        self.methods = failure.methods;
+        self.partial_success |= failure.partial_success;
     }
 
     fn may(&self, method: &str) -> bool {
@@ -183,6 +217,7 @@ impl<'a> Login<'a> {
             match interaction {
                 Interaction::Success => return Ok(true),
                 Interaction::NobodyAnswers => return Ok(false),
+                Interaction::Failure if self.partial_success => return Ok(false),
                 Interaction::Failure => {}
             }
         }
@@ -197,7 +232,7 @@ impl<'a> Login<'a> {
             match self.next().await? {
                 ClientAuthEvent::Success => return Ok(Interaction::Success),
                 ClientAuthEvent::Failure(failure) => {
-                    self.methods = failure.methods;
+                    self.note(failure);
                     return Ok(Interaction::Failure);
                 }
                 ClientAuthEvent::Prompts(request) => match self.answer(&request).await {
@@ -255,7 +290,9 @@ impl<'a> Login<'a> {
         if self.attempt(Method::Password(password.as_bytes())).await? {
             return Ok(Interaction::Success);
         }
-        warn!("Permission denied, please try again.");
+        if !self.partial_success {
+            warn!("Permission denied, please try again.");
+        }
         Ok(Interaction::Failure)
     }
 }

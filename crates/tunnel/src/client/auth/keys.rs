@@ -77,26 +77,29 @@ impl Login<'_> {
         Ok(())
     }
 
-    /// Tries one key after the other.
+    /// Tries one key after the other, each once.
     pub(super) async fn public_keys(&mut self) -> Result<bool, ConnectError> {
         let mut keys = match self.keys.take() {
             Some(keys) => keys,
             None => self.keys().await?,
         };
-        while let Some(candidate) = keys.candidates.pop_front() {
-            let sent = keys.sent.take();
-            if sent.is_none() && !self.may("publickey") {
+        let mut success = false;
+        while !success && (keys.sent.is_some() || self.may("publickey")) {
+            let Some(candidate) = keys.candidates.pop_front() else {
                 break;
-            }
-            let success = match candidate {
-                Candidate::Agent(key) => self.try_agent_key(&mut keys, &key, sent).await?,
-                Candidate::File(path) => self.try_file(&keys, &path, sent).await?,
             };
-            if success {
-                return Ok(true);
+            let (sent, allowed) = (keys.sent.take(), self.may("publickey"));
+            success = match &candidate {
+                Candidate::Agent(key) => self.try_agent_key(&mut keys, key, sent).await?,
+                Candidate::File(path) => self.try_file(&keys, path, sent).await?,
+            };
+            if !allowed {
+                // It was offered before it could be known that the server wants something else first.
+                keys.candidates.push_front(candidate);
             }
         }
-        Ok(false)
+        self.keys = Some(keys);
+        Ok(success)
     }
 
     /// The keys of the agent and of files; none where they shall not be used.
@@ -216,7 +219,7 @@ impl Login<'_> {
             match self.next().await? {
                 ClientAuthEvent::KeyAccepted => return Ok(true),
                 ClientAuthEvent::Failure(failure) => {
-                    self.methods = failure.methods;
+                    self.note(failure);
                     return Ok(false);
                 }
                 _ => {}

@@ -202,6 +202,51 @@ fn preferred_methods_are_tried_in_their_order_and_no_others() {
     assert_eq!(steps(&ClientOptions::default()), Step::ALL);
 }
 
+/// `AuthenticationMethods keyboard-interactive,publickey`: the key has gone out before that was known.
+#[tokio::test]
+async fn method_that_the_server_takes_only_after_another_is_tried_again() {
+    let (_folder, path) = made("ed25519", "");
+    let ((client, mut incoming), (_server, _never_answers)) = ends();
+    accept_host_key(&client, &mut incoming).await;
+    let refusal = |method: &str, partial_success| {
+        Incoming::Auth(ClientAuthEvent::Failure(Failure {
+            methods: vec![method.into()],
+            partial_success,
+        }))
+    };
+    let questions = InfoRequest {
+        name: String::new(),
+        instruction: String::new(),
+        prompts: vec![Prompt {
+            text: "Code: ".into(),
+            echo: true,
+        }],
+    };
+    let (said, mut script) = tokio::sync::mpsc::channel(16);
+    for event in [
+        Incoming::KeysChanged,
+        refusal("keyboard-interactive", false),
+        refusal("keyboard-interactive", false),
+        Incoming::Auth(ClientAuthEvent::Prompts(questions)),
+        refusal("publickey", true),
+        Incoming::Auth(ClientAuthEvent::Success),
+    ] {
+        said.send(event).await.unwrap();
+    }
+    let (prompts, mut asked) = Prompts::channel();
+    let user = tokio::spawn(async move {
+        let question = asked.recv().await.unwrap();
+        question.answer.send("123456".into()).unwrap();
+        asked.recv().await.is_none()
+    });
+    let settings = settings(path);
+    let result = log_in(&client, &mut script, &settings, Trust::Full, &prompts).await;
+    assert!(result.is_ok(), "{result:?}");
+    assert!(script.is_empty(), "an answer was not waited for");
+    drop(prompts);
+    assert!(user.await.unwrap(), "the user was asked again");
+}
+
 #[tokio::test]
 async fn keys_are_not_tried_where_another_method_is_preferred() {
     let (_folder, path) = made("ed25519", "");
