@@ -277,13 +277,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Some peers (libssh 0.7.5) answer so what they do not know, and of all that we send that is our own questions.
+    /// Some peers (libssh 0.7.5) answer so what they do not know, and of all that we send that is a question.
     ///
-    /// The oldest of these it is, wherever it stands: such a peer gives the owner's requests real answers, in its own time.
+    /// The oldest of our own it is, wherever it stands: such a peer gives the owner's requests real answers, in its own time.
+    /// Where there is none of ours, the owner's oldest is what the peer will never answer otherwise.
     fn recv_unimplemented(&mut self, now: Instant) {
         let ours = self.asked.iter().position(|&asked| asked != Asked::Owner);
-        if let Some(asked) = ours.and_then(|at| self.asked.remove(at)) {
-            self.note_answer(asked, now);
+        match self.asked.remove(ours.unwrap_or_default()) {
+            Some(Asked::Owner) => {
+                let refused = Event::GlobalReply(Err(RequestRefused));
+                self.events.push_back(refused);
+            }
+            Some(asked) => self.note_answer(asked, now),
+            None => {}
         }
     }
 

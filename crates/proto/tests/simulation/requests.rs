@@ -93,6 +93,21 @@ fn question_that_the_peer_does_not_implement_takes_nobody_elses_answer() {
 }
 
 #[test]
+fn request_that_the_peer_does_not_implement_is_refused() {
+    let mut pair = connected();
+    let now = pair.now;
+    let client = pair.client.connection();
+    client.ask_global(listen(0)).unwrap();
+    let unimplemented = encode_unimplemented(7);
+    for _ in 0..2 {
+        client.handle_packet(&unimplemented, 0, now).unwrap();
+    }
+    let refused = Event::GlobalReply(Err(RequestRefused));
+    assert_eq!(client.poll_event(), Some(refused));
+    assert_eq!(client.poll_event(), None, "nothing was asked twice");
+}
+
+#[test]
 fn peer_that_implements_no_sign_of_life_lives_on() {
     let mut pair = connected();
     let mut now = pair.now;
