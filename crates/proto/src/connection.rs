@@ -91,6 +91,9 @@ pub struct Connection {
     auth: Auth,
     channels: Channels,
     asked: VecDeque<Asked>,
+    /// Client: requests of the login that were on their way when it was over. RFC 4252 §5.1 has the server pass over them;
+    /// OpenSSH calls each unimplemented.
+    overtaken: usize,
     replies: Replies,
     events: VecDeque<Event>,
     keep_alive: Option<KeepAlive>,
@@ -161,6 +164,7 @@ impl Connection {
             auth,
             channels,
             asked: VecDeque::new(),
+            overtaken: 0,
             replies: Replies::default(),
             events: VecDeque::new(),
             keep_alive: config.keep_alive,
@@ -184,6 +188,11 @@ impl Connection {
     /// Whether the user is logged in.
     pub fn is_authenticated(&self) -> bool {
         matches!(self.auth, Auth::Done)
+    }
+
+    /// Whether the peer takes data of channels that it has not confirmed.
+    pub fn takes_early_data(&self) -> bool {
+        self.channels.takes_early_data()
     }
 
     /// Whether channel data may be sealed now.
@@ -259,8 +268,10 @@ impl Connection {
 
     fn recv_ext_info(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.transport.recv_ext_info(payload)?;
-        if let Some(window) = self.transport.peer_ext_info().early_data {
-            self.channels.peer_takes_early_data(window);
+        // Only where we have announced it, too.
+        if self.transport.announces() {
+            let window = self.transport.peer_ext_info().early_data;
+            self.channels.set_early_data(window);
         }
         Ok(())
     }
@@ -282,6 +293,10 @@ impl Connection {
     /// The oldest of our own it is, wherever it stands: such a peer gives the owner's requests real answers, in its own time.
     /// Where there is none of ours, the owner's oldest is what the peer will never answer otherwise.
     fn recv_unimplemented(&mut self, now: Instant) {
+        if self.overtaken > 0 {
+            self.overtaken -= 1;
+            return;
+        }
         let ours = self.asked.iter().position(|&asked| asked != Asked::Owner);
         match self.asked.remove(ours.unwrap_or_default()) {
             Some(Asked::Owner) => {
@@ -311,6 +326,7 @@ impl Connection {
             Auth::Client(auth) => {
                 let events = auth.recv(payload)?;
                 if events.contains(&ClientAuthEvent::Success) {
+                    self.overtaken = auth.unanswered().saturating_sub(1);
                     self.auth = Auth::Done;
                     self.transport.authenticated();
                 }

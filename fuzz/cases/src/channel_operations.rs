@@ -31,7 +31,7 @@ pub fn channel_operations(data: &[u8]) {
     let mut u = Unstructured::new(data);
     if u.arbitrary().unwrap_or_default() {
         for table in &mut tables {
-            table.channels.peer_takes_early_data(LIMITS.min);
+            table.channels.set_early_data(Some(LIMITS.min));
         }
     }
     // A program ends where its bytes end.
@@ -40,7 +40,7 @@ pub fn channel_operations(data: &[u8]) {
 }
 
 fn step(tables: &mut [Table; 2], u: &mut Unstructured<'_>) -> Result<()> {
-    let operation = u.int_in_range(0..=15)?;
+    let operation = u.int_in_range(0..=17)?;
     if u.arbitrary()? {
         tables.swap(0, 1);
     }
@@ -79,6 +79,14 @@ fn step(tables: &mut [Table; 2], u: &mut Unstructured<'_>) -> Result<()> {
             here.now += Duration::from_millis(u.int_in_range(0..=500)?);
         }
         14 => here.poll(u.int_in_range(0..=5)?),
+        15 => here.let_go_of_refused(),
+        16 => {
+            // A turn that the other side's messages overtake: window is taken before, and given back behind them.
+            let id = here.any(u)?;
+            let taken = here.reserve(id, u.int_in_range(1..=3000)?);
+            deliver(there, here, u.int_in_range(1..=20)?);
+            here.refund(id, taken);
+        }
         _ => deliver(here, there, u.int_in_range(1..=20)?),
     }
     Ok(())
@@ -110,10 +118,12 @@ fn settle(tables: &mut [Table; 2]) {
 
 fn finish(tables: &mut [Table; 2]) {
     settle(tables);
+    tables.iter_mut().for_each(Table::let_go_of_refused);
     while tables.iter().any(Table::has_asked) {
         tables.iter_mut().for_each(Table::accept);
         settle(tables);
     }
+    tables.iter_mut().for_each(Table::let_go_of_refused);
     let [a, b] = &mut *tables;
     a.check_against(b);
     b.check_against(a);

@@ -19,6 +19,8 @@ pub(super) enum State {
     Opening,
     /// The same, with a peer that takes early data: so many bytes.
     OpeningEarly { window: u32 },
+    /// The peer refused it. Its owner may still be about to send, so the number stays in use until it lets go.
+    Refused,
     /// Both agreed; `half_close` tells the rest.
     Open,
 }
@@ -69,6 +71,20 @@ impl Channel {
         self.send = SendWindow::new(window);
     }
 
+    /// Whether our owner may send data, if there is window, or end it.
+    pub(super) fn takes_data(&self) -> bool {
+        let undecided_or_refused = matches!(self.state, State::Asked | State::Refused);
+        !undecided_or_refused && !self.released && self.half_close.may_send()
+    }
+
+    /// Bytes sent before the peer has decided.
+    pub(super) fn sent_early(&self) -> u32 {
+        match self.state {
+            State::OpeningEarly { window } => window - self.send.available(),
+            State::Opening | State::Asked | State::Refused | State::Open => 0,
+        }
+    }
+
     /// What the peer told about its end. The early data is part of the window.
     pub(super) fn confirm(
         &mut self,
@@ -76,10 +92,7 @@ impl Channel {
         window: u32,
         max_packet: u32,
     ) -> Result<(), WindowExceeded> {
-        let sent = match self.state {
-            State::OpeningEarly { window: early } => early - self.send.available(),
-            _ => 0,
-        };
+        let sent = self.sent_early();
         self.peer = PeerChannelId(sender_channel);
         self.send = SendWindow::new(window.checked_sub(sent).ok_or(WindowExceeded)?);
         // A peer that takes no bytes at all could never be sent anything; and no packet is longer than a sealer's.

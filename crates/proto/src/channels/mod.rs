@@ -70,12 +70,14 @@ pub enum ChannelEvent {
     },
     /// The peer confirmed a channel that we asked for.
     Opened(ChannelId),
-    /// The peer refused a channel that we asked for; its number is free again.
+    /// The peer refused a channel that we asked for; `release` it.
     Refused {
         /// The channel.
         id: ChannelId,
         /// Why.
         failure: OpenFailure,
+        /// How many bytes of early data went with it, those of a turn that has just been reserved among them.
+        lost: u32,
     },
     /// The peer granted window to a channel whose window was used up.
     Writable(ChannelId),
@@ -142,9 +144,15 @@ impl Channels {
         self.close_after_our_eof = PeerClose::Reset;
     }
 
-    /// The peer takes `window` bytes of each channel that it has not confirmed yet, and may send such data itself.
-    pub fn peer_takes_early_data(&mut self, window: u32) {
-        self.early = Some(EarlyData::new(window));
+    /// Of each channel that the peer has not confirmed yet it takes so many bytes, and may send such data itself. For a table
+    /// without channels.
+    pub fn set_early_data(&mut self, window: Option<u32>) {
+        self.early = window.map(EarlyData::new);
+    }
+
+    /// Whether data may be sent before a channel is confirmed.
+    pub fn takes_early_data(&self) -> bool {
+        self.early.is_some()
     }
 
     /// Channels in the table.
@@ -215,7 +223,7 @@ impl Channels {
     /// the peer grants more. `None` where the channel takes no more data.
     pub fn reserve(&mut self, id: ChannelId, want: u32) -> Option<Reserved> {
         let channel = self.channel_mut(id)?;
-        if channel.state == State::Asked || channel.released || !channel.half_close.may_send() {
+        if !channel.takes_data() {
             return None;
         }
         let bytes = channel.send.reserve(want);
@@ -267,7 +275,7 @@ impl Channels {
         let Some(channel) = self.channel_mut(id) else {
             return;
         };
-        if channel.state == State::Asked || !channel.half_close.send_eof() {
+        if !channel.takes_data() || !channel.half_close.send_eof() {
             return;
         }
         if channel.state == State::Opening {
@@ -299,6 +307,7 @@ impl Channels {
                     description: "given up".into(),
                 },
             ),
+            State::Refused => self.remove(id),
             State::Open => self.close(id),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::channel::{Channel, State};
 use super::early::Addressee;
-use super::{ChannelEvent, ChannelId, Channels, INTERACTIVE, is_recent};
+use super::{ChannelEvent, ChannelId, Channels, EARLY_DATA, INTERACTIVE, is_recent};
 use crate::error::Misbehaviour;
 use crate::message::connection::{
     self as message, Open, OpenConfirmation, OpenFailure, OpenFailureReason,
@@ -107,10 +107,14 @@ impl Channels {
     pub(super) fn recv_open_failure(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let (recipient_channel, failure) = OpenFailure::parse(payload)?;
         let id = ChannelId(recipient_channel);
-        let released = self.opening(id)?.released;
-        self.remove(id);
-        if !released {
-            self.events.push_back(ChannelEvent::Refused { id, failure });
+        let channel = self.opening(id)?;
+        let lost = channel.sent_early();
+        if channel.released {
+            self.remove(id);
+        } else {
+            channel.state = State::Refused;
+            let refused = ChannelEvent::Refused { id, failure, lost };
+            self.events.push_back(refused);
         }
         Ok(())
     }
@@ -186,6 +190,10 @@ impl Channels {
         }
         if !channel.half_close.may_receive() {
             return Err(Misbehaviour::DataAfterEof);
+        }
+        let so_far = channel.recv.size() - channel.recv.granted();
+        if channel.state == State::Asked && so_far.saturating_add(len) > EARLY_DATA {
+            return Err(Misbehaviour::WindowExceeded);
         }
         channel
             .recv

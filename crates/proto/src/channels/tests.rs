@@ -200,7 +200,7 @@ fn channel_given_up_while_opening_is_closed_once_confirmed() {
 }
 
 #[test]
-fn refusal_frees_the_number_and_says_why() {
+fn refusal_says_why_and_leaves_the_number_to_its_owner() {
     let (mut c, now) = table();
     let id = c.open(tcp(), now).unwrap();
     let failure = OpenFailure {
@@ -208,7 +208,16 @@ fn refusal_frees_the_number_and_says_why() {
         description: "Connection refused".into(),
     };
     c.recv_open_failure(&failure.encode(id.0)).unwrap();
-    assert_eq!(c.poll_event(), Some(ChannelEvent::Refused { id, failure }));
+    assert_eq!(
+        c.poll_event(),
+        Some(ChannelEvent::Refused {
+            id,
+            failure,
+            lost: 0
+        })
+    );
+    assert_eq!(c.len(), 1);
+    c.release(id);
     assert!(c.is_empty());
 }
 
@@ -354,7 +363,7 @@ const EARLY: u32 = 1 << 31;
 /// A table whose peer takes so much early data.
 fn early_table(window: u32) -> (Channels, Instant) {
     let (mut c, now) = table();
-    c.peer_takes_early_data(window);
+    c.set_early_data(Some(window));
     (c, now)
 }
 
@@ -397,6 +406,24 @@ fn early_data_is_a_part_of_the_window_that_the_confirmation_grants() {
 
     assert_eq!(c.poll_event(), Some(ChannelEvent::Opened(id)));
     assert_eq!(sendable(&mut c, id, 60), (50, 5));
+}
+
+#[test]
+fn refusal_tells_how_much_early_data_is_lost() {
+    let (mut c, now) = early_table(100);
+    let id = c.open(tcp(), now).unwrap();
+    sendable(&mut c, id, 60);
+    let failure = OpenFailure {
+        reason: OpenFailureReason::CONNECT_FAILED,
+        description: "refused".into(),
+    };
+    c.recv_open_failure(&failure.encode(id.0)).unwrap();
+    let refused = ChannelEvent::Refused {
+        id,
+        failure,
+        lost: 60,
+    };
+    assert_eq!(c.poll_event(), Some(refused));
 }
 
 #[test]
@@ -447,14 +474,34 @@ fn early_data_and_eof_come_before_the_channel_is_accepted() {
 }
 
 #[test]
-fn early_data_is_held_to_the_window() {
+fn early_data_is_held_to_what_was_announced() {
     let (mut c, now) = early_table(0);
     c.recv_open(&peer_open(5000), now).unwrap();
-    for _ in 0..64 {
-        arrives(&mut c, EARLY | 77, 32 << 10).unwrap().unwrap();
+    for _ in 0..2 {
+        let half = EARLY_DATA as usize / 2;
+        arrives(&mut c, EARLY | 77, half).unwrap().unwrap();
     }
     let more = arrives(&mut c, EARLY | 77, 1);
     assert_eq!(more, Err(Misbehaviour::WindowExceeded));
+}
+
+#[test]
+fn refused_channel_keeps_its_number_until_its_owner_lets_go() {
+    let (mut c, now) = early_table(100);
+    let id = c.open(tcp(), now).unwrap();
+    sendable(&mut c, id, 60);
+    let failure = OpenFailure {
+        reason: OpenFailureReason::CONNECT_FAILED,
+        description: "refused".into(),
+    };
+    c.recv_open_failure(&failure.encode(id.0)).unwrap();
+    let next = c.open(tcp(), now).unwrap();
+    assert_ne!(next, id);
+    c.refund(id, 10);
+    c.send_eof(id);
+    assert_eq!(c.reserve(id, 1), None);
+    c.release(id);
+    assert_eq!(c.open(tcp(), now), Some(id));
 }
 
 #[test]

@@ -209,6 +209,11 @@ impl Transport {
         &self.peer_ext_info
     }
 
+    /// Whether the peer is told what we take, in EXT_INFO.
+    pub(crate) fn announces(&self) -> bool {
+        self.peer_takes_ext_info
+    }
+
     /// Key exchanges that are complete in both directions.
     pub fn exchanges(&self) -> u64 {
         self.exchanges

@@ -105,6 +105,11 @@ impl ClientAuth {
         .encode()
     }
 
+    /// Requests without an answer.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// What the signature for a key must cover.
     pub fn data_to_sign(&self, session_id: &[u8], algorithm: &str, key: &[u8]) -> Vec<u8> {
         message::publickey_signed_data(session_id, &self.user, CONNECTION_SERVICE, algorithm, key)

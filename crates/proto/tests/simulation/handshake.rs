@@ -8,7 +8,10 @@ use adit_proto::connection::Event;
 use adit_proto::error::Error;
 use adit_proto::kex::KexAlgorithm;
 use adit_proto::key::{EcdsaCurve, KeyType, SignatureAlgorithm, SigningKey};
-use adit_proto::message::{number, transport::encode_ping};
+use adit_proto::message::number;
+use adit_proto::message::transport::{encode_ping, encode_service, encode_unimplemented};
+use adit_proto::message::userauth::Method;
+use adit_proto::transport::Transmit;
 use adit_proto::transport::algorithms::Algorithms;
 use adit_proto::userauth::client::ClientAuthEvent;
 use aws_lc_rs::encoding::AsDer;
@@ -164,6 +167,37 @@ fn request_that_crosses_the_success_changes_nothing() {
     assert_eq!(pair.server.log.len(), heard);
     let client = pair.client.connection();
     assert!(client.handle_packet(&request, 0, now).is_err());
+}
+
+/// OpenSSH's process behind the login knows no requests of the login.
+#[test]
+fn request_that_the_success_of_none_overtakes_takes_nobody_elses_answer() {
+    let mut pair = Setup::over(LinkConfig::WAN).start();
+    pair.run_until(|p| p.client.exchanges() == 1);
+    let now = pair.now;
+    let client = pair.client.connection();
+    let query = Method::PublicKey {
+        algorithm: "ssh-ed25519",
+        key: b"key",
+        signature: None,
+    };
+    client.authenticate(query).unwrap();
+    let accept = encode_service(number::SERVICE_ACCEPT, "ssh-userauth");
+    let success = [number::USERAUTH_SUCCESS];
+    for message in [&accept[..], &success] {
+        client.handle_packet(message, 0, now).unwrap();
+    }
+    assert!(client.is_authenticated());
+    let sent: Vec<_> = std::iter::from_fn(|| client.poll_transmit()).collect();
+    let asks = |t: &Transmit| matches!(t, Transmit::Packet(p) if p[0] == number::GLOBAL_REQUEST);
+    assert!(sent.iter().any(asks), "the round trip is probed");
+
+    let answer = [number::REQUEST_FAILURE];
+    let unimplemented = encode_unimplemented(2);
+    for message in [&unimplemented[..], &answer] {
+        client.handle_packet(message, 0, now).unwrap();
+    }
+    assert!(client.handle_packet(&answer, 0, now).is_err());
 }
 
 #[test]

@@ -15,9 +15,10 @@ use zeroize::Zeroizing;
 use self::keys::Keys;
 use super::error::ConnectError;
 use super::settings::ClientSettings;
-use super::{Echo, Prompts, Trust, laid_out};
+use super::{Echo, Prompts, Trust};
 use crate::config::ssh_config::ClientOptions;
 use crate::net::{Handle, Incoming};
+use crate::peer_text::{laid_out, plain};
 
 /// How often a password or passphrase is asked for.
 const PROMPTS: u32 = 3;
@@ -119,10 +120,14 @@ impl<'a> Login<'a> {
     }
 
     async fn next_incoming(&mut self) -> Result<Incoming, ConnectError> {
-        let event = timeout(PATIENCE, self.incoming.recv()).await;
-        event
-            .map_err(|_| self.no_answer())?
-            .ok_or_else(|| self.ended())
+        loop {
+            let event = timeout(PATIENCE, self.incoming.recv()).await;
+            let event = event.map_err(|_| self.no_answer())?;
+            match event.ok_or_else(|| self.ended())? {
+                Incoming::Debug(text) => debug!("Remote: {}", plain(&text)),
+                event => return Ok(event),
+            }
+        }
     }
 
     /// The next answer; banners are shown on the way.
@@ -135,7 +140,6 @@ impl<'a> Login<'a> {
                     }
                 }
                 Incoming::Auth(event) => return Ok(event),
-                Incoming::Debug(text) => debug!("Remote: {}", text.escape_debug()),
                 _ => {}
             }
         }
@@ -206,9 +210,12 @@ impl<'a> Login<'a> {
             return Ok(false);
         }
         let method = Step::Ask(asking).method();
-        for _ in 0..options.number_of_password_prompts.unwrap_or(PROMPTS) {
+        for attempt in 0..options.number_of_password_prompts.unwrap_or(PROMPTS) {
             if !self.may(method) {
                 return Ok(false);
+            }
+            if attempt > 0 && asking == Asking::Password {
+                warn!("Permission denied, please try again.");
             }
             let interaction = match asking {
                 Asking::KeyboardInteractive => self.interact().await?,
@@ -216,7 +223,7 @@ impl<'a> Login<'a> {
             };
             match interaction {
                 Interaction::Success => return Ok(true),
-                Interaction::NobodyAnswers => return Ok(false),
+                Interaction::NobodyAnswers | Interaction::NothingAsked => return Ok(false),
                 Interaction::Failure if self.partial_success => return Ok(false),
                 Interaction::Failure => {}
             }
@@ -228,12 +235,15 @@ impl<'a> Login<'a> {
         self.handle
             .authenticate(Method::KeyboardInteractive)
             .map_err(|_| self.ended())?;
-        for _ in 0..MAX_ROUNDS {
+        for round in 0..MAX_ROUNDS {
             match self.next().await? {
                 ClientAuthEvent::Success => return Ok(Interaction::Success),
                 ClientAuthEvent::Failure(failure) => {
                     self.note(failure);
-                    return Ok(Interaction::Failure);
+                    return Ok(match round {
+                        0 => Interaction::NothingAsked,
+                        _ => Interaction::Failure,
+                    });
                 }
                 ClientAuthEvent::Prompts(request) => match self.answer(&request).await {
                     Some(answers) => self
@@ -287,13 +297,12 @@ impl<'a> Login<'a> {
             return Ok(Interaction::NobodyAnswers);
         };
         let password = Zeroizing::new(password);
-        if self.attempt(Method::Password(password.as_bytes())).await? {
-            return Ok(Interaction::Success);
-        }
-        if !self.partial_success {
-            warn!("Permission denied, please try again.");
-        }
-        Ok(Interaction::Failure)
+        Ok(
+            match self.attempt(Method::Password(password.as_bytes())).await? {
+                true => Interaction::Success,
+                false => Interaction::Failure,
+            },
+        )
     }
 }
 
@@ -343,6 +352,8 @@ enum Interaction {
     Success,
     Failure,
     NobodyAnswers,
+    /// The server refused without a question: it would do so again.
+    NothingAsked,
 }
 
 #[cfg(test)]

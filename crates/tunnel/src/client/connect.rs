@@ -22,6 +22,7 @@ use crate::known_hosts::file::read_all;
 use crate::net::connection::OpenError;
 use crate::net::handshake::{self, PeerIdent};
 use crate::net::{Handle, Incoming, Stream, driver, memory, seed};
+use crate::peer_text;
 
 /// Connects and logs in.
 pub(super) async fn establish(
@@ -155,8 +156,8 @@ async fn greet_through(
 fn unreachable_from(hop: &Client, settings: &ClientSettings, error: OpenError) -> ConnectError {
     let hop = &hop.settings.host;
     let why = match error {
-        OpenError::Refused(failure) => {
-            let why = failure.description.escape_debug();
+        OpenError::Refused(refusal) => {
+            let why = peer_text::plain(&refusal.failure.description);
             format!("cannot be reached from {hop}: {why}")
         }
         OpenError::Ended(ended) => format!("the connection to {hop}: {ended}"),

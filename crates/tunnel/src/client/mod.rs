@@ -138,7 +138,7 @@ impl Client {
                     .handle
                     .reply_global(Err(adit_proto::connection::RequestRefused));
             }
-            Incoming::Debug(text) => return Some(plain(&text)),
+            Incoming::Debug(text) => return Some(crate::peer_text::plain(&text)),
             _ => {}
         }
         None
@@ -177,17 +177,6 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.handle.end("disconnected by user");
     }
-}
-
-/// A server's text without what could steer a terminal.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
-/// The same with its lines and tabs: a text that a server has laid out for its user.
-fn laid_out(text: &str) -> String {
-    let steers = |c: &char| c.is_control() && !matches!(c, '\n' | '\t');
-    text.chars().filter(|c| !steers(c)).collect()
 }
 
 /// How messages name a forward: `forward -L 9000 → db:5432`.

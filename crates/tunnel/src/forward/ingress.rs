@@ -12,9 +12,11 @@ use tokio::time::timeout;
 use super::answered::Answered;
 use super::relay::{End, relay};
 use super::socks::{Host, Outcome, Progress, Request, Socks, Version};
-use crate::net::connection::{OpenError, Verdict};
+use crate::config::spec::Endpoint;
+use crate::net::connection::{OpenError, Refusal, Verdict};
 use crate::net::listener::{Listener, describe};
 use crate::net::{Channel, Handle, Stream};
+use crate::peer_text::plain;
 use crate::status::ForwardCounters;
 
 /// How long an application may take over its SOCKS handshake.
@@ -101,7 +103,11 @@ impl Ingress {
             self.counters.failed.add(1);
             return;
         };
-        match self.relay_while_opening(asked, &app, from).await {
+        let Some(end) = self.relay_while_opening(asked, &app, from).await else {
+            self.counters.failed.add(1);
+            return;
+        };
+        match end {
             End::Orderly => debug!("{}: connection from {from} ended", self.label),
             End::Reset(Some(error)) => {
                 debug!(
@@ -126,6 +132,7 @@ impl Ingress {
                 channel,
                 verdict,
                 target,
+                first_words: Vec::new(),
             }),
             Err(error) => {
                 self.say_why_not(&target, from, &error);
@@ -134,44 +141,75 @@ impl Ingress {
         }
     }
 
-    /// Relays while the peer decides, so that what the application says at once leaves with the question.
-    async fn relay_while_opening(&self, asked: Asked, app: &Arc<Stream>, from: Origin) -> End {
+    /// Relays while the peer decides, so that what the application says at once leaves with the question. None where nothing
+    /// came of it.
+    async fn relay_while_opening(
+        &self,
+        asked: Asked,
+        app: &Arc<Stream>,
+        from: Origin,
+    ) -> Option<End> {
         let Asked {
             channel,
             mut verdict,
             target,
+            first_words,
         } = asked;
-        let mut relaying = pin!(relay(channel, app.clone(), &self.counters));
-        let verdict = tokio::select! {
+        let mut relaying = pin!(async {
+            if let Err(error) = channel.send(&first_words).await {
+                return End::Reset(Some(error));
+            }
+            relay(channel, app.clone(), &self.counters).await
+        });
+        let (verdict, early_end) = tokio::select! {
             biased;
-            verdict = verdict.given() => verdict,
-            // The application could not wait for it.
-            end = &mut relaying => return end,
+            given = verdict.given() => (Some(given), None),
+            // The application could not wait, or the verdict has just come and was heard there first.
+            end = &mut relaying => (verdict.known(), Some(end)),
         };
-        if let Err(error) = verdict {
-            self.counters.failed.add(1);
-            self.answered.forget(&target);
-            self.say_why_not(&target, from, &error);
-            // An orderly end would look like an answer to what it has said.
-            app.reset_on_close();
-            return End::Reset(None);
+        match verdict {
+            None => {
+                debug!(
+                    "{}: connection from {from} gave up before {target} answered",
+                    self.label
+                );
+                return None;
+            }
+            Some(Err(error)) => {
+                self.end_refused(&target, app, from, &error);
+                return None;
+            }
+            Some(Ok(())) => {}
         }
         if self.route == Route::Socks {
             self.answered.note(&target, Instant::now());
         }
         drop(target);
         self.counters.opened.add(1);
-        self.counters.open.add(1);
         debug!("{}: connection from {from} opened", self.label);
+        if early_end.is_some() {
+            return early_end;
+        }
+        self.counters.open.add(1);
         let end = relaying.await;
         self.counters.open.sub(1);
-        end
+        Some(end)
+    }
+
+    fn end_refused(&self, target: &str, app: &Stream, from: Origin, error: &OpenError) {
+        self.answered.forget(target);
+        self.say_why_not(target, from, error);
+        let nothing_is_lost = matches!(error, OpenError::Refused(refusal) if refusal.lost == 0);
+        if !nothing_is_lost {
+            // An orderly end would look like an answer to what it has said.
+            app.reset_on_close();
+        }
     }
 
     fn say_why_not(&self, target: &str, from: Origin, error: &OpenError) {
         let label = &self.label;
         match error {
-            OpenError::Refused(failure) => error!(
+            OpenError::Refused(Refusal { failure, .. }) => error!(
                 "{label}: connection from {from}: {target} {} (from {})",
                 in_words(&failure.reason.to_string(), &failure.description),
                 self.peer_name
@@ -187,7 +225,7 @@ impl Ingress {
     /// A target that answered a moment ago is said to do so again, if that lets the application's words leave with the
     /// question.
     async fn ask_by_socks(&self, app: &Stream, from: Origin) -> Option<Asked> {
-        let (request, early) = match timeout(SOCKS_TIMEOUT, read_request(app)).await {
+        let (request, first_words) = match timeout(SOCKS_TIMEOUT, read_request(app)).await {
             Ok(Ok(request)) => request,
             Ok(Err(why)) => {
                 warn!("{}: connection from {from}: {why}", self.label);
@@ -210,12 +248,15 @@ impl Ingress {
             Host::Address(address) => address.to_string(),
             Host::Name(name) => name,
         };
-        let target = format!("{host}:{port}");
+        let target = endpoint(&host, port);
         let channel_type = ChannelType::DirectTcpip(from.addresses(host, port));
         let may_hurry =
             self.handle.takes_early_data() && self.answered.lately(&target, Instant::now());
         let given = match self.ask(channel_type, target, from) {
-            Ok(asked) if may_hurry => Ok(asked),
+            Ok(asked) if may_hurry => {
+                self.answered.rely_on(&asked.target, Instant::now());
+                Ok(asked)
+            }
             Ok(mut asked) => match asked.verdict.given().await {
                 Ok(()) => Ok(asked),
                 Err(error) => {
@@ -229,8 +270,10 @@ impl Ingress {
             Ok(asked) => {
                 let reply = version.reply(Outcome::Succeeded);
                 app.write_all(&reply).await.ok()?;
-                asked.channel.send(&early).await.ok()?;
-                Some(asked)
+                Some(Asked {
+                    first_words,
+                    ..asked
+                })
             }
             Err(error) => {
                 refuse_socks(app, version, &error).await;
@@ -246,11 +289,13 @@ struct Asked {
     verdict: Verdict,
     /// How messages name where it leads.
     target: String,
+    /// What the application said behind its request, and is not sent yet.
+    first_words: Vec<u8>,
 }
 
 async fn refuse_socks(app: &Stream, version: Version, error: &OpenError) {
     let outcome = match error {
-        OpenError::Refused(failure) => {
+        OpenError::Refused(Refusal { failure, .. }) => {
             Outcome::of_open_failure(failure.reason.0, &failure.description)
         }
         OpenError::Ended(_) => Outcome::GeneralFailure,
@@ -314,7 +359,7 @@ impl Route {
     /// How messages name where a connection was going.
     fn target(&self) -> String {
         match self {
-            Route::DirectTcpip { host, port } => format!("{host}:{port}"),
+            Route::DirectTcpip { host, port } => endpoint(host, *port),
             Route::DirectStreamLocal { path } => path.clone(),
             Route::ForwardedTcpip { .. } | Route::ForwardedStreamLocal { .. } => {
                 "the client's target".into()
@@ -322,6 +367,11 @@ impl Route {
             Route::Socks => String::new(),
         }
     }
+}
+
+fn endpoint(host: &str, port: u16) -> String {
+    let host = host.to_owned();
+    Endpoint::Tcp { host, port }.to_string()
 }
 
 /// Where a connection came from.
@@ -353,9 +403,9 @@ impl std::fmt::Display for Origin {
 /// `refused` and the like for the commonest descriptions, the peer's own words for the rest.
 fn in_words(reason: &str, description: &str) -> String {
     let description: String = description.chars().take(200).collect();
-    let description = description.escape_debug();
+    let description = plain(&description);
     match reason {
-        "connect failed" if description.to_string() == "Connection refused" => "refused".into(),
+        "connect failed" if description == "Connection refused" => "refused".into(),
         _ => format!("{reason}: {description}"),
     }
 }
@@ -479,6 +529,29 @@ mod tests {
         assert_eq!(forward.ingress.counters.opened.value(), 0);
     }
 
+    #[tokio::test]
+    async fn refusal_is_an_orderly_end_for_an_application_that_has_said_nothing() {
+        let mut forward = Forward::to_a_path().await;
+        let mut app = forward.app().await;
+        refuse(forward.asked().await);
+        assert_eq!(app.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn application_that_gives_up_before_the_verdict_counts_as_failed() {
+        let mut forward = Forward::to_a_path().await;
+        let mut app = forward.app().await;
+        let _asked = forward.asked().await;
+        forward.say(&mut app, b"hello").await;
+        let at_once = Some(Duration::ZERO);
+        socket2::SockRef::from(&app).set_linger(at_once).unwrap();
+        drop(app);
+        while forward.ingress.counters.failed.value() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(forward.ingress.counters.opened.value(), 0);
+    }
+
     /// SOCKS4: to port 80 of 127.0.0.1, and its two answers.
     const CONNECT: &[u8] = b"\x04\x01\0\x50\x7f\0\0\x01\0";
     const GRANTED: [u8; 8] = *b"\0\x5a\0\0\0\0\0\0";
@@ -493,26 +566,26 @@ mod tests {
     #[tokio::test]
     async fn socks_tells_what_became_of_a_target_unless_it_answered_a_moment_ago() {
         let mut forward = Forward::new(Route::Socks).await;
-        let mut connect = async || {
+        async fn connect(forward: &mut Forward) -> (TcpStream, ChannelAsked) {
             let mut app = forward.app().await;
             app.write_all(CONNECT).await.unwrap();
-            let asked = forward.asked().await;
-            (app, asked)
-        };
+            (app, forward.asked().await)
+        }
 
-        let (mut app, asked) = connect().await;
+        let (mut app, asked) = connect(&mut forward).await;
         refuse(asked);
         assert_eq!(socks_reply(&mut app).await, REJECTED);
-        let (mut app, asked) = connect().await;
+        let (mut app, asked) = connect(&mut forward).await;
         let _channel = asked.accept();
         assert_eq!(socks_reply(&mut app).await, GRANTED);
 
-        let (mut app, asked) = connect().await;
+        let (mut app, asked) = connect(&mut forward).await;
         assert_eq!(socks_reply(&mut app).await, GRANTED, "before the verdict");
+        forward.say(&mut app, b"hello").await;
         refuse(asked);
         assert!(is_reset(&mut app).await);
 
-        let (mut app, asked) = connect().await;
+        let (mut app, asked) = connect(&mut forward).await;
         refuse(asked);
         assert_eq!(socks_reply(&mut app).await, REJECTED);
     }

@@ -270,8 +270,11 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::{Wake, Waker};
 
+    use adit_proto::message::connection::{ChannelType, OpenFailureReason};
     use tokio::net::UnixStream;
+    use tokio::sync::mpsc::Receiver;
 
+    use super::super::connection::{ChannelAsked, Incoming};
     use super::super::outbound::SHORT_TURN;
     use super::super::pair::Pair;
     use super::*;
@@ -439,5 +442,55 @@ mod tests {
         shared.flush().unwrap();
 
         assert!(fourth.is_woken(), "nobody else will wake those who wait");
+    }
+
+    fn somewhere() -> ChannelType {
+        ChannelType::DirectStreamLocal {
+            socket_path: "/somewhere".into(),
+        }
+    }
+
+    async fn asked(incoming: &mut Receiver<Incoming>) -> ChannelAsked {
+        loop {
+            if let Incoming::Open(asked) = incoming.recv().await.unwrap() {
+                return asked;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn refusal_wakes_a_sender_that_waits_for_window() {
+        let (client, _server, mut incoming) = Pair::new().await.into_client_and_server();
+        let (channel, mut verdict) = client.begin_open(somewhere()).unwrap();
+        let more_than_is_taken_early = vec![0; 40_000];
+        let refuse = async {
+            let asked = asked(&mut incoming).await;
+            asked.refuse(OpenFailureReason::CONNECT_FAILED, "no");
+        };
+        let (sent, ()) = tokio::join!(channel.send(&more_than_is_taken_early), refuse);
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert!(verdict.given().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn words_of_a_refused_channel_do_not_reach_the_next() {
+        let (client, _server, mut incoming) = Pair::new().await.into_client_and_server();
+        let (refused, mut verdict) = client.begin_open(somewhere()).unwrap();
+        let no = asked(&mut incoming).await;
+        no.refuse(OpenFailureReason::CONNECT_FAILED, "no");
+        assert!(verdict.given().await.is_err());
+
+        let (next, mut verdict) = client.begin_open(somewhere()).unwrap();
+        assert_ne!(next.id(), refused.id());
+        assert!(refused.send(b"secret").await.is_err());
+        let at_the_server = asked(&mut incoming).await.accept();
+        verdict.given().await.unwrap();
+        next.send(b"hello").await.unwrap();
+        let came = at_the_server.receive().await.unwrap();
+        assert_eq!(came, Received::Data(b"hello".to_vec()));
+
+        drop(refused);
+        let (last, _verdict) = client.begin_open(somewhere()).unwrap();
+        assert_ne!(last.id(), next.id());
     }
 }

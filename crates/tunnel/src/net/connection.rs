@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use adit_proto::channels::{ChannelId, PeerClose};
@@ -162,7 +162,7 @@ pub(super) struct ChannelIo {
     pub(super) send_waker: Option<Waker>,
     /// Its place in the line of those who wait for the SSH socket.
     pub(super) place: Option<Place>,
-    pub(super) opened: Option<oneshot::Sender<Result<(), OpenFailure>>>,
+    pub(super) opened: Option<oneshot::Sender<Result<(), Refusal>>>,
 }
 
 impl ChannelIo {
@@ -415,7 +415,7 @@ impl Handle {
 
     /// Whether the peer takes data of channels that it has not confirmed.
     pub fn takes_early_data(&self) -> bool {
-        self.inspect(|c| c.transport().peer_ext_info().early_data.is_some())
+        self.inspect(Connection::takes_early_data)
     }
 
     /// Ends the connection with a good-bye.
@@ -462,7 +462,7 @@ impl Handle {
 #[derive(Debug)]
 pub struct Verdict {
     /// None once it has been favourable.
-    awaited: Option<oneshot::Receiver<Result<(), OpenFailure>>>,
+    awaited: Option<oneshot::Receiver<Result<(), Refusal>>>,
     connection: Handle,
 }
 
@@ -474,25 +474,46 @@ impl Verdict {
         };
         match awaited.await {
             Ok(Ok(())) => self.awaited = None,
-            Ok(Err(failure)) => return Err(OpenError::Refused(failure)),
+            Ok(Err(refusal)) => return Err(OpenError::Refused(refusal)),
             Err(_) => return Err(OpenError::Ended(self.connection.why_ended())),
         }
         Ok(())
     }
+
+    /// What it is, if it has come.
+    pub fn known(&mut self) -> Option<Result<(), OpenError>> {
+        let given = std::pin::pin!(self.given());
+        match given.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(verdict) => Some(verdict),
+            Poll::Pending => None,
+        }
+    }
+}
+
+/// The peer's refusal of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub failure: OpenFailure,
+    /// How many bytes had been sent and are lost.
+    pub lost: u32,
 }
 
 /// Why a channel could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenError {
     /// The peer refused.
-    Refused(OpenFailure),
+    Refused(Refusal),
     /// The connection is over.
     Ended(Ended),
 }
 
-fn too_many_channels() -> OpenFailure {
-    OpenFailure {
-        reason: OpenFailureReason::RESOURCE_SHORTAGE,
-        description: "too many channels".into(),
+fn too_many_channels() -> Refusal {
+    Refusal {
+        failure: OpenFailure {
+            reason: OpenFailureReason::RESOURCE_SHORTAGE,
+            description: "too many channels".into(),
+        },
+        lost: 0,
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use adit_proto::channels::{ChannelEvent, ChannelId};
+use adit_proto::channels::{ChannelEvent, ChannelId, PeerClose};
 use adit_proto::connection::{Connection, Event};
 use adit_proto::error::{Error, Misbehaviour};
 use adit_proto::message::connection::{OpenFailure, OpenFailureReason};
@@ -21,7 +21,9 @@ use log::debug;
 use tokio::sync::mpsc;
 
 use super::channel::Channel;
-use super::connection::{ChannelAsked, ChannelIo, Ended, Handle, Incoming, Shared, SocketState};
+use super::connection::{
+    ChannelAsked, ChannelIo, Ended, Handle, Incoming, Refusal, Shared, SocketState,
+};
 use super::memory;
 use super::stream::Stream;
 use crate::status::ForwardCounters;
@@ -373,11 +375,12 @@ impl Driver {
                     io.wake_sender();
                 }
             }
-            ChannelEvent::Refused { id, failure } => {
-                if let Some(mut io) = state.remove_io(id) {
+            ChannelEvent::Refused { id, failure, lost } => {
+                if let Some(io) = state.io(id) {
                     if let Some(sender) = io.opened.take() {
-                        let _ = sender.send(Err(failure));
+                        let _ = sender.send(Err(Refusal { failure, lost }));
                     }
+                    io.closed = Some(PeerClose::Reset);
                     io.wake_all();
                 }
             }

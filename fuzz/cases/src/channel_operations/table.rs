@@ -33,6 +33,7 @@ struct Flow {
     eof_sent: bool,
     eof_received: bool,
     closed: bool,
+    refused: bool,
 }
 
 #[derive(Debug)]
@@ -187,6 +188,30 @@ impl Table {
         self.asked.retain(|asked| *asked != id);
     }
 
+    /// The owners of refused channels let go of them, late.
+    pub(super) fn let_go_of_refused(&mut self) {
+        let refused = self.flows.iter().filter(|(_, flow)| flow.refused);
+        let ids: Vec<u32> = refused.map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.release(ChannelId(id)));
+    }
+
+    /// Takes window for a turn.
+    pub(super) fn reserve(&mut self, id: ChannelId, want: u32) -> u32 {
+        let reserved = self.channels.reserve(id, want);
+        let bytes = reserved.map_or(0, |reserved| reserved.bytes);
+        if let Some(flow) = self.flows.get_mut(&id.0)
+            && reserved.is_some()
+        {
+            flow.blocked |= bytes == 0;
+        }
+        bytes
+    }
+
+    /// Gives back what a turn did not use.
+    pub(super) fn refund(&mut self, id: ChannelId, unused: u32) {
+        self.channels.refund(id, unused);
+    }
+
     pub(super) fn release_all(&mut self) {
         let ids: Vec<u32> = self.flows.keys().copied().collect();
         ids.into_iter().for_each(|id| self.release(ChannelId(id)));
@@ -338,8 +363,9 @@ impl Table {
             ChannelEvent::Writable(_) => flow.blocked = false,
             ChannelEvent::Eof(_) => flow.eof_received = true,
             ChannelEvent::Closed { .. } => flow.closed = true,
-            ChannelEvent::Refused { .. } => {
-                self.flows.remove(&id.0);
+            ChannelEvent::Refused { lost, .. } => {
+                assert!(u64::from(lost) >= flow.sent, "early data is lost unheard");
+                flow.refused = true;
             }
             ChannelEvent::Asked { .. } => {}
         }

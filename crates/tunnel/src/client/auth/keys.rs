@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use adit_proto::connection::Connection;
 use adit_proto::ident;
-use adit_proto::key::{PublicKey, SignatureAlgorithm, SigningKey};
+use adit_proto::key::{KeyType, PublicKey, SignatureAlgorithm, SigningKey};
 use adit_proto::message::userauth::Method;
+use adit_proto::transport::algorithms::Compression;
 use adit_proto::userauth::client::ClientAuthEvent;
 use log::{debug, warn};
 use zeroize::Zeroizing;
@@ -27,8 +28,18 @@ pub(super) struct Keys {
     candidates: VecDeque<Candidate>,
     /// What has been sent of the first, together with `none`.
     pub(super) sent: Option<Offer>,
+    /// Whether somebody said that the first is for this host.
+    first_is_named: Named,
     /// What they may sign with, the preferred first.
     accepted: Vec<SignatureAlgorithm>,
+}
+
+/// Whether somebody named a key: with `-i`, or `IdentityFile`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Yes,
+    #[default]
+    No,
 }
 
 /// A key to try.
@@ -48,26 +59,55 @@ pub(super) struct Offer {
 impl Login<'_> {
     /// Asks with the first key, before the answer to `none`: it saves a round trip.
     ///
-    /// Only of peers that answer each of two requests, as RFC 4252 §5.1 wants it. asyncssh drops the first for the second.
+    /// Only of peers that answer each of two requests, as RFC 4252 §5.1 wants it: asyncssh drops the first for the second.
+    /// A server that takes no keys at all counts it as an attempt, so OpenSSH is asked only with a key that somebody named.
     pub(super) async fn offer_first_key(&mut self) -> Result<(), ConnectError> {
-        let answers_both = |peer: &str| ident::is_adit(peer) || ident::is_openssh(peer);
-        let peer = |c: &Connection| answers_both(c.transport().peer_ident());
-        if !self.handle.inspect(peer) {
+        let peer = self
+            .handle
+            .inspect(|c| c.transport().peer_ident().to_owned());
+        if !ident::is_adit(&peer) && !ident::is_openssh(&peer) {
             return Ok(());
         }
         self.keys_changed().await?;
+        if self.handle.inspect(compresses) {
+            // Where the server lets the user in without a key, it inflates all that follows.
+            return Ok(());
+        }
         let mut keys = self.keys().await?;
-        let offer = match keys.candidates.front() {
-            None => None,
-            Some(Candidate::Agent(key)) => self.offer_of_agent(&keys, key),
-            // What is wrong with a file is said when it is its turn.
-            Some(Candidate::File(path)) => self.offer_of_file(&keys, path).ok().flatten(),
-        };
-        if let Some(offer) = offer {
-            keys.sent = Some(self.offer(offer)?);
+        if !ident::is_adit(&peer) && keys.first_is_named == Named::No {
+            self.keys = Some(keys);
+            return Ok(());
+        }
+        keys.sent = self.first_offer(&mut keys);
+        if let Some(offer) = &keys.sent
+            && self.offer(offer).is_err()
+        {
+            // The user was let in meanwhile, or the connection is over: the answer to `none` tells.
+            keys.sent = None;
         }
         self.keys = Some(keys);
         Ok(())
+    }
+
+    /// What can be asked with the first key. Those that are of no use here are let go; what is wrong with a file is said
+    /// when it is its turn.
+    fn first_offer(&self, keys: &mut Keys) -> Option<Offer> {
+        let server_has_told = self
+            .handle
+            .inspect(|c| c.transport().peer_ext_info().server_sig_algs.is_some());
+        while let Some(candidate) = keys.candidates.front() {
+            let offer = match candidate {
+                Candidate::Agent(key) => self.offer_of_agent(keys, key),
+                Candidate::File(path) => self.offer_of_file(keys, path).ok()?,
+            };
+            if let Some(offer) = offer {
+                // RSA keys can sign in several ways, of which the server may take one.
+                let is_certain = server_has_told || offer.public.key_type() != KeyType::Rsa;
+                return is_certain.then_some(offer);
+            }
+            keys.candidates.pop_front();
+        }
+        None
     }
 
     /// Waits for the keys that the login is protected with. What the server announces, its signature algorithms among it,
@@ -122,10 +162,20 @@ impl Login<'_> {
             let public = file::public_half(&path);
             (path, public)
         });
-        let only_named = options.identities_only == Some(true);
+        let files: Vec<_> = files.collect();
+        let is_of_file = |candidate: &Candidate| match candidate {
+            Candidate::Agent(key) => files.iter().any(|(_, public)| is_half_of(public, key)),
+            Candidate::File(_) => true,
+        };
+        let candidates = ordered(in_agent, &files, options.identities_only == Some(true));
+        let named = !options.identity_files.is_empty();
         Ok(Keys {
             agent,
-            candidates: ordered(in_agent, files.collect(), only_named),
+            first_is_named: match named && candidates.front().is_some_and(is_of_file) {
+                true => Named::Yes,
+                false => Named::No,
+            },
+            candidates,
             sent: None,
             accepted,
         })
@@ -156,7 +206,7 @@ impl Login<'_> {
     /// does not even tell the public half.
     fn offer_of_file(&self, keys: &Keys, path: &Path) -> Result<Option<Offer>, IdentityError> {
         match file::load(path, None) {
-            Ok(key) => Ok(self.signed(keys, &key)),
+            Ok(key) => Ok(self.signed(keys, path, &key)),
             Err(error) if wants_passphrase(&error) => match file::public_half(path) {
                 Some(public) => Ok(self.query(keys, public)),
                 None => Err(error),
@@ -174,13 +224,13 @@ impl Login<'_> {
         })
     }
 
-    fn signed(&self, keys: &Keys, key: &SigningKey) -> Option<Offer> {
+    fn signed(&self, keys: &Keys, path: &Path, key: &SigningKey) -> Option<Offer> {
         let offer = self.query(keys, key.public_key().clone())?;
         let data = self.data_to_sign(&offer)?;
         match key.sign(offer.algorithm, &data) {
             Ok(signature) => Some(offer.with(signature)),
             Err(error) => {
-                warn!("{} key: {error}", key.public_key().key_type());
+                warn!("{}: {error}", path.display());
                 None
             }
         }
@@ -194,17 +244,16 @@ impl Login<'_> {
         self.handle.data_to_sign(algorithm.as_str(), public.blob())
     }
 
-    fn send(&self, offer: Offer) -> Result<Offer, ConnectError> {
+    fn send(&self, offer: &Offer) -> Result<(), ConnectError> {
         let method = Method::PublicKey {
             algorithm: offer.algorithm.as_str(),
             key: offer.public.blob(),
             signature: offer.signature.as_deref(),
         };
-        self.handle.authenticate(method).map_err(|_| self.ended())?;
-        Ok(offer)
+        self.handle.authenticate(method).map_err(|_| self.ended())
     }
 
-    fn offer(&self, offer: Offer) -> Result<Offer, ConnectError> {
+    fn offer(&self, offer: &Offer) -> Result<(), ConnectError> {
         debug!(
             "Offering public key: {} {}",
             offer.public.key_type(),
@@ -233,19 +282,28 @@ impl Login<'_> {
         key: &AgentKey,
         sent: Option<Offer>,
     ) -> Result<bool, ConnectError> {
-        let offer = match (sent, self.offer_of_agent(keys, key)) {
-            (Some(sent), _) => sent,
-            (None, Some(offer)) => self.offer(offer)?,
-            (None, None) => return Ok(false),
+        let offer = match sent {
+            Some(sent) => sent,
+            None => {
+                let Some(offer) = self.offer_of_agent(keys, key) else {
+                    return Ok(false);
+                };
+                self.offer(&offer)?;
+                offer
+            }
         };
         let (true, Some(agent)) = (self.is_wanted().await?, &mut keys.agent) else {
             return Ok(false);
         };
         let data = self.data_to_sign(&offer).ok_or_else(|| self.ended())?;
         match agent.sign(&key.blob, &data, offer.algorithm).await {
-            Ok(signature) => self.be_let_in(offer.with(signature)).await,
+            Ok(signature) => {
+                self.send(&offer.with(signature))?;
+                self.verdict().await
+            }
             Err(error) => {
-                warn!("{error}");
+                let (key_type, name) = (offer.public.key_type(), &key.comment);
+                warn!("{key_type} key {name}: {error}");
                 Ok(false)
             }
         }
@@ -259,37 +317,47 @@ impl Login<'_> {
     ) -> Result<bool, ConnectError> {
         let offer = match sent {
             Some(sent) => sent,
-            None => match self.offer_of_file(keys, path) {
-                Ok(Some(offer)) => self.offer(offer)?,
-                Ok(None) => return Ok(false),
-                Err(error) if wants_passphrase(&error) => return self.try_locked(keys, path).await,
-                Err(error) => {
-                    self.complain(path, &error);
+            None => {
+                let Some(offer) = self.offer_or_unlock(keys, path).await else {
                     return Ok(false);
-                }
-            },
+                };
+                self.offer(&offer)?;
+                offer
+            }
         };
         if offer.signature.is_some() {
             return self.verdict().await;
         }
-        match self.is_wanted().await? {
-            true => self.try_locked(keys, path).await,
-            false => Ok(false),
+        if !self.is_wanted().await? {
+            return Ok(false);
+        }
+        let Some(signed) = self.unlocked(keys, path).await else {
+            return Ok(false);
+        };
+        self.send(&signed)?;
+        self.verdict().await
+    }
+
+    /// What to ask with a file's key. One that keeps even its public half to itself is unlocked for it.
+    async fn offer_or_unlock(&self, keys: &Keys, path: &Path) -> Option<Offer> {
+        match self.offer_of_file(keys, path) {
+            Ok(offer) => offer,
+            Err(error) if wants_passphrase(&error) => self.unlocked(keys, path).await,
+            Err(error) => {
+                self.complain(path, &error);
+                None
+            }
         }
     }
 
-    /// A key that needs its passphrase.
-    async fn try_locked(&mut self, keys: &Keys, path: &Path) -> Result<bool, ConnectError> {
-        let key = match self.unlock(path).await {
-            Ok(key) => key,
+    /// The signature of a key that needs its passphrase.
+    async fn unlocked(&self, keys: &Keys, path: &Path) -> Option<Offer> {
+        match self.unlock(path).await {
+            Ok(key) => self.signed(keys, path, &key),
             Err(error) => {
                 warn!("{error}");
-                return Ok(false);
+                None
             }
-        };
-        match self.signed(keys, &key) {
-            Some(offer) => self.be_let_in(offer).await,
-            None => Ok(false),
         }
     }
 
@@ -311,11 +379,6 @@ impl Login<'_> {
             }
         }
         Err(error)
-    }
-
-    async fn be_let_in(&mut self, offer: Offer) -> Result<bool, ConnectError> {
-        self.send(offer)?;
-        self.verdict().await
     }
 
     /// A file that nobody named may be missing.
@@ -354,7 +417,19 @@ impl Login<'_> {
                 .as_ref()
                 .is_none_or(|list| list.iter().any(|name| name == a.as_str()))
         };
-        Some(possible.find(taken).copied().unwrap_or(first))
+        match possible.find(taken) {
+            Some(&algorithm) => Some(algorithm),
+            // A list may leave out what was there before lists were.
+            None if first.key_type() != KeyType::Rsa => Some(first),
+            None => {
+                debug!(
+                    "Skipping {} key {}: the server takes none of its algorithms",
+                    key.key_type(),
+                    key.fingerprint_sha256()
+                );
+                None
+            }
+        }
     }
 }
 
@@ -371,27 +446,37 @@ impl Offer {
 /// lets a client try few keys, and those that were named are the likeliest.
 pub(super) fn ordered(
     mut keys: Vec<AgentKey>,
-    files: Vec<(PathBuf, Option<PublicKey>)>,
+    files: &[(PathBuf, Option<PublicKey>)],
     only_named: bool,
 ) -> VecDeque<Candidate> {
-    let is_key = |public: &Option<PublicKey>, key: &AgentKey| {
-        public.as_ref().is_some_and(|p| p.blob() == key.blob)
-    };
-    let is_named = |key: &AgentKey| files.iter().any(|(_, public)| is_key(public, key));
+    let is_named = |key: &AgentKey| files.iter().any(|(_, public)| is_half_of(public, key));
     if only_named {
         keys.retain(is_named);
     }
     keys.sort_by_cached_key(|key| !is_named(key));
-    let in_agent = |public: &Option<PublicKey>| keys.iter().any(|key| is_key(public, key));
-    let files: Vec<Candidate> = files
-        .iter()
-        .filter(|(_, public)| !in_agent(public))
-        .map(|(path, _)| Candidate::File(path.clone()))
-        .collect();
+    let in_agent = |public: &Option<PublicKey>| keys.iter().any(|key| is_half_of(public, key));
+    let mut other_files: Vec<&PathBuf> = Vec::new();
+    for (path, public) in files {
+        if !in_agent(public) && !other_files.contains(&path) {
+            other_files.push(path);
+        }
+    }
+    let files = other_files.into_iter().cloned().map(Candidate::File);
     keys.into_iter()
         .map(Candidate::Agent)
         .chain(files)
         .collect()
+}
+
+/// Whether the agent has the private half.
+fn is_half_of(public: &Option<PublicKey>, key: &AgentKey) -> bool {
+    public.as_ref().is_some_and(|p| p.blob() == key.blob)
+}
+
+/// Whether what we send is compressed once we are logged in.
+fn compresses(connection: &Connection) -> bool {
+    let agreed = connection.negotiated();
+    agreed.is_some_and(|agreed| agreed.client_to_server.compression == Compression::Delayed)
 }
 
 fn wants_passphrase(error: &IdentityError) -> bool {

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use adit_proto::connection::Connection;
 use adit_proto::key::{SignatureAlgorithm, SigningKey};
 use adit_proto::message::userauth::Prompt;
 use adit_proto::userauth::server::AuthMethod;
+use adit_proto::wire::Writer;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::keys::{Candidate, ordered};
 use super::*;
@@ -202,6 +205,46 @@ fn preferred_methods_are_tried_in_their_order_and_no_others() {
     assert_eq!(steps(&ClientOptions::default()), Step::ALL);
 }
 
+/// The server lets everybody in, and says so before the agent has named its keys.
+#[tokio::test]
+async fn success_of_none_is_not_missed_while_the_agent_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("agent");
+    let agent = tokio::net::UnixListener::bind(&socket).unwrap();
+    let ((client, mut incoming), (server, mut requests)) = ends();
+    let let_in = async {
+        while let Some(event) = requests.recv().await {
+            if let Incoming::AuthRequest(_) = event {
+                return server.accept_user().unwrap();
+            }
+        }
+    };
+    accept_host_key(&client, &mut incoming).await;
+    let serve_agent = async {
+        let (mut connection, _) = agent.accept().await.unwrap();
+        let_in.await;
+        while !client.inspect(Connection::is_authenticated) {
+            tokio::task::yield_now().await;
+        }
+        let public = SigningKey::generate_ed25519().unwrap().public_key().clone();
+        let blob = public.blob();
+        // SSH_AGENT_IDENTITIES_ANSWER with one key and no comment.
+        let mut answer = Writer::message(12);
+        answer.u32(1).string(blob).string("");
+        let mut framed = Writer::new();
+        framed.string(answer.as_slice());
+        connection.write_all(framed.as_slice()).await.unwrap();
+        // Only now: an agent that goes is one without keys.
+        connection.read_to_end(&mut Vec::new()).await.unwrap();
+    };
+    let mut settings = settings("/nonexistent/key".into());
+    settings.options.identity_agent = Some(IdentityAgent::Socket(socket));
+    let prompts = Prompts::none();
+    let log_in = log_in(&client, &mut incoming, &settings, Trust::Full, &prompts);
+    let (result, ()) = tokio::join!(log_in, serve_agent);
+    assert!(result.is_ok(), "{result:?}");
+}
+
 /// `AuthenticationMethods keyboard-interactive,publickey`: the key has gone out before that was known.
 #[tokio::test]
 async fn method_that_the_server_takes_only_after_another_is_tried_again() {
@@ -307,9 +350,9 @@ fn keys_of_the_agent_that_a_file_names_come_first() {
     ];
     let file = Candidate::File("/file".into());
     let [a, b, c, d] = [a, b, c, d].map(Candidate::Agent);
-    let all = ordered(keys.clone(), files.clone(), false);
+    let all = ordered(keys.clone(), &files, false);
     assert_eq!(all.iter().collect::<Vec<_>>(), [&b, &d, &a, &c, &file]);
-    assert_eq!(ordered(keys, files, true), [b, d, file]);
+    assert_eq!(ordered(keys, &files, true), [b, d, file]);
 }
 
 #[tokio::test]
