@@ -191,8 +191,7 @@ impl Channels {
         if !channel.half_close.may_receive() {
             return Err(Misbehaviour::DataAfterEof);
         }
-        let so_far = channel.recv.size() - channel.recv.granted();
-        if channel.state == State::Asked && so_far.saturating_add(len) > EARLY_DATA {
+        if channel.state == State::Asked && channel.recv.held().saturating_add(len) > EARLY_DATA {
             return Err(Misbehaviour::WindowExceeded);
         }
         channel

@@ -34,6 +34,8 @@ struct Flow {
     eof_received: bool,
     closed: bool,
     refused: bool,
+    /// The peer asked for it, and has no answer yet.
+    asked: bool,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,9 @@ impl Table {
     pub(super) fn accept(&mut self) {
         if let Some(id) = self.asked.pop_front() {
             self.channels.accept(id);
+            if let Some(flow) = self.flows.get_mut(&id.0) {
+                flow.asked = false;
+            }
         }
     }
 
@@ -147,10 +152,7 @@ impl Table {
     }
 
     pub(super) fn take(&mut self, id: ChannelId, want: u64) -> bool {
-        if self.asked.contains(&id) {
-            return false;
-        }
-        let Some(flow) = self.flows.get_mut(&id.0) else {
+        let Some(flow) = self.flows.get_mut(&id.0).filter(|flow| !flow.asked) else {
             return false;
         };
         let len = want.min(flow.received - flow.taken);
@@ -176,7 +178,7 @@ impl Table {
         self.channels.send_eof(id);
         if self.channels.reserve(id, 0).is_none()
             && let Some(flow) = self.flows.get_mut(&id.0)
-            && !self.asked.contains(&id)
+            && !flow.asked
         {
             flow.eof_sent = true;
         }
@@ -347,6 +349,7 @@ impl Table {
         if let ChannelEvent::Asked { .. } = event {
             let flow = Flow {
                 peer,
+                asked: true,
                 ..Flow::default()
             };
             assert!(self.flows.insert(id.0, flow).is_none(), "still in use");
