@@ -28,18 +28,10 @@ pub(super) struct Keys {
     candidates: VecDeque<Candidate>,
     /// What has been sent of the first, together with `none`.
     pub(super) sent: Option<Offer>,
-    /// Whether somebody said that the first is for this host.
-    first_is_named: Named,
+    /// Whether somebody named the first, with `-i` or `IdentityFile`.
+    first_is_named: bool,
     /// What they may sign with, the preferred first.
     accepted: Vec<SignatureAlgorithm>,
-}
-
-/// Whether somebody named a key: with `-i`, or `IdentityFile`.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Named {
-    Yes,
-    #[default]
-    No,
 }
 
 /// A key to try.
@@ -74,7 +66,7 @@ impl Login<'_> {
             return Ok(());
         }
         let mut keys = self.keys().await?;
-        if !ident::is_adit(&peer) && keys.first_is_named == Named::No {
+        if !ident::is_adit(&peer) && !keys.first_is_named {
             self.keys = Some(keys);
             return Ok(());
         }
@@ -129,10 +121,7 @@ impl Login<'_> {
                 break;
             };
             let (sent, allowed) = (keys.sent.take(), self.may("publickey"));
-            success = match &candidate {
-                Candidate::Agent(key) => self.try_agent_key(&mut keys, key, sent).await?,
-                Candidate::File(path) => self.try_file(&keys, path, sent).await?,
-            };
+            success = self.try_key(&mut keys, &candidate, sent).await?;
             if !allowed {
                 // It was offered before it could be known that the server wants something else first.
                 keys.candidates.push_front(candidate);
@@ -171,10 +160,7 @@ impl Login<'_> {
         let named = !options.identity_files.is_empty();
         Ok(Keys {
             agent,
-            first_is_named: match named && candidates.front().is_some_and(is_of_file) {
-                true => Named::Yes,
-                false => Named::No,
-            },
+            first_is_named: named && candidates.front().is_some_and(is_of_file),
             candidates,
             sent: None,
             accepted,
@@ -276,49 +262,20 @@ impl Login<'_> {
         }
     }
 
-    async fn try_agent_key(
+    async fn try_key(
         &mut self,
         keys: &mut Keys,
-        key: &AgentKey,
+        candidate: &Candidate,
         sent: Option<Offer>,
     ) -> Result<bool, ConnectError> {
         let offer = match sent {
             Some(sent) => sent,
             None => {
-                let Some(offer) = self.offer_of_agent(keys, key) else {
-                    return Ok(false);
+                let offer = match candidate {
+                    Candidate::Agent(key) => self.offer_of_agent(keys, key),
+                    Candidate::File(path) => self.offer_or_unlock(keys, path).await,
                 };
-                self.offer(&offer)?;
-                offer
-            }
-        };
-        let (true, Some(agent)) = (self.is_wanted().await?, &mut keys.agent) else {
-            return Ok(false);
-        };
-        let data = self.data_to_sign(&offer).ok_or_else(|| self.ended())?;
-        match agent.sign(&key.blob, &data, offer.algorithm).await {
-            Ok(signature) => {
-                self.send(&offer.with(signature))?;
-                self.verdict().await
-            }
-            Err(error) => {
-                let (key_type, name) = (offer.public.key_type(), &key.comment);
-                warn!("{key_type} key {name}: {error}");
-                Ok(false)
-            }
-        }
-    }
-
-    async fn try_file(
-        &mut self,
-        keys: &Keys,
-        path: &Path,
-        sent: Option<Offer>,
-    ) -> Result<bool, ConnectError> {
-        let offer = match sent {
-            Some(sent) => sent,
-            None => {
-                let Some(offer) = self.offer_or_unlock(keys, path).await else {
+                let Some(offer) = offer else {
                     return Ok(false);
                 };
                 self.offer(&offer)?;
@@ -331,11 +288,35 @@ impl Login<'_> {
         if !self.is_wanted().await? {
             return Ok(false);
         }
-        let Some(signed) = self.unlocked(keys, path).await else {
+        let signed = match candidate {
+            Candidate::Agent(key) => self.signed_by_agent(keys, key, offer).await?,
+            Candidate::File(path) => self.unlocked(keys, path).await,
+        };
+        let Some(signed) = signed else {
             return Ok(false);
         };
         self.send(&signed)?;
         self.verdict().await
+    }
+
+    async fn signed_by_agent(
+        &self,
+        keys: &mut Keys,
+        key: &AgentKey,
+        offer: Offer,
+    ) -> Result<Option<Offer>, ConnectError> {
+        let Some(agent) = &mut keys.agent else {
+            return Ok(None);
+        };
+        let data = self.data_to_sign(&offer).ok_or_else(|| self.ended())?;
+        match agent.sign(&key.blob, &data, offer.algorithm).await {
+            Ok(signature) => Ok(Some(offer.with(signature))),
+            Err(error) => {
+                let (key_type, name) = (offer.public.key_type(), &key.comment);
+                warn!("{key_type} key {name}: {error}");
+                Ok(None)
+            }
+        }
     }
 
     /// What to ask with a file's key. One that keeps even its public half to itself is unlocked for it.
