@@ -37,8 +37,6 @@ pub(super) struct Channel {
     /// When it last carried a packet larger than interactive ones.
     pub(super) last_large: Option<Instant>,
     pub(super) half_close: HalfClose,
-    /// Our data ended while `Opening`: to be told once the peer's number is known.
-    pub(super) eof_waits: bool,
     /// A sender found the window too small: tell it when there is more.
     pub(super) wants_window: bool,
     /// It stands in the queue of channels whose credit is due.
@@ -57,7 +55,6 @@ impl Channel {
             peer_max_packet: PLAIN_PACKET_SIZE,
             last_large: None,
             half_close: HalfClose::new(),
-            eof_waits: false,
             wants_window: false,
             credit_queued: false,
             released: false,

@@ -278,9 +278,8 @@ impl Channels {
         if !channel.takes_data() || !channel.half_close.send_eof() {
             return;
         }
-        if channel.state == State::Opening {
-            channel.eof_waits = true;
-        } else {
+        // The end is told with the confirmation where the peer's number is not known before.
+        if channel.state != State::Opening {
             self.queue_eof(id);
         }
     }

@@ -82,6 +82,7 @@ impl Channels {
         let confirmation = OpenConfirmation::parse(payload)?;
         let id = ChannelId(confirmation.recipient_channel);
         let channel = self.opening(id)?;
+        let eof_waits = channel.state == State::Opening && !channel.half_close.may_send();
         channel
             .confirm(
                 confirmation.sender_channel,
@@ -92,7 +93,7 @@ impl Channels {
         channel.state = State::Open;
         channel.wants_window = false;
         let released = channel.released;
-        if std::mem::take(&mut channel.eof_waits) {
+        if eof_waits {
             self.queue_eof(id);
         }
         if released {
