@@ -50,6 +50,13 @@ fn accepted(c: &mut Channels, now: Instant) -> ChannelId {
     id
 }
 
+fn refusal() -> OpenFailure {
+    OpenFailure {
+        reason: OpenFailureReason::CONNECT_FAILED,
+        description: "refused".into(),
+    }
+}
+
 fn request(id: ChannelId) -> Vec<u8> {
     let mut w = crate::wire::Writer::message(number::CHANNEL_REQUEST);
     w.u32(id.0).string("keepalive@openssh.com").boolean(true);
@@ -413,10 +420,7 @@ fn refusal_tells_how_much_early_data_is_lost() {
     let (mut c, now) = early_table(100);
     let id = c.open(tcp(), now).unwrap();
     sendable(&mut c, id, 60);
-    let failure = OpenFailure {
-        reason: OpenFailureReason::CONNECT_FAILED,
-        description: "refused".into(),
-    };
+    let failure = refusal();
     c.recv_open_failure(&failure.encode(id.0)).unwrap();
     let refused = ChannelEvent::Refused {
         id,
@@ -490,10 +494,7 @@ fn refused_channel_keeps_its_number_until_its_owner_lets_go() {
     let (mut c, now) = early_table(100);
     let id = c.open(tcp(), now).unwrap();
     sendable(&mut c, id, 60);
-    let failure = OpenFailure {
-        reason: OpenFailureReason::CONNECT_FAILED,
-        description: "refused".into(),
-    };
+    let failure = refusal();
     c.recv_open_failure(&failure.encode(id.0)).unwrap();
     let next = c.open(tcp(), now).unwrap();
     assert_ne!(next, id);
@@ -511,11 +512,7 @@ fn early_data_of_a_refused_channel_is_passed_over_and_the_number_may_be_used_aga
     let Some(ChannelEvent::Asked { id: refused, .. }) = c.poll_event() else {
         panic!("no Asked event");
     };
-    let why = OpenFailure {
-        reason: OpenFailureReason::CONNECT_FAILED,
-        description: "refused".into(),
-    };
-    c.refuse(refused, &why);
+    c.refuse(refused, &refusal());
     assert_eq!(arrives(&mut c, EARLY | 77, 3), Ok(None));
 
     let next = accepted(&mut c, now);

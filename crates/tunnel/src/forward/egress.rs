@@ -86,8 +86,7 @@ mod tests {
 
     use super::super::dial::tests::listener;
     use super::*;
-    use crate::net::Incoming;
-    use crate::net::pair::Pair;
+    use crate::net::pair::{Pair, asked};
 
     #[tokio::test]
     async fn dialling_is_given_up_when_the_connection_ends() {
@@ -102,9 +101,7 @@ mod tests {
             originator_port: 0,
         }));
         let carry = async {
-            let Some(Incoming::Open(asked)) = incoming.recv().await else {
-                panic!("no channel was asked for");
-            };
+            let asked = asked(&mut incoming).await;
             let egress = Egress {
                 label: "test".into(),
                 target: Endpoint::Tcp {

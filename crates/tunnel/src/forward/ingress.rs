@@ -421,7 +421,7 @@ mod tests {
     use crate::net::Incoming;
     use crate::net::channel::Received;
     use crate::net::connection::ChannelAsked;
-    use crate::net::pair::Pair;
+    use crate::net::pair::{self, Pair};
 
     /// A forward whose server is the test.
     struct Forward {
@@ -467,11 +467,7 @@ mod tests {
 
         /// What the server is asked for next.
         async fn asked(&mut self) -> ChannelAsked {
-            loop {
-                if let Incoming::Open(asked) = self.asked.recv().await.unwrap() {
-                    return asked;
-                }
-            }
+            pair::asked(&mut self.asked).await
         }
 
         /// Once this returns, the application was heard, though nobody need have given it its channel.

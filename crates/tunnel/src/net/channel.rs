@@ -272,11 +272,9 @@ mod tests {
 
     use adit_proto::message::connection::{ChannelType, OpenFailureReason};
     use tokio::net::UnixStream;
-    use tokio::sync::mpsc::Receiver;
 
-    use super::super::connection::{ChannelAsked, Incoming};
     use super::super::outbound::SHORT_TURN;
-    use super::super::pair::Pair;
+    use super::super::pair::{Pair, asked};
     use super::*;
 
     #[derive(Default)]
@@ -447,14 +445,6 @@ mod tests {
     fn somewhere() -> ChannelType {
         ChannelType::DirectStreamLocal {
             socket_path: "/somewhere".into(),
-        }
-    }
-
-    async fn asked(incoming: &mut Receiver<Incoming>) -> ChannelAsked {
-        loop {
-            if let Incoming::Open(asked) = incoming.recv().await.unwrap() {
-                return asked;
-            }
         }
     }
 

@@ -13,6 +13,7 @@ use adit_proto::userauth::client::ClientAuthEvent;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::Receiver;
 
+use super::connection::ChannelAsked;
 use super::{Channel, Handle, Incoming, driver};
 
 /// Both ends.
@@ -60,16 +61,10 @@ impl Pair {
             originator_address: "127.0.0.1".into(),
             originator_port: 2,
         };
-        let give = async {
-            loop {
-                if let Incoming::Open(asked) = self.server_incoming.recv().await.unwrap() {
-                    return asked.accept();
-                }
-            }
-        };
+        let give = async { asked(&mut self.server_incoming).await.accept() };
         let ask = self.client.open(ChannelType::DirectTcpip(addresses));
-        let (asked, given) = tokio::join!(ask, give);
-        (asked.unwrap(), given)
+        let (opened, given) = tokio::join!(ask, give);
+        (opened.unwrap(), given)
     }
 
     /// The client, and the server with what it is asked for.
@@ -81,6 +76,15 @@ impl Pair {
     pub(crate) async fn settle(&self) {
         let refused = self.client.ask_global(GlobalRequest::KeepAlive).await;
         assert!(refused.unwrap().is_err());
+    }
+}
+
+/// The next channel that the peer asks for.
+pub(crate) async fn asked(incoming: &mut Receiver<Incoming>) -> ChannelAsked {
+    loop {
+        if let Incoming::Open(asked) = incoming.recv().await.unwrap() {
+            return asked;
+        }
     }
 }
 
