@@ -153,6 +153,7 @@ impl Channels {
         let wanted = !channel.released;
         if data.len() > INTERACTIVE {
             channel.last_large = Some(now);
+            self.end_company_of(id);
         } else if channel.last_large.is_none_or(|at| !is_recent(at, now)) {
             self.last_small = Some((id, now));
         }
@@ -219,6 +220,7 @@ impl Channels {
         if first && !channel.released {
             self.events.push_back(ChannelEvent::Eof(id));
         }
+        self.end_company_of(id);
         Ok(())
     }
 
@@ -234,8 +236,14 @@ impl Channels {
         if !channel.released {
             self.events.push_back(ChannelEvent::Closed { id, close });
         }
+        self.end_company_of(id);
         self.close(id);
         Ok(())
+    }
+
+    /// Who says nothing more, or turns out to be bulk, waits behind nobody's data.
+    fn end_company_of(&mut self, id: ChannelId) {
+        self.last_small.take_if(|(other, _)| *other == id);
     }
 
     /// SSH_MSG_CHANNEL_REQUEST: no channel of a tunnel knows any; refused where an answer is wanted.

@@ -119,6 +119,24 @@ fn small_packet_is_company_for_others_unless_its_channel_carries_bulk() {
 }
 
 #[test]
+fn company_ends_with_eof_with_close_and_with_bulk() {
+    let channel_only = |number, id: ChannelId| message::encode_channel_only(number, id.0);
+    let ends: [&dyn Fn(ChannelId) -> Vec<u8>; 3] = [
+        &|id| channel_only(number::CHANNEL_EOF, id),
+        &|id| channel_only(number::CHANNEL_CLOSE, id),
+        &|id| data(id, INTERACTIVE + 1),
+    ];
+    for end in ends {
+        let (mut c, now) = table();
+        let (one, other) = (accepted(&mut c, now), accepted(&mut c, now));
+        c.recv(&data(one, 1), now).unwrap();
+        assert_eq!(c.path_of(other, now).company, Company::Interactive);
+        c.recv(&end(one), now).unwrap();
+        assert_eq!(c.path_of(other, now).company, Company::None);
+    }
+}
+
+#[test]
 fn sender_that_lacks_window_hears_when_there_is_more() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
