@@ -8,6 +8,7 @@ pub mod budget;
 mod channel;
 mod early;
 pub mod half_close;
+mod interactive;
 mod recv;
 pub mod window;
 
@@ -25,7 +26,8 @@ pub use budget::{WindowLimits, WindowPool};
 use channel::{Channel, State};
 use early::EarlyData;
 pub use half_close::PeerClose;
-use window::{Company, Path};
+use interactive::Interactive;
+use window::Path;
 
 /// Our number of a channel: what the peer calls the recipient channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,13 +47,6 @@ pub const PLAIN_PACKET_SIZE: u32 = 32 << 10;
 pub const EARLY_DATA: u32 = 32 << 10;
 const _: () = assert!(EARLY_DATA <= WindowLimits::GENEROUS.min);
 const _: () = assert!(EARLY_DATA <= WindowLimits::OPENSSH.min);
-
-/// Packets of no more data bytes than this are taken for somebody who waits for an answer.
-const INTERACTIVE: usize = 1024;
-
-/// How long an interactive channel counts as company after its last packet, and how long a larger packet marks a channel
-/// as bulk: now and then bulk, too, comes in a small packet.
-const COMPANY_LASTS: Duration = Duration::from_secs(1);
 
 /// What control messages may cost that wait for the transport; a peer that asks faster than it reads is cut off beyond.
 const MAX_WAITING: usize = 4 << 20;
@@ -101,8 +96,7 @@ pub struct Channels {
     /// The most data bytes of one packet to us.
     max_packet: u32,
     round_trip: Option<Duration>,
-    /// The channel that last carried a packet of interactive size while it was not bulk, and when.
-    last_small: Option<(ChannelId, Instant)>,
+    interactive: Interactive,
     /// What a CLOSE without EOF means behind our EOF.
     close_after_our_eof: PeerClose,
     /// Where both ends send and take data before a confirmation.
@@ -123,7 +117,7 @@ impl Channels {
             budget: WindowBudget::new(limits, pool),
             max_packet,
             round_trip: None,
-            last_small: None,
+            interactive: Interactive::default(),
             close_after_our_eof: PeerClose::Orderly,
             early: None,
             messages: VecDeque::new(),
@@ -260,13 +254,9 @@ impl Channels {
     }
 
     fn path_of(&self, id: ChannelId, now: Instant) -> Path {
-        let company = match self.last_small {
-            Some((other, at)) if other != id && is_recent(at, now) => Company::Interactive,
-            _ => Company::None,
-        };
         Path {
             round_trip: self.round_trip,
-            company,
+            company: self.interactive.company_of(id, now),
         }
     }
 
@@ -421,10 +411,6 @@ pub struct Reserved {
     pub recipient_channel: u32,
     /// The most data bytes of one packet.
     pub max_packet: u32,
-}
-
-fn is_recent(at: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(at) < COMPANY_LASTS
 }
 
 #[cfg(test)]

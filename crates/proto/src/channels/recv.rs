@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use super::channel::{Channel, State};
 use super::early::Addressee;
-use super::{ChannelEvent, ChannelId, Channels, EARLY_DATA, INTERACTIVE, is_recent};
+use super::interactive::{INTERACTIVE, is_recent};
+use super::{ChannelEvent, ChannelId, Channels, EARLY_DATA};
 use crate::error::Misbehaviour;
 use crate::message::connection::{
     self as message, Open, OpenConfirmation, OpenFailure, OpenFailureReason,
@@ -25,8 +26,8 @@ impl Channels {
             number::CHANNEL_OPEN_FAILURE => self.recv_open_failure(payload)?,
             number::CHANNEL_WINDOW_ADJUST => self.recv_window_adjust(payload)?,
             number::CHANNEL_EXTENDED_DATA => self.recv_extended_data(payload, now)?,
-            number::CHANNEL_EOF => self.recv_eof(payload)?,
-            number::CHANNEL_CLOSE => self.recv_close(payload)?,
+            number::CHANNEL_EOF => self.recv_eof(payload, now)?,
+            number::CHANNEL_CLOSE => self.recv_close(payload, now)?,
             number::CHANNEL_REQUEST => self.recv_request(payload)?,
             // We never ask anything of a channel.
             _ => return Err(Misbehaviour::UnexpectedReply),
@@ -153,9 +154,9 @@ impl Channels {
         let wanted = !channel.released;
         if data.len() > INTERACTIVE {
             channel.last_large = Some(now);
-            self.end_company_of(id);
+            self.interactive.turned_to_bulk(id);
         } else if channel.last_large.is_none_or(|at| !is_recent(at, now)) {
-            self.last_small = Some((id, now));
+            self.interactive.spoke(id, now);
         }
         Ok((wanted && !data.is_empty()).then_some((id, data)))
     }
@@ -204,7 +205,7 @@ impl Channels {
     }
 
     /// SSH_MSG_CHANNEL_EOF.
-    pub(super) fn recv_eof(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+    pub(super) fn recv_eof(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
         let recipient_channel = message::parse_channel_only(payload)?;
         let Some(id) = self.addressee(recipient_channel)? else {
             return Ok(());
@@ -220,12 +221,12 @@ impl Channels {
         if first && !channel.released {
             self.events.push_back(ChannelEvent::Eof(id));
         }
-        self.end_company_of(id);
+        self.interactive.ended(id, now);
         Ok(())
     }
 
     /// SSH_MSG_CHANNEL_CLOSE: answered with ours at once, for nothing that we send reaches anybody now.
-    pub(super) fn recv_close(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
+    pub(super) fn recv_close(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
         let id = ChannelId(message::parse_channel_only(payload)?);
         let after_our_eof = self.close_after_our_eof;
         let channel = self.in_state(id, State::Open)?;
@@ -236,14 +237,9 @@ impl Channels {
         if !channel.released {
             self.events.push_back(ChannelEvent::Closed { id, close });
         }
-        self.end_company_of(id);
+        self.interactive.ended(id, now);
         self.close(id);
         Ok(())
-    }
-
-    /// Who says nothing more, or turns out to be bulk, waits behind nobody's data.
-    fn end_company_of(&mut self, id: ChannelId) {
-        self.last_small.take_if(|(other, _)| *other == id);
     }
 
     /// SSH_MSG_CHANNEL_REQUEST: no channel of a tunnel knows any; refused where an answer is wanted.

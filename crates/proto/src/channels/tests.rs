@@ -1,5 +1,7 @@
 //! The table against scripted peers: every test is a short conversation.
 
+use super::interactive::{AFTER_ITS_END, COMPANY_LASTS, INTERACTIVE};
+use super::window::Company;
 use super::*;
 use crate::message::connection::TcpAddresses;
 
@@ -119,20 +121,24 @@ fn small_packet_is_company_for_others_unless_its_channel_carries_bulk() {
 }
 
 #[test]
-fn company_ends_with_eof_with_close_and_with_bulk() {
+fn company_ends_with_bulk_at_once_and_soon_after_the_end_of_its_data() {
     let channel_only = |number, id: ChannelId| message::encode_channel_only(number, id.0);
-    let ends: [&dyn Fn(ChannelId) -> Vec<u8>; 3] = [
-        &|id| channel_only(number::CHANNEL_EOF, id),
-        &|id| channel_only(number::CHANNEL_CLOSE, id),
-        &|id| data(id, INTERACTIVE + 1),
+    let ends: [(&dyn Fn(ChannelId) -> Vec<u8>, Duration); 3] = [
+        (&|id| data(id, INTERACTIVE + 1), Duration::ZERO),
+        (&|id| channel_only(number::CHANNEL_EOF, id), AFTER_ITS_END),
+        (&|id| channel_only(number::CHANNEL_CLOSE, id), AFTER_ITS_END),
     ];
-    for end in ends {
+    for (end, lasts) in ends {
         let (mut c, now) = table();
         let (one, other) = (accepted(&mut c, now), accepted(&mut c, now));
         c.recv(&data(one, 1), now).unwrap();
         assert_eq!(c.path_of(other, now).company, Company::Interactive);
         c.recv(&end(one), now).unwrap();
-        assert_eq!(c.path_of(other, now).company, Company::None);
+        let company_after = |time| c.path_of(other, now + time).company;
+        assert_eq!(company_after(lasts), Company::None);
+        if let Some(before) = lasts.checked_sub(Duration::from_millis(1)) {
+            assert_eq!(company_after(before), Company::Interactive);
+        }
     }
 }
 
@@ -156,7 +162,7 @@ fn sender_that_lacks_window_hears_when_there_is_more() {
 fn close_is_answered_and_the_number_is_reused_only_after_release() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
-    c.recv_close(&close(id)).unwrap();
+    c.recv_close(&close(id), now).unwrap();
     assert_eq!(
         c.poll_message(),
         Some(message::encode_channel_only(number::CHANNEL_CLOSE, 77))
@@ -183,7 +189,7 @@ fn only_adits_close_without_eof_is_a_reset_behind_our_eof() {
         }
         let id = accepted(&mut c, now);
         c.send_eof(id);
-        c.recv_close(&close(id)).unwrap();
+        c.recv_close(&close(id), now).unwrap();
         let close = match is_adit {
             true => PeerClose::Reset,
             false => PeerClose::Orderly,
@@ -199,7 +205,7 @@ fn released_channel_closes_and_waits_for_the_peers_close() {
     c.release(id);
     assert!(c.poll_message().is_some());
     assert_eq!(c.recv_data(&data(id, 10), now), Ok(None), "nobody wants it");
-    c.recv_close(&close(id)).unwrap();
+    c.recv_close(&close(id), now).unwrap();
     assert!(c.is_empty());
     assert_eq!(c.poll_event(), None);
 }
@@ -268,7 +274,7 @@ fn messages_for_unknown_channels_are_misbehaviour() {
     );
     c.recv_open(&peer_open(1), now).unwrap();
     assert_eq!(
-        c.recv_eof(&message::encode_channel_only(number::CHANNEL_EOF, 0)),
+        c.recv_eof(&message::encode_channel_only(number::CHANNEL_EOF, 0), now),
         Err(Misbehaviour::UnknownChannel(0)),
         "asked for, not yet open"
     );
@@ -281,7 +287,7 @@ fn request_that_crosses_our_close_is_passed_over() {
     c.recv_request(&request(id)).unwrap();
     let refusal = message::encode_channel_only(number::CHANNEL_FAILURE, 77);
     assert_eq!(c.poll_message(), Some(refusal));
-    c.recv_close(&close(id)).unwrap();
+    c.recv_close(&close(id), now).unwrap();
     c.release(id);
     assert!(c.poll_message().is_some(), "our CLOSE");
     assert!(c.is_empty());
@@ -293,8 +299,11 @@ fn request_that_crosses_our_close_is_passed_over() {
 fn data_after_eof_is_misbehaviour() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
-    c.recv_eof(&message::encode_channel_only(number::CHANNEL_EOF, id.0))
-        .unwrap();
+    c.recv_eof(
+        &message::encode_channel_only(number::CHANNEL_EOF, id.0),
+        now,
+    )
+    .unwrap();
     assert_eq!(
         c.recv_data(&data(id, 1), now),
         Err(Misbehaviour::DataAfterEof)
@@ -349,7 +358,7 @@ fn credit_that_waits_does_not_follow_our_close() {
         c.taken(id, 1 << 20, now);
     }
     c.release(ours);
-    c.recv_close(&close(theirs)).unwrap();
+    c.recv_close(&close(theirs), now).unwrap();
     for _ in 0..2 {
         let last = c.poll_message().unwrap();
         assert_eq!(last[0], number::CHANNEL_CLOSE);
@@ -489,7 +498,7 @@ fn early_data_and_eof_come_before_the_channel_is_accepted() {
     let early = EARLY | 77;
     assert_eq!(arrives(&mut c, early, 3), Ok(Some((id, 3))));
     let eof = message::encode_channel_only(number::CHANNEL_EOF, early);
-    c.recv_eof(&eof).unwrap();
+    c.recv_eof(&eof, now).unwrap();
     assert_eq!(c.poll_event(), Some(ChannelEvent::Eof(id)));
     let behind_eof = arrives(&mut c, early, 3);
     assert_eq!(behind_eof, Err(Misbehaviour::DataAfterEof));
@@ -543,7 +552,7 @@ fn number_that_the_peer_uses_again_means_the_newer_channel() {
     let (mut c, now) = early_table(0);
     let old = accepted(&mut c, now);
     // CLOSE went both ways, and our application has not let go yet.
-    c.recv_close(&close(old)).unwrap();
+    c.recv_close(&close(old), now).unwrap();
     c.poll_event().unwrap();
     let new = accepted(&mut c, now);
     c.release(old);
