@@ -122,8 +122,9 @@ fn small_packet_is_company_for_others_unless_its_channel_carries_bulk() {
 
 #[test]
 fn company_ends_with_bulk_at_once_and_soon_after_the_end_of_its_data() {
+    type Message<'a> = &'a dyn Fn(ChannelId) -> Vec<u8>;
     let channel_only = |number, id: ChannelId| message::encode_channel_only(number, id.0);
-    let ends: [(&dyn Fn(ChannelId) -> Vec<u8>, Duration); 3] = [
+    let ends: [(Message, Duration); 3] = [
         (&|id| data(id, INTERACTIVE + 1), Duration::ZERO),
         (&|id| channel_only(number::CHANNEL_EOF, id), AFTER_ITS_END),
         (&|id| channel_only(number::CHANNEL_CLOSE, id), AFTER_ITS_END),
