@@ -226,7 +226,10 @@ impl Connection {
             return Ok(data);
         }
         self.dispatch(number, payload, sequence_number, now)?;
-        if matches!(number, number::USERAUTH_SUCCESS | number::CHANNEL_OPEN) {
+        if matches!(
+            number,
+            number::USERAUTH_SUCCESS | number::CHANNEL_OPEN | number::CHANNEL_OPEN_CONFIRMATION
+        ) {
             // Before there is a backlog of bulk data that the answer could queue behind.
             self.probe_round_trip(now)?;
         }

@@ -8,14 +8,21 @@ use std::time::{Duration, Instant};
 
 /// How long a least value is kept at least; it is forgotten after twice that.
 const KEPT: Duration = Duration::from_secs(30);
-/// The pause between probes once there is a first sample.
+/// The pause between probes once there are enough samples.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The pause until then: one unlucky sample, of a moment in which another program had the processor, would size the
+/// windows of the first half minute.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// How many samples are enough.
+const ENOUGH: u32 = 25;
 
 /// Measures the round trip while data flows in.
 #[derive(Debug, Default)]
 pub(crate) struct RoundTrip {
     sent: Option<Instant>,
     next: Option<Instant>,
+    /// How many samples there are, up to `ENOUGH`.
+    samples: u32,
     /// The least of the time since `since`, and of the stretch before that.
     least: Option<Duration>,
     least_before: Option<Duration>,
@@ -35,13 +42,21 @@ impl RoundTrip {
     /// The answer came; gives the least of the recent samples.
     pub(crate) fn answered(&mut self, now: Instant) -> Option<Duration> {
         let sample = now.saturating_duration_since(self.sent.take()?);
-        self.next = Some(now + PAUSE);
+        self.samples = ENOUGH.min(self.samples + 1);
+        self.next = Some(now + self.pause());
         if now.saturating_duration_since(*self.since.get_or_insert(now)) >= KEPT {
             self.least_before = self.least.take();
             self.since = Some(now);
         }
         self.least = Some(self.least.map_or(sample, |least| least.min(sample)));
         self.least.into_iter().chain(self.least_before).min()
+    }
+
+    fn pause(&self) -> Duration {
+        match self.samples < ENOUGH {
+            true => FIRST_PAUSE,
+            false => PAUSE,
+        }
     }
 }
 
@@ -63,6 +78,20 @@ mod tests {
             now += PAUSE;
         }
         assert_eq!(measured, Some(Duration::from_millis(10)));
+    }
+
+    #[test]
+    fn first_samples_follow_each_other_quickly() {
+        let mut r = RoundTrip::default();
+        let mut now = Instant::now();
+        for _ in 0..ENOUGH {
+            assert!(r.probe_due(now));
+            r.answered(now);
+            assert!(!r.probe_due(now));
+            now += FIRST_PAUSE;
+        }
+        assert!(!r.probe_due(now));
+        assert!(r.probe_due(now + PAUSE));
     }
 
     #[test]
