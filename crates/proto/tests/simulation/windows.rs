@@ -101,3 +101,26 @@ fn reader_that_becomes_slow_gives_its_window_back() {
         "it grows again: {carried}"
     );
 }
+
+/// The window of a stream over a LAN that begins together with one small packet of another channel.
+fn window_beside_a_small_packet(then: impl Fn(&mut Pair, Ids)) -> u64 {
+    let mut pair = Setup::over(LinkConfig::LAN).connect();
+    let (other, stream) = (pair.open(), pair.open());
+    pair.client.flow(other.client).to_send = 1;
+    pair.client.flow(stream.client).to_send = 1 << 40;
+    pair.run_for(Duration::from_millis(100));
+    then(&mut pair, other);
+    pair.run_for(Duration::from_millis(400));
+    window(&mut pair, stream)
+}
+
+#[test]
+fn stream_has_its_window_back_soon_after_an_interactive_channel_ends() {
+    let beside = window_beside_a_small_packet(|_, _| {});
+    assert!(beside < MIB, "{beside}");
+    let after = window_beside_a_small_packet(|pair, other| {
+        pair.server.close(other.server);
+        pair.client.close(other.client);
+    });
+    assert!(after >= 2 * MIB, "{after}");
+}
