@@ -82,6 +82,14 @@ enum Attempts {
     Exhausted,
 }
 
+/// What a server says to a request.
+enum Reply {
+    /// It would take the key that it was asked about.
+    WantsSignature,
+    /// The user is in, or is not.
+    Verdict(bool),
+}
+
 impl<'a> Login<'a> {
     fn new(
         handle: &'a Handle,
@@ -172,15 +180,24 @@ impl<'a> Login<'a> {
     /// Whether the request that was sent is a success.
     async fn verdict(&mut self) -> Result<bool, ConnectError> {
         loop {
+            if let Reply::Verdict(success) = self.reply().await? {
+                return Ok(success);
+            }
+        }
+    }
+
+    /// What the server says to a request, or to a key that it was asked about. To such a question RFC 4252 §7 has no
+    /// success; a server that lets the user in without a signature has done so.
+    async fn reply(&mut self) -> Result<Reply, ConnectError> {
+        loop {
             match self.next().await? {
-                ClientAuthEvent::Success => return Ok(true),
+                ClientAuthEvent::KeyAccepted => return Ok(Reply::WantsSignature),
+                ClientAuthEvent::Success => return Ok(Reply::Verdict(true)),
                 ClientAuthEvent::Failure(failure) => {
                     self.note(failure);
-                    return Ok(false);
+                    return Ok(Reply::Verdict(false));
                 }
-                ClientAuthEvent::KeyAccepted
-                | ClientAuthEvent::Prompts(_)
-                | ClientAuthEvent::Banner(_) => {}
+                ClientAuthEvent::Prompts(_) | ClientAuthEvent::Banner(_) => {}
             }
         }
     }

@@ -9,11 +9,10 @@ use adit_proto::ident;
 use adit_proto::key::{KeyType, PublicKey, SignatureAlgorithm, SigningKey};
 use adit_proto::message::userauth::Method;
 use adit_proto::transport::algorithms::Compression;
-use adit_proto::userauth::client::ClientAuthEvent;
 use log::{debug, warn};
 use zeroize::Zeroizing;
 
-use super::{Login, PROMPTS};
+use super::{Login, PROMPTS, Reply};
 use crate::client::Echo;
 use crate::client::error::ConnectError;
 use crate::config::ssh_config::{IdentityAgent, PubkeyAuthentication};
@@ -248,20 +247,6 @@ impl Login<'_> {
         self.send(offer)
     }
 
-    /// Whether the server would take the key that it was asked about.
-    async fn is_wanted(&mut self) -> Result<bool, ConnectError> {
-        loop {
-            match self.next().await? {
-                ClientAuthEvent::KeyAccepted => return Ok(true),
-                ClientAuthEvent::Failure(failure) => {
-                    self.note(failure);
-                    return Ok(false);
-                }
-                _ => {}
-            }
-        }
-    }
-
     async fn try_key(
         &mut self,
         keys: &mut Keys,
@@ -285,8 +270,8 @@ impl Login<'_> {
         if offer.signature.is_some() {
             return self.verdict().await;
         }
-        if !self.is_wanted().await? {
-            return Ok(false);
+        if let Reply::Verdict(success) = self.reply().await? {
+            return Ok(success);
         }
         let signed = match candidate {
             Candidate::Agent(key) => self.signed_by_agent(keys, key, offer).await?,

@@ -23,6 +23,8 @@ use crate::net::pair::ends;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Key {
     Taken,
+    /// Without a signature, as RFC 4252 does not have it.
+    TakenUnsigned,
     Refused,
 }
 
@@ -77,7 +79,9 @@ async fn log_in_as(
             };
             let answer = match (&kind, verdict) {
                 (Asked::Query, Key::Taken) => server.confirm_key(),
-                (Asked::Signed, Key::Taken) => server.accept_user(),
+                (Asked::Signed, Key::Taken) | (Asked::Query, Key::TakenUnsigned) => {
+                    server.accept_user()
+                }
                 _ => server.reject_user(),
             };
             answer.unwrap();
@@ -126,6 +130,14 @@ async fn key_without_a_passphrase_is_signed_with_at_once() {
     let (success, asked, prompts) = log_in_with("", Key::Taken, "").await;
     assert!(success);
     assert_eq!(asked, [Asked::None, Asked::Signed]);
+    assert!(prompts.is_empty());
+}
+
+#[tokio::test]
+async fn server_that_wants_no_signature_lets_the_user_in() {
+    let (success, asked, prompts) = log_in_with("open sesame", Key::TakenUnsigned, "").await;
+    assert!(success);
+    assert_eq!(asked, [Asked::None, Asked::Query]);
     assert!(prompts.is_empty());
 }
 
