@@ -93,7 +93,13 @@ pub(crate) type End = (Handle, Receiver<Incoming>);
 
 /// A client and a server that have yet to exchange keys; they run as tasks of this runtime.
 pub(crate) fn ends() -> (End, End) {
+    ends_with(&Algorithms::default())
+}
+
+/// The same with such algorithms at both ends.
+pub(crate) fn ends_with(algorithms: &Algorithms) -> (End, End) {
     let (ours, theirs) = UnixStream::pair().unwrap();
+    let config = |host_keys| config(host_keys, algorithms.clone());
     let client = Connection::client(config(Vec::new()), "user".into(), Instant::now());
     let host_key = SigningKey::generate_ed25519().unwrap();
     let server = Connection::server(config(vec![host_key]), Instant::now());
@@ -106,11 +112,11 @@ fn start(socket: UnixStream, connection: Connection) -> End {
     (handle, incoming)
 }
 
-fn config(host_keys: Vec<SigningKey>) -> ConnectionConfig {
+fn config(host_keys: Vec<SigningKey>, algorithms: Algorithms) -> ConnectionConfig {
     ConnectionConfig {
         windows: super::memory::windows(),
         transport: Arc::new(TransportConfig {
-            algorithms: Algorithms::default(),
+            algorithms,
             rekey: Default::default(),
             host_keys,
         }),

@@ -6,6 +6,7 @@ use std::process::Command;
 use adit_proto::connection::Connection;
 use adit_proto::key::{SignatureAlgorithm, SigningKey};
 use adit_proto::message::userauth::Prompt;
+use adit_proto::transport::algorithms::{Algorithms, Compression};
 use adit_proto::userauth::server::AuthMethod;
 use adit_proto::wire::Writer;
 use tempfile::TempDir;
@@ -17,7 +18,7 @@ use crate::config::algorithms::{AlgorithmKind, AlgorithmList};
 use crate::config::ssh_config::{ClientOptions, IdentityAgent};
 use crate::identity::agent::AgentKey;
 use crate::identity::file;
-use crate::net::pair::ends;
+use crate::net::pair::{ends, ends_with};
 
 /// Whether the test's server takes the key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -141,17 +142,32 @@ async fn server_that_wants_no_signature_lets_the_user_in() {
     assert!(prompts.is_empty());
 }
 
+/// Whether the first key goes out before anything is answered.
+async fn offers_first_key(passphrase: &str, compression: Compression) -> bool {
+    let (_folder, path) = made("ed25519", passphrase);
+    let algorithms = Algorithms {
+        compression,
+        ..Algorithms::default()
+    };
+    let ((client, mut incoming), (_server, _never_answered)) = ends_with(&algorithms);
+    accept_host_key(&client, &mut incoming).await;
+    let (settings, prompts) = (settings(path), Prompts::none());
+    let mut login = Login::new(&client, &mut incoming, &settings, &prompts);
+    login.offer_first_key().await.unwrap();
+    login.keys.is_some_and(|keys| keys.sent.is_some())
+}
+
 #[tokio::test]
 async fn first_key_does_not_wait_for_the_answer_to_none() {
     for passphrase in ["", "open sesame"] {
-        let (_folder, path) = made("ed25519", passphrase);
-        let ((client, mut incoming), (_server, _never_answered)) = ends();
-        accept_host_key(&client, &mut incoming).await;
-        let (settings, prompts) = (settings(path), Prompts::none());
-        let mut login = Login::new(&client, &mut incoming, &settings, &prompts);
-        login.offer_first_key().await.unwrap();
-        assert!(login.keys.is_some_and(|keys| keys.sent.is_some()));
+        assert!(offers_first_key(passphrase, Compression::Off).await);
     }
+}
+
+/// A server that lets the user in without a key inflates what follows.
+#[tokio::test]
+async fn first_key_waits_where_what_follows_may_be_compressed() {
+    assert!(!offers_first_key("", Compression::Delayed).await);
 }
 
 #[tokio::test]
