@@ -65,6 +65,10 @@ fn request(id: ChannelId) -> Vec<u8> {
     w.into_vec()
 }
 
+fn eof(id: ChannelId) -> Vec<u8> {
+    message::encode_channel_only(number::CHANNEL_EOF, id.0)
+}
+
 fn close(id: ChannelId) -> Vec<u8> {
     message::encode_channel_only(number::CHANNEL_CLOSE, id.0)
 }
@@ -122,12 +126,11 @@ fn small_packet_is_company_for_others_unless_its_channel_carries_bulk() {
 
 #[test]
 fn company_ends_with_bulk_at_once_and_soon_after_the_end_of_its_data() {
-    type Message<'a> = &'a dyn Fn(ChannelId) -> Vec<u8>;
-    let channel_only = |number, id: ChannelId| message::encode_channel_only(number, id.0);
+    type Message = fn(ChannelId) -> Vec<u8>;
     let ends: [(Message, Duration); 3] = [
-        (&|id| data(id, INTERACTIVE + 1), Duration::ZERO),
-        (&|id| channel_only(number::CHANNEL_EOF, id), AFTER_ITS_END),
-        (&|id| channel_only(number::CHANNEL_CLOSE, id), AFTER_ITS_END),
+        (|id| data(id, INTERACTIVE + 1), Duration::ZERO),
+        (eof, AFTER_ITS_END),
+        (close, AFTER_ITS_END),
     ];
     for (end, lasts) in ends {
         let (mut c, now) = table();
@@ -275,7 +278,7 @@ fn messages_for_unknown_channels_are_misbehaviour() {
     );
     c.recv_open(&peer_open(1), now).unwrap();
     assert_eq!(
-        c.recv_eof(&message::encode_channel_only(number::CHANNEL_EOF, 0), now),
+        c.recv_eof(&eof(ChannelId(0)), now),
         Err(Misbehaviour::UnknownChannel(0)),
         "asked for, not yet open"
     );
@@ -300,11 +303,7 @@ fn request_that_crosses_our_close_is_passed_over() {
 fn data_after_eof_is_misbehaviour() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
-    c.recv_eof(
-        &message::encode_channel_only(number::CHANNEL_EOF, id.0),
-        now,
-    )
-    .unwrap();
+    c.recv_eof(&eof(id), now).unwrap();
     assert_eq!(
         c.recv_data(&data(id, 1), now),
         Err(Misbehaviour::DataAfterEof)
@@ -478,8 +477,7 @@ fn nothing_is_sent_before_the_confirmation_to_a_peer_that_announced_nothing() {
 
     confirm(&mut c, id, 150).unwrap();
 
-    let eof = message::encode_channel_only(number::CHANNEL_EOF, 5);
-    assert_eq!(c.poll_message(), Some(eof));
+    assert_eq!(c.poll_message(), Some(eof(ChannelId(5))));
 }
 
 #[test]
@@ -498,8 +496,7 @@ fn early_data_and_eof_come_before_the_channel_is_accepted() {
 
     let early = EARLY | 77;
     assert_eq!(arrives(&mut c, early, 3), Ok(Some((id, 3))));
-    let eof = message::encode_channel_only(number::CHANNEL_EOF, early);
-    c.recv_eof(&eof, now).unwrap();
+    c.recv_eof(&eof(ChannelId(early)), now).unwrap();
     assert_eq!(c.poll_event(), Some(ChannelEvent::Eof(id)));
     let behind_eof = arrives(&mut c, early, 3);
     assert_eq!(behind_eof, Err(Misbehaviour::DataAfterEof));
