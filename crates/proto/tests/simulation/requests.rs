@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use adit_proto::connection::{Connection, Event, KeepAlive, RequestRefused};
-use adit_proto::message::connection::{GlobalRequest, Open, encode_request_success};
+use adit_proto::message::connection::{
+    GlobalRequest, Open, OpenConfirmation, encode_request_success,
+};
 use adit_proto::message::number;
 use adit_proto::message::transport::encode_unimplemented;
 use adit_proto::transport::Transmit;
@@ -141,4 +143,24 @@ fn round_trip_is_probed_again_after_a_probe_that_the_peer_does_not_implement() {
             .handle_packet(&encode_unimplemented(7), 0, now)
             .unwrap();
     }
+}
+
+/// What comes next may be a backlog, behind which an answer would queue.
+#[test]
+fn round_trip_is_probed_when_the_peer_confirms_a_channel() {
+    let mut pair = connected();
+    let now = pair.now + Duration::from_secs(1);
+    let client = pair.client.connection();
+    let id = client.channels().open(direct_tcpip(), now).unwrap();
+    assert_eq!(questions(client), 0);
+    let confirmation = OpenConfirmation {
+        recipient_channel: id.0,
+        sender_channel: 0,
+        initial_window_size: 1,
+        maximum_packet_size: 1,
+    };
+    client
+        .handle_packet(&confirmation.encode(), 0, now)
+        .unwrap();
+    assert_eq!(questions(client), 1);
 }
