@@ -86,6 +86,8 @@ enum Attempts {
 enum Reply {
     /// It would take the key that it was asked about.
     WantsSignature,
+    /// It has questions for the user.
+    Asks(InfoRequest),
     /// The user is in, or is not.
     Verdict(bool),
 }
@@ -138,18 +140,29 @@ impl<'a> Login<'a> {
         }
     }
 
-    /// The next answer; banners are shown on the way.
-    async fn next(&mut self) -> Result<ClientAuthEvent, ConnectError> {
+    /// What the server says next to a request, or to a key that it was asked about; banners are shown on the way.
+    ///
+    /// To a question about a key RFC 4252 §7 has no success; a server that lets the user in without a signature has done so.
+    async fn reply(&mut self) -> Result<Reply, ConnectError> {
         loop {
-            match self.next_incoming().await? {
-                Incoming::Auth(ClientAuthEvent::Banner(text)) => {
+            let Incoming::Auth(event) = self.next_incoming().await? else {
+                continue;
+            };
+            return Ok(match event {
+                ClientAuthEvent::Banner(text) => {
                     for line in laid_out(&text).lines().take(64) {
                         info!("{line}");
                     }
+                    continue;
                 }
-                Incoming::Auth(event) => return Ok(event),
-                _ => {}
-            }
+                ClientAuthEvent::KeyAccepted => Reply::WantsSignature,
+                ClientAuthEvent::Prompts(request) => Reply::Asks(request),
+                ClientAuthEvent::Success => Reply::Verdict(true),
+                ClientAuthEvent::Failure(failure) => {
+                    self.note(failure);
+                    Reply::Verdict(false)
+                }
+            });
         }
     }
 
@@ -182,22 +195,6 @@ impl<'a> Login<'a> {
         loop {
             if let Reply::Verdict(success) = self.reply().await? {
                 return Ok(success);
-            }
-        }
-    }
-
-    /// What the server says to a request, or to a key that it was asked about. To such a question RFC 4252 §7 has no
-    /// success; a server that lets the user in without a signature has done so.
-    async fn reply(&mut self) -> Result<Reply, ConnectError> {
-        loop {
-            match self.next().await? {
-                ClientAuthEvent::KeyAccepted => return Ok(Reply::WantsSignature),
-                ClientAuthEvent::Success => return Ok(Reply::Verdict(true)),
-                ClientAuthEvent::Failure(failure) => {
-                    self.note(failure);
-                    return Ok(Reply::Verdict(false));
-                }
-                ClientAuthEvent::Prompts(_) | ClientAuthEvent::Banner(_) => {}
             }
         }
     }
@@ -253,16 +250,11 @@ impl<'a> Login<'a> {
             .authenticate(Method::KeyboardInteractive)
             .map_err(|_| self.ended())?;
         for round in 0..MAX_ROUNDS {
-            match self.next().await? {
-                ClientAuthEvent::Success => return Ok(Interaction::Success),
-                ClientAuthEvent::Failure(failure) => {
-                    self.note(failure);
-                    return Ok(match round {
-                        0 => Interaction::NothingAsked,
-                        _ => Interaction::Failure,
-                    });
-                }
-                ClientAuthEvent::Prompts(request) => match self.answer(&request).await {
+            match self.reply().await? {
+                Reply::Verdict(true) => return Ok(Interaction::Success),
+                Reply::Verdict(false) if round == 0 => return Ok(Interaction::NothingAsked),
+                Reply::Verdict(false) => return Ok(Interaction::Failure),
+                Reply::Asks(request) => match self.answer(&request).await {
                     Some(answers) => self
                         .handle
                         .answer_prompts(&answers)
@@ -272,7 +264,7 @@ impl<'a> Login<'a> {
                         return Ok(Interaction::NobodyAnswers);
                     }
                 },
-                _ => {}
+                Reply::WantsSignature => {}
             }
         }
         Ok(Interaction::Failure)

@@ -270,8 +270,12 @@ impl Login<'_> {
         if offer.signature.is_some() {
             return self.verdict().await;
         }
-        if let Reply::Verdict(success) = self.reply().await? {
-            return Ok(success);
+        loop {
+            match self.reply().await? {
+                Reply::WantsSignature => break,
+                Reply::Verdict(success) => return Ok(success),
+                Reply::Asks(_) => {}
+            }
         }
         let signed = match candidate {
             Candidate::Agent(key) => self.signed_by_agent(keys, key, offer).await?,
