@@ -83,6 +83,21 @@ fn servers_that_cannot_be_reached_or_trusted() {
 }
 
 #[test]
+fn jump_host_whose_key_changed() {
+    let stand = Stand::new();
+    let config = format!(
+        "StrictHostKeyChecking no\nIdentityFile {}\nUserKnownHostsFile {}\nGlobalKnownHostsFile none\n",
+        stand.path("user"),
+        stand.path("changed_hosts")
+    );
+    let config = stand.write("ssh_config", &config);
+    let port = stand.server_port().to_string();
+    let hop = format!("127.0.0.1:{port}");
+    let args = ["-N", "-F", &config, "-J", &hop, "-p", &port, "127.0.0.1"];
+    stand.check("changed-host-key-of-a-jump-host", Program::Adit, &args);
+}
+
+#[test]
 fn forwards_that_cannot_be_had() {
     let stand = Stand::new();
     let busy = stand.busy_port();

@@ -128,6 +128,11 @@ impl Stand {
         path
     }
 
+    /// The server's port.
+    pub(crate) fn server_port(&self) -> u16 {
+        self.server.port()
+    }
+
     /// A port that somebody listens on as long as this stands.
     pub(crate) fn busy_port(&self) -> u16 {
         let bind = || TcpListener::bind("127.0.0.1:0").unwrap();

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout_at;
 
 use super::error::ConnectError;
+use super::host_key::{Presented, Role};
 use super::settings::ClientSettings;
 use super::{Client, Prompts, Trust, auth, host_key};
 use crate::forward::dial::{self, DialError};
@@ -28,6 +29,7 @@ use crate::peer_text;
 pub(super) async fn establish(
     settings: &ClientSettings,
     hop: Option<&Client>,
+    role: Role,
     prompts: &Prompts,
 ) -> Result<(Handle, Receiver<Incoming>, Trust), ConnectError> {
     let silent = Prompts::none();
@@ -52,6 +54,7 @@ pub(super) async fn establish(
             Some(hop) => greet_through(settings, hop).await?,
         };
         debug!("Remote protocol version: {}", ident.line);
+        let address = socket.peer_addr().map(|address| address.ip());
         let seed = seed::draw().map_err(|e| ConnectError::Local(e.to_string()))?;
         let config = ConnectionConfig {
             transport,
@@ -64,13 +67,14 @@ pub(super) async fn establish(
         let (handle, mut incoming, driver) = driver::start(socket, connection, &ident.early);
         tokio::spawn(driver);
         let key = host_key::receive(&handle, &mut incoming, &settings.host).await?;
-        Ok::<_, ConnectError>((handle, incoming, key))
+        let presented = Presented { key, address, role };
+        Ok::<_, ConnectError>((handle, incoming, presented))
     });
-    let (handle, mut incoming, key) = match begun.await {
+    let (handle, mut incoming, presented) = match begun.await {
         Ok(begun) => begun?,
         Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
     };
-    let trust = host_key::judge(settings, &known, &key, prompts)
+    let trust = host_key::judge(settings, &known, &presented, prompts)
         .await
         .inspect_err(|_| {
             handle.end("Host key verification failed.");

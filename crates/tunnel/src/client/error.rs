@@ -7,6 +7,9 @@ use crate::forward::dial::resolve_reason;
 use crate::net::Ended;
 use crate::net::listener::{BindError, describe};
 
+/// Words of OpenSSH that scripts look for.
+const NOT_TRUSTED: &str = "forwarding disabled due to host key check failure";
+
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum ConnectError {
@@ -47,6 +50,11 @@ pub enum ConnectError {
         /// What the user can do, where the message does not say it.
         hint: Option<&'static str>,
     },
+    /// The host key changed, and what the connection is for is not to be done over it.
+    NotTrusted {
+        /// What is wrong with the key, with a hint.
+        message: String,
+    },
     /// No method of authentication succeeded.
     Denied {
         /// The account.
@@ -85,6 +93,7 @@ impl fmt::Display for ConnectError {
                 ended => write!(f, "{host}: {ended}"),
             },
             Self::HostKey { message, .. } => write!(f, "{message}\nHost key verification failed."),
+            Self::NotTrusted { message } => write!(f, "{message}\nError: {NOT_TRUSTED}"),
             Self::Denied {
                 user,
                 host,
@@ -159,7 +168,7 @@ impl fmt::Display for ForwardError {
                 said.iter()
                     .try_for_each(|text| write!(f, "\nthe server says: {text}"))
             }
-            Self::NotTrusted => write!(f, "forwarding disabled due to host key check failure"),
+            Self::NotTrusted => write!(f, "{NOT_TRUSTED}"),
             Self::Ended(ended) => write!(f, "{ended}"),
         }
     }

@@ -1,5 +1,6 @@
 //! Is this the right server? known_hosts, `StrictHostKeyChecking`, and the user.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use adit_proto::key::PublicKey;
@@ -30,17 +31,43 @@ pub(super) async fn receive(
     })
 }
 
+/// Part of a host on the route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Others are reached through it.
+    Hop,
+    /// The forwards are its own.
+    Target,
+}
+
+/// The key that a host shows, and what else the decision rests on.
+#[derive(Debug)]
+pub(super) struct Presented {
+    pub(super) key: PublicKey,
+    /// The address that was connected to; none through a hop.
+    pub(super) address: Option<IpAddr>,
+    pub(super) role: Role,
+}
+
+impl Presented {
+    /// True for this machine itself. A name alone doesn't tell, and a hop's `localhost` is not ours.
+    fn is_this_machine(&self) -> bool {
+        self.address
+            .is_some_and(|ip| ip.to_canonical().is_loopback())
+    }
+}
+
 /// Decides about it.
 pub(super) async fn judge(
     settings: &ClientSettings,
     known: &[(PathBuf, String)],
-    key: &PublicKey,
+    presented: &Presented,
     prompts: &Prompts,
 ) -> Result<Trust, ConnectError> {
+    let key = &presented.key;
     let (host, port) = (settings.known_host_name(), settings.known_host_port());
-    let is_loopback =
-        settings.host == "localhost" || settings.host.starts_with("127.") || settings.host == "::1";
-    if is_loopback && settings.options.no_host_authentication_for_localhost == Some(true) {
+    let exempt = settings.options.no_host_authentication_for_localhost == Some(true);
+    if exempt && presented.is_this_machine() {
         return Ok(Trust::Full);
     }
     let status = check(known, host, port, key);
@@ -58,6 +85,11 @@ pub(super) async fn judge(
         Decision::AcceptAndAdd => {
             add(settings, key);
             Ok(Trust::Full)
+        }
+        Decision::AcceptWithoutForwarding if ends_without_forwarding(settings, presented.role) => {
+            Err(ConnectError::NotTrusted {
+                message: text.unwrap_or_default(),
+            })
         }
         Decision::AcceptWithoutForwarding => {
             warn!("{}", text.unwrap_or_default());
@@ -78,6 +110,15 @@ pub(super) async fn judge(
             }
             Err(refuse())
         }
+    }
+}
+
+/// True where a connection without forwarding is of no use: a hop is nothing but a forward, and `ExitOnForwardFailure`
+/// says it of the target.
+fn ends_without_forwarding(settings: &ClientSettings, role: Role) -> bool {
+    match role {
+        Role::Hop => true,
+        Role::Target => settings.options.exit_on_forward_failure == Some(true),
     }
 }
 
@@ -136,6 +177,7 @@ mod tests {
     use super::*;
     use crate::config::ssh_config::ClientOptions;
     use crate::known_hosts::StrictHostKeyChecking;
+    use crate::known_hosts::file::entry;
 
     /// Accepts a new key, with that many files of the user and two of the system; which of them were written.
     async fn written(user_files: usize) -> Vec<String> {
@@ -151,7 +193,12 @@ mod tests {
         };
         let settings = ClientSettings::new("host", "user", "/nonexistent".into(), options);
         let key = SigningKey::generate_ed25519().unwrap();
-        let trust = judge(&settings, &[], key.public_key(), &Prompts::none()).await;
+        let presented = Presented {
+            key: key.public_key().clone(),
+            address: None,
+            role: Role::Target,
+        };
+        let trust = judge(&settings, &[], &presented, &Prompts::none()).await;
         assert_eq!(trust.unwrap(), Trust::Full);
         let entries = fs::read_dir(folder.path()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -161,6 +208,68 @@ mod tests {
     #[tokio::test]
     async fn new_keys_are_added_to_the_users_first_file_only() {
         assert_eq!(written(2).await, ["user1"]);
+    }
+
+    /// The outcome for a key, while another of the host is known and StrictHostKeyChecking is no.
+    async fn changed(presented: &Presented, also: ClientOptions) -> Result<Trust, ConnectError> {
+        let options = ClientOptions {
+            strict_host_key_checking: Some(StrictHostKeyChecking::No),
+            ..also
+        };
+        let other = SigningKey::generate_ed25519().unwrap();
+        let known = entry("127.example", 22, other.public_key(), Hashing::Plain).unwrap();
+        let known = [("/k".into(), known)];
+        let settings = ClientSettings::new("127.example", "u", "/nonexistent".into(), options);
+        judge(&settings, &known, presented, &Prompts::none()).await
+    }
+
+    fn presented(address: Option<&str>, role: Role) -> Presented {
+        Presented {
+            key: SigningKey::generate_ed25519().unwrap().public_key().clone(),
+            address: address.map(|ip| ip.parse().unwrap()),
+            role,
+        }
+    }
+
+    #[tokio::test]
+    async fn changed_key_of_a_hop_ends_the_connection_before_the_login() {
+        let hop = presented(Some("192.0.2.1"), Role::Hop);
+        let error = changed(&hop, ClientOptions::default())
+            .await
+            .unwrap_err()
+            .to_string();
+        let end = "\nError: forwarding disabled due to host key check failure";
+        assert!(error.starts_with("WARNING: REMOTE HOST"), "{error}");
+        assert!(error.ends_with(end), "{error}");
+        let target = presented(Some("192.0.2.1"), Role::Target);
+        let trust = changed(&target, ClientOptions::default()).await.unwrap();
+        assert_eq!(trust, Trust::NoForwarding);
+        let strictly = ClientOptions {
+            exit_on_forward_failure: Some(true),
+            ..ClientOptions::default()
+        };
+        let ended = changed(&target, strictly).await;
+        assert!(matches!(ended, Err(ConnectError::NotTrusted { .. })));
+    }
+
+    #[tokio::test]
+    async fn localhost_is_the_address_not_the_name() {
+        let table = [
+            (Some("192.0.2.1"), Trust::NoForwarding),
+            (None, Trust::NoForwarding),
+            (Some("127.0.0.9"), Trust::Full),
+            (Some("::ffff:127.0.0.1"), Trust::Full),
+            (Some("::1"), Trust::Full),
+        ];
+        for (address, trust) in table {
+            let target = presented(address, Role::Target);
+            let exempt = ClientOptions {
+                no_host_authentication_for_localhost: Some(true),
+                ..ClientOptions::default()
+            };
+            let got = changed(&target, exempt).await.unwrap();
+            assert_eq!(got, trust, "{address:?}");
+        }
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ pub mod settings;
 
 use std::sync::Arc;
 
+use host_key::Role;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 
@@ -52,7 +53,8 @@ pub struct Client {
 enum Trust {
     /// It is the right one.
     Full,
-    /// It changed, and the user goes on all the same: no passwords, no forwards.
+    /// It changed, and the user goes on all the same: no passwords, no forwards. Never that of a host on the way, whose
+    /// use is a forward.
     NoForwarding,
 }
 
@@ -78,8 +80,12 @@ impl Client {
         let mut route = route.into_iter().peekable();
         while let Some(settings) = route.next() {
             let settings = Arc::new(settings);
+            let role = match route.peek() {
+                Some(_) => Role::Hop,
+                None => Role::Target,
+            };
             let (handle, incoming, trust) =
-                connect::establish(&settings, hops.last(), prompts).await?;
+                connect::establish(&settings, hops.last(), role, prompts).await?;
             let mut client = Self {
                 settings,
                 handle,
