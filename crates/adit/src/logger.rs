@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use adit_proto::peer_text;
 use adit_tunnel::config::values::LogLevel;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -88,23 +89,6 @@ fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// A message without what could steer a terminal, wherever it came from. Line ends and tabs are our own, or those of a
-/// text that a server shows to its user: what else a peer says is printed without them.
-fn visible(message: String) -> String {
-    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !message.contains(steers) {
-        return message;
-    }
-    let mut text = String::with_capacity(message.len() + 16);
-    for c in message.chars() {
-        match steers(c) {
-            true => text.extend(c.escape_default()),
-            false => text.push(c),
-        }
-    }
-    text
-}
-
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("adit")
@@ -122,7 +106,8 @@ impl Log for Logger {
             (Style::Client, Level::Error | Level::Warn) => "adit: ",
             (_, Level::Info) => "",
         };
-        let line = format!("{prefix}{}\n", visible(record.args().to_string()));
+        let message = record.args().to_string();
+        let line = format!("{prefix}{}\n", peer_text::message(&message));
         // There is nowhere left to report that a message could not be written.
         let _ = match &self.file {
             Some(file) => file.lock().write_all(line.as_bytes()),
@@ -131,18 +116,4 @@ impl Log for Logger {
     }
 
     fn flush(&self) {}
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn message_steers_no_terminal() {
-        assert_eq!(
-            visible("a\x1b]0;t\x07b\nc".into()),
-            "a\\u{1b}]0;t\\u{7}b\nc"
-        );
-        assert_eq!(visible("caf\u{e9}\t1\n".into()), "caf\u{e9}\t1\n");
-    }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::message::transport::{Disconnect, DisconnectReason};
+use crate::peer_text;
 use crate::wire::WireError;
 
 /// What the peer did that its protocol forbids.
@@ -102,7 +103,11 @@ impl fmt::Display for Error {
             Error::PeerMisbehaved(what) => write!(f, "protocol error: {what}"),
             Error::PeerIncompatible(what) | Error::HostKeyRefused(what) => write!(f, "{what}"),
             Error::PeerDisconnected(d) => {
-                write!(f, "disconnected by peer: {}", d.description.escape_debug())
+                write!(
+                    f,
+                    "disconnected by peer: {}",
+                    peer_text::description(&d.description)
+                )
             }
             Error::PeerSilent(what) => write!(f, "timed out: {what}"),
             Error::Internal(what) => write!(f, "internal error: {what}"),

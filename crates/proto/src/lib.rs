@@ -25,6 +25,7 @@ pub mod kex;
 pub mod key;
 pub mod message;
 pub mod packet;
+pub mod peer_text;
 mod replies;
 mod round_trip;
 pub mod transport;

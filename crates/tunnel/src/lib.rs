@@ -9,7 +9,6 @@ pub mod identity;
 pub mod known_hosts;
 pub mod net;
 pub mod pattern;
-mod peer_text;
 pub mod policy;
 pub mod server;
 pub mod status;

@@ -3,10 +3,8 @@
 use std::fmt;
 
 use super::{KeyType, SignatureAlgorithm};
+use crate::peer_text;
 use crate::wire::WireError;
-
-/// The longest part of a peer's name that an error keeps.
-const NAME_SHOWN: usize = 64;
 
 /// Why a key was not read, or a signature not made or not believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +60,7 @@ pub enum KeyError {
 impl KeyError {
     /// Keeps only so much of a peer's name as an error message should show.
     pub(super) fn shown(name: &str) -> String {
-        name.chars().take(NAME_SHOWN).collect()
+        peer_text::name(name).to_string()
     }
 }
 
@@ -70,7 +68,9 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             KeyError::Malformed { what, why } => write!(f, "cannot read {what}: {why}"),
-            KeyError::UnknownKeyType(name) => write!(f, "unsupported type of public key {name:?}"),
+            KeyError::UnknownKeyType(name) => {
+                write!(f, "unsupported type of public key \"{name}\"")
+            }
             KeyError::BadPublicKey { key_type, why } => {
                 write!(f, "cannot use {key_type} public key: {why}")
             }
@@ -85,7 +85,7 @@ impl fmt::Display for KeyError {
             } => write!(f, "a {key_type} key has no {algorithm} signatures"),
             KeyError::SignatureNames { expected, found } => write!(
                 f,
-                "cannot accept signature: it is of algorithm {found:?} instead of {expected}"
+                "cannot accept signature: it is of algorithm \"{found}\" instead of {expected}"
             ),
             KeyError::BadSignature(algorithm) => {
                 write!(f, "{algorithm} signature does not fit key and message")

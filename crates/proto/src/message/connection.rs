@@ -1,12 +1,13 @@
 //! Messages of the connection protocol (RFC 4254, OpenSSH PROTOCOL §2.4): global requests and channels.
 
 use super::number;
+use crate::peer_text;
 use crate::wire::{Reader, WireError, Writer};
 
 /// The longest host or path, in bytes: a name of DNS has 255, the path of a unix socket 107.
 const MAX_PLACE_LEN: usize = 1024;
-/// The longest name of a type (RFC 4251 §6 has 64), and what is kept of a text that is only shown, in characters.
-const MAX_SHOWN: usize = 256;
+/// The longest name of a type (RFC 4251 §6 has 64), in bytes.
+const MAX_TYPE_LEN: usize = 256;
 
 /// What a peer asks a channel for: its type with the fields of that type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl ChannelType {
             "forwarded-streamlocal@openssh.com" => ChannelType::ForwardedStreamLocal {
                 socket_path: place(r, "socket path")?,
             },
-            other if other.len() > MAX_SHOWN => return Err(WireError::BadValue("channel type")),
+            other if other.len() > MAX_TYPE_LEN => return Err(WireError::BadValue("channel type")),
             other => ChannelType::Other(other.to_owned()),
         })
     }
@@ -89,7 +90,7 @@ impl TcpAddresses {
             host: place(r, "host")?,
             port: port(r, "port")?,
             // Some peers put garbage here; it is only ever shown.
-            originator_address: shown(r.string("originator address")?),
+            originator_address: peer_text::name(r.string("originator address")?).to_string(),
             originator_port: u16::try_from(r.u32("originator port")?).unwrap_or(0),
         })
     }
@@ -109,13 +110,6 @@ fn place(r: &mut Reader<'_>, field: &'static str) -> Result<String, WireError> {
         true => Err(WireError::BadValue(field)),
         false => Ok(text.to_owned()),
     }
-}
-
-/// What can be shown of a text, shortened.
-fn shown(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_SHOWN)]);
-    let visible = text.chars().filter(|c| !c.is_control());
-    visible.take(MAX_SHOWN).collect()
 }
 
 /// A port travels as a `uint32`; more than 65,535 is no port.
@@ -245,7 +239,7 @@ impl OpenFailure {
         r.u8("message number")?;
         let recipient_channel = r.u32("recipient channel")?;
         let reason = OpenFailureReason(r.u32("reason code")?);
-        let description = String::from_utf8_lossy(r.string("description")?).into_owned();
+        let description = peer_text::keep(r.string("description")?);
         Ok((
             recipient_channel,
             Self {
@@ -419,7 +413,7 @@ impl GlobalRequest {
 
     /// A name that cannot be one (RFC 4251 §6) is not kept.
     fn other(name: &str) -> Self {
-        let is_name = name.len() <= MAX_SHOWN && !name.contains(char::is_control);
+        let is_name = name.len() <= MAX_TYPE_LEN && !name.contains(char::is_control);
         GlobalRequest::Other(if is_name { name } else { "" }.to_owned())
     }
 
@@ -546,8 +540,17 @@ mod tests {
 
     #[test]
     fn originator_is_kept_as_far_as_it_can_be_shown() {
-        assert_eq!(shown(b"10.0.0.1\x1b\n\xff"), "10.0.0.1\u{fffd}");
-        assert_eq!(shown(&[b'x'; 5000]), "x".repeat(256));
+        let parse = |originator: &[u8]| {
+            let mut w = Writer::new();
+            w.string("a").u32(1).string(originator).u32(2);
+            let parsed = TcpAddresses::parse(&mut Reader::new(w.as_slice()));
+            parsed.unwrap().originator_address
+        };
+        assert_eq!(
+            parse(b"10.0.0.1\x1b\n\xff"),
+            "10.0.0.1\\u{1b}\\u{a}\u{fffd}"
+        );
+        assert!(parse(&[b'x'; 5000]).ends_with("xx…"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Messages of the transport layer outside the key exchange (RFC 4253 §11, RFC 8308).
 
 use super::{names, number};
+use crate::peer_text;
 use crate::wire::{Reader, WireError, Writer};
 
 /// Why a connection ends (RFC 4253 §11.1). Numbers that have no name here keep their value.
@@ -33,12 +34,12 @@ pub struct Disconnect {
 }
 
 impl Disconnect {
-    /// Reads the message; a description that is not UTF-8 is kept as far as it is.
+    /// Reads the message; of the description as much is kept as is ever shown, and as far as it is UTF-8.
     pub fn parse(payload: &[u8]) -> Result<Self, WireError> {
         let mut r = Reader::new(payload);
         r.u8("message number")?;
         let reason = DisconnectReason(r.u32("reason code")?);
-        let description = String::from_utf8_lossy(r.string("description")?).into_owned();
+        let description = peer_text::keep(r.string("description")?);
         Ok(Self {
             reason,
             description,
@@ -53,17 +54,12 @@ impl Disconnect {
     }
 }
 
-/// What is kept of a text for those who debug, in bytes.
-const MAX_DEBUG_LEN: usize = 4096;
-
 /// SSH_MSG_DEBUG (RFC 4253 §11.3): the beginning of the text only; the display flag and language are of no use here.
 pub fn parse_debug(payload: &[u8]) -> Result<String, WireError> {
     let mut r = Reader::new(payload);
     r.u8("message number")?;
     r.boolean("always_display")?;
-    let message = r.string("message")?;
-    let kept = &message[..message.len().min(MAX_DEBUG_LEN)];
-    Ok(String::from_utf8_lossy(kept).into_owned())
+    Ok(peer_text::keep(r.string("message")?))
 }
 
 /// SSH_MSG_DEBUG as bytes.

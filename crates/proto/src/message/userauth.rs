@@ -1,6 +1,7 @@
 //! Messages of user authentication (RFC 4252, RFC 4256).
 
 use super::{names, number};
+use crate::peer_text;
 use crate::wire::{Reader, WireError, Writer};
 use zeroize::Zeroizing;
 
@@ -151,7 +152,7 @@ impl Failure {
 pub fn parse_banner(payload: &[u8]) -> Result<String, WireError> {
     let mut r = Reader::new(payload);
     r.u8("message number")?;
-    Ok(String::from_utf8_lossy(r.string("message")?).into_owned())
+    Ok(peer_text::keep_lines(r.string("message")?))
 }
 
 /// SSH_MSG_USERAUTH_BANNER as bytes.
@@ -195,7 +196,7 @@ impl<'a> PkOk<'a> {
 pub fn parse_password_change_request(payload: &[u8]) -> Result<String, WireError> {
     let mut r = Reader::new(payload);
     r.u8("message number")?;
-    let prompt = String::from_utf8_lossy(r.string("prompt")?).into_owned();
+    let prompt = peer_text::keep(r.string("prompt")?);
     r.string("language tag")?;
     r.finish()?;
     Ok(prompt)

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::kex::KexAlgorithm;
 use crate::key::SignatureAlgorithm;
 use crate::message::kex::KexInit;
+use crate::peer_text;
 
 /// Announces that the client takes EXT_INFO (RFC 8308).
 pub(super) const EXT_INFO_C: &str = "ext-info-c";
@@ -19,8 +20,6 @@ pub(super) const STRICT_C: &str = "kex-strict-c-v00@openssh.com";
 pub(super) const STRICT_S: &str = "kex-strict-s-v00@openssh.com";
 
 const ZLIB: &str = "zlib@openssh.com";
-/// What a message shows of an offer, in characters; OpenSSH's whole list of ciphers is a third of this.
-const MAX_SHOWN: usize = 1024;
 
 /// Whether compression is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,11 +248,7 @@ fn choose<T>(
 
 /// An offer for a message, shortened: it may be as long as a packet.
 fn shown(names: &[String]) -> String {
-    let list = names.join(",");
-    match list.char_indices().nth(MAX_SHOWN) {
-        Some((end, _)) => format!("{}…", &list[..end]),
-        None => list,
-    }
+    peer_text::description(&names.join(",")).to_string()
 }
 
 /// Without strict key exchange a man in the middle can drop packets from the start of a connection that uses one of
@@ -340,7 +335,7 @@ mod tests {
         let (mut client, server) = offers();
         client.kex_algorithms = vec!["x".repeat(300); 100];
         let error = negotiate(&client, &server, Side::Server).unwrap_err();
-        assert!(error.to_string().len() < 2 * MAX_SHOWN, "{error}");
+        assert!(error.to_string().len() < 1000, "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::key::{PublicKey, SignatureAlgorithm};
 use crate::message::number;
 use crate::message::transport::{encode_service, parse_service};
 use crate::message::userauth::{Failure, Method, PkOk, Request, publickey_signed_data};
+use crate::peer_text;
 
 /// Requests of one connection, queries included, before it is cut off whatever its owner counts.
 const MAX_REQUESTS: u32 = 1024;
@@ -131,7 +132,7 @@ impl ServerAuth {
         SignatureAlgorithm::from_name(name)
             .filter(|known| self.accepted.contains(known))
             .ok_or_else(|| {
-                let name = name.escape_debug();
+                let name = peer_text::name(name);
                 format!("signature algorithm {name} not in PubkeyAcceptedAlgorithms")
             })
     }

@@ -6,6 +6,7 @@ mod keys;
 use std::time::Duration;
 
 use adit_proto::message::userauth::{Failure, InfoRequest, Method};
+use adit_proto::peer_text;
 use adit_proto::userauth::client::ClientAuthEvent;
 use log::{debug, info, warn};
 use tokio::sync::mpsc::Receiver;
@@ -18,7 +19,6 @@ use super::settings::ClientSettings;
 use super::{Echo, Prompts, Trust};
 use crate::config::ssh_config::ClientOptions;
 use crate::net::{Handle, Incoming};
-use crate::peer_text::{laid_out, plain};
 
 /// How often a password or passphrase is asked for.
 const PROMPTS: u32 = 3;
@@ -134,7 +134,7 @@ impl<'a> Login<'a> {
             let event = timeout(PATIENCE, self.incoming.recv()).await;
             let event = event.map_err(|_| self.no_answer())?;
             match event.ok_or_else(|| self.ended())? {
-                Incoming::Debug(text) => debug!("Remote: {}", plain(&text)),
+                Incoming::Debug(text) => debug!("Remote: {}", peer_text::description(&text)),
                 event => return Ok(event),
             }
         }
@@ -150,7 +150,7 @@ impl<'a> Login<'a> {
             };
             return Ok(match event {
                 ClientAuthEvent::Banner(text) => {
-                    for line in laid_out(&text).lines().take(64) {
+                    for line in peer_text::lines(&text).to_string().lines() {
                         info!("{line}");
                     }
                     continue;
@@ -204,7 +204,10 @@ impl<'a> Login<'a> {
         if failure.partial_success {
             debug!("Partial success");
         }
-        debug!("Authentications that can continue: {methods}");
+        debug!(
+            "Authentications that can continue: {}",
+            peer_text::description(&methods)
+        );
         self.methods = failure.methods;
         self.partial_success |= failure.partial_success;
     }
@@ -273,7 +276,8 @@ impl<'a> Login<'a> {
     /// The user's answers. Name and instruction stand above the first question: what is asked for may make no sense
     /// without them.
     async fn answer(&self, request: &InfoRequest) -> Option<Vec<Zeroizing<String>>> {
-        let heading = [&request.name, &request.instruction].map(|text| laid_out(text));
+        let heading =
+            [&request.name, &request.instruction].map(|text| peer_text::lines(text).to_string());
         let heading = heading.iter().map(|text| text.trim_end());
         let mut heading: String = heading
             .filter(|text| !text.is_empty())
@@ -293,7 +297,7 @@ impl<'a> Login<'a> {
                 std::mem::take(&mut heading),
                 self.settings.user,
                 self.settings.host,
-                laid_out(&prompt.text)
+                peer_text::lines(&prompt.text)
             );
             answers.push(Zeroizing::new(self.prompts.ask(text, echo).await?));
         }

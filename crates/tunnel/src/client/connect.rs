@@ -8,6 +8,7 @@ use std::time::Instant;
 use adit_proto::Side;
 use adit_proto::connection::{Connection, ConnectionConfig};
 use adit_proto::message::connection::{ChannelType, TcpAddresses};
+use adit_proto::peer_text;
 use log::debug;
 use tokio::net::{TcpSocket, UnixStream};
 use tokio::sync::mpsc::Receiver;
@@ -23,7 +24,6 @@ use crate::known_hosts::file::read_all;
 use crate::net::connection::OpenError;
 use crate::net::handshake::{self, PeerIdent};
 use crate::net::{Handle, Incoming, Stream, driver, memory, seed};
-use crate::peer_text;
 
 /// Connects and logs in.
 pub(super) async fn establish(
@@ -53,7 +53,10 @@ pub(super) async fn establish(
             None => greet(settings, dial_direct(settings).await?).await?,
             Some(hop) => greet_through(settings, hop).await?,
         };
-        debug!("Remote protocol version: {}", ident.line);
+        debug!(
+            "Remote protocol version: {}",
+            peer_text::description(&ident.line)
+        );
         let address = socket.peer_addr().map(|address| address.ip());
         let seed = seed::draw().map_err(|e| ConnectError::Local(e.to_string()))?;
         let config = ConnectionConfig {
@@ -161,7 +164,7 @@ fn unreachable_from(hop: &Client, settings: &ClientSettings, error: OpenError) -
     let hop = &hop.settings.host;
     let why = match error {
         OpenError::Refused(refusal) => {
-            let why = peer_text::plain(&refusal.failure.description);
+            let why = peer_text::description(&refusal.failure.description);
             format!("cannot be reached from {hop}: {why}")
         }
         OpenError::Ended(ended) => format!("the connection to {hop}: {ended}"),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use adit_proto::peer_text;
+
 use crate::forward::dial::resolve_reason;
 use crate::net::Ended;
 use crate::net::listener::{BindError, describe};
@@ -101,7 +103,7 @@ impl fmt::Display for ConnectError {
             } => write!(
                 f,
                 "{user}@{host}: Permission denied ({}).",
-                methods.join(",")
+                peer_text::description(&methods.join(","))
             ),
             Self::Local(what) => write!(f, "{what}"),
             Self::NoRoute => write!(f, "no host to connect to"),

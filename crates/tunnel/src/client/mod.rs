@@ -19,6 +19,7 @@ pub mod settings;
 
 use std::sync::Arc;
 
+use adit_proto::peer_text;
 use host_key::Role;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
@@ -144,7 +145,7 @@ impl Client {
                     .handle
                     .reply_global(Err(adit_proto::connection::RequestRefused));
             }
-            Incoming::Debug(text) => return Some(crate::peer_text::plain(&text)),
+            Incoming::Debug(text) => return Some(peer_text::description(&text).to_string()),
             _ => {}
         }
         None

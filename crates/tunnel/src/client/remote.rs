@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_proto::message::connection::{ChannelType, GlobalRequest, OpenFailureReason};
+use adit_proto::peer_text;
 use log::{Level, debug, log, warn};
 use tokio::time::timeout;
 
@@ -87,7 +88,7 @@ impl Client {
             other => {
                 warn!(
                     "server asked for a channel of type {}, refused",
-                    other.name().escape_debug()
+                    peer_text::name(other.name())
                 );
                 asked.refuse(
                     OpenFailureReason::UNKNOWN_CHANNEL_TYPE,
@@ -97,7 +98,7 @@ impl Client {
             }
         };
         let Some(forward) = self.remote.get(&key) else {
-            warn!("server forwards a connection for {key:?}, which nobody asked for; refused");
+            warn!("server forwards a connection for {key}, which nobody asked for; refused");
             asked.refuse(
                 OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
                 "no such forward",
@@ -222,6 +223,8 @@ impl Dynamic {
             },
             port: request.port,
         };
+        let shown = target.to_string();
+        let shown = peer_text::description(&shown);
         let dialled = tokio::select! {
             biased;
             dialled = self.dial(&target) => dialled,
@@ -231,16 +234,16 @@ impl Dynamic {
             Ok(app) => {
                 self.counters.opened.add(1);
                 if let Err(error) = begin(&channel, &app, &request, &early).await {
-                    return warn!("{}: {target}: {error}", self.label);
+                    return warn!("{}: {shown}: {error}", self.label);
                 }
-                debug!("{}: connected to {target}", self.label);
+                debug!("{}: connected to {shown}", self.label);
                 self.counters.open.add(1);
                 relay(channel, Arc::new(app), &self.counters).await;
                 self.counters.open.sub(1);
             }
             Err(error) => {
                 self.counters.failed.add(1);
-                warn!("{}: {target}: {error}", self.label);
+                warn!("{}: {shown}: {error}", self.label);
                 let outcome = match &error {
                     DialError::Denied(_) => Outcome::NotAllowed,
                     DialError::Resolve(_) => Outcome::HostUnreachable,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use adit_proto::message::connection::OpenFailureReason;
+use adit_proto::peer_text;
 use log::{debug, warn};
 
 use super::dial::{DialError, Dials, dial_tcp, dial_unix};
@@ -50,13 +51,13 @@ impl Egress {
             Ok(app) => {
                 self.counters.opened.add(1);
                 self.counters.open.add(1);
-                debug!("{}: connected to {}", self.label, self.target);
+                debug!("{}: connected to {}", self.label, self.shown_target());
                 relay(asked.accept(), Arc::new(app), &self.counters).await;
                 self.counters.open.sub(1);
             }
             Err(error) => {
                 self.counters.failed.add(1);
-                warn!("{}: {}: {error}", self.label, self.target);
+                warn!("{}: {}: {error}", self.label, self.shown_target());
                 let reason = match error {
                     DialError::Denied(_) => OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
                     _ => OpenFailureReason::CONNECT_FAILED,
@@ -64,6 +65,11 @@ impl Egress {
                 asked.refuse(reason, error.to_string());
             }
         }
+    }
+
+    /// The target for messages: it may be the peer's word.
+    fn shown_target(&self) -> String {
+        peer_text::description(&self.target.to_string()).to_string()
     }
 
     async fn dial(

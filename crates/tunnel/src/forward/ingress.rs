@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adit_proto::message::connection::{ChannelType, TcpAddresses};
+use adit_proto::peer_text;
 use log::{debug, error, warn};
 use tokio::time::timeout;
 
@@ -16,7 +17,6 @@ use crate::config::spec::Endpoint;
 use crate::net::connection::{OpenError, Refusal, Verdict};
 use crate::net::listener::{Listener, describe};
 use crate::net::{Channel, Handle, Stream};
-use crate::peer_text::plain;
 use crate::status::ForwardCounters;
 
 /// How long an application may take over its SOCKS handshake.
@@ -170,8 +170,9 @@ impl Ingress {
         match verdict {
             None => {
                 debug!(
-                    "{}: connection from {from} gave up before {target} answered",
-                    self.label
+                    "{}: connection from {from} gave up before {} answered",
+                    self.label,
+                    peer_text::description(&target)
                 );
                 return None;
             }
@@ -210,11 +211,13 @@ impl Ingress {
         let label = &self.label;
         match error {
             OpenError::Refused(Refusal { failure, .. }) => error!(
-                "{label}: connection from {from}: {target} {} (from {})",
+                "{label}: connection from {from}: {} {} (from {})",
+                peer_text::description(target),
                 in_words(&failure.reason.to_string(), &failure.description),
                 self.peer_name
             ),
             OpenError::Ended(ended) => {
+                let target = peer_text::description(target);
                 error!("{label}: connection from {from}: {target}: {ended}");
             }
         }
@@ -402,11 +405,9 @@ impl std::fmt::Display for Origin {
 
 /// `refused` and the like for the commonest descriptions, the peer's own words for the rest.
 fn in_words(reason: &str, description: &str) -> String {
-    let description: String = description.chars().take(200).collect();
-    let description = plain(&description);
     match reason {
         "connect failed" if description == "Connection refused" => "refused".into(),
-        _ => format!("{reason}: {description}"),
+        _ => format!("{reason}: {}", peer_text::description(description)),
     }
 }
 

@@ -1,6 +1,9 @@
 //! The remote forwards of one connection: what the client asked for, and what listens for it at the server.
 
+use std::fmt;
 use std::sync::Arc;
+
+use adit_proto::peer_text;
 
 use crate::config::spec::Endpoint;
 use crate::status::ForwardCounters;
@@ -20,6 +23,18 @@ pub enum RemoteAddress {
     },
     /// `streamlocal-forward@openssh.com`.
     Unix(String),
+}
+
+impl fmt::Display for RemoteAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { address, port } if address.contains(':') => {
+                write!(f, "[{}]:{port}", peer_text::name(address))
+            }
+            Self::Tcp { address, port } => write!(f, "{}:{port}", peer_text::name(address)),
+            Self::Unix(path) => write!(f, "{}", peer_text::name(path)),
+        }
+    }
 }
 
 /// Where the client takes the connections of a remote forward.

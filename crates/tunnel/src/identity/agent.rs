@@ -8,6 +8,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use adit_proto::key::SignatureAlgorithm;
+use adit_proto::peer_text;
 use adit_proto::wire::{Reader, WireError, Writer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -246,8 +247,7 @@ fn parse_identities(reply: &[u8]) -> Result<Vec<AgentKey>, Fault> {
     let mut keys = Vec::new();
     for _ in 0..count {
         let blob = r.string("key blob")?.to_vec();
-        let comment = String::from_utf8_lossy(r.string("key comment")?);
-        let comment = comment.chars().filter(|c| !c.is_control()).collect();
+        let comment = peer_text::name(r.string("key comment")?).to_string();
         keys.push(AgentKey { blob, comment });
     }
     r.finish()?;

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use adit_proto::peer_text;
+
 use super::GatewayPorts;
 
 /// One address to bind; IPv6 sockets are bound for IPv6 only.
@@ -53,7 +55,7 @@ pub struct RemoteBind {
 impl RemoteBind {
     /// What to tell the client about a changed wish, in the words OpenSSH uses for one of the two cases.
     pub fn notice(&self, requested: &str) -> Option<String> {
-        let requested = requested.escape_debug();
+        let requested = peer_text::name(requested);
         match self.outcome {
             BindOutcome::AsAsked => None,
             BindOutcome::WildcardInstead => Some(format!(

@@ -21,6 +21,8 @@ mod rules;
 use std::fmt;
 use std::net::SocketAddr;
 
+use adit_proto::peer_text;
+
 use crate::pattern::{Case, wildcard};
 
 pub use bind::{BindHost, BindOutcome, LISTEN_NOTICE, RemoteBind, local_bind, remote_bind};
@@ -460,7 +462,7 @@ impl fmt::Display for Denied {
                 f,
                 "{} is set, so that unix sockets like {} are refused",
                 list.open(),
-                path.escape_debug()
+                peer_text::name(path)
             ),
             Denied::ListenNotListed { list, host, port } => write!(
                 f,
@@ -479,7 +481,7 @@ impl fmt::Display for Denied {
                 write!(
                     f,
                     "asked for {}, not for {}",
-                    host.escape_debug(),
+                    peer_text::name(host),
                     addr.ip()
                 )
             }
@@ -491,7 +493,7 @@ impl fmt::Display for Denied {
             } => write!(
                 f,
                 "{} resolved to {}, {kind}, which {} does not list by itself",
-                host.escape_debug(),
+                peer_text::name(host),
                 addr.ip(),
                 list.open()
             ),
@@ -509,7 +511,7 @@ struct HostPort<'a> {
 
 impl fmt::Display for HostPort<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.host.escape_debug();
+        let host = peer_text::name(&self.host);
         match self.host.contains(':') {
             true => write!(f, "[{host}]:{}", self.port),
             false => write!(f, "{host}:{}", self.port),

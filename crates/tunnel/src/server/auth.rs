@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use adit_proto::key::PublicKey;
+use adit_proto::peer_text;
 use adit_proto::userauth::server::{AuthMethod, AuthRequest};
 use log::{error, info, warn};
 use nix::unistd::Uid;
@@ -81,7 +82,8 @@ impl Judge<'_> {
             AuthMethod::None => self.reject(&user, None)?,
             AuthMethod::Unsupported(name) => self.reject(&user, Some(&name))?,
             AuthMethod::KeyUnusable(why) => {
-                info!("key of {} for {user:?}: {why}", Peer(self.peer));
+                let (name, peer) = (peer_text::name(&user), Peer(self.peer));
+                info!("key of {peer} for {name}: {why}");
                 self.reject(&user, Some("publickey"))?;
             }
             AuthMethod::KeyQuery(key) => match self.authorize(&user, &key) {
@@ -115,7 +117,7 @@ impl Judge<'_> {
     /// Refuses; a real attempt counts against `MaxAuthTries`. Log watchers, fail2ban for one, know these lines by
     /// OpenSSH's words, and by nothing else standing in them.
     fn reject(&mut self, user: &str, method: Option<&str>) -> Result<(), NoLogin> {
-        let (name, peer) = (user.escape_debug(), Peer(self.peer));
+        let (name, peer) = (peer_text::name(user), Peer(self.peer));
         let account = &self.settings.account.name;
         let invalid = match user == account {
             true => "",
@@ -129,7 +131,7 @@ impl Judge<'_> {
         }
         if let Some(method) = method {
             self.failures += 1;
-            let method = method.escape_debug();
+            let method = peer_text::name(method);
             info!("Failed {method} for {invalid}{name} from {peer} ssh2");
         }
         if self.failures >= self.settings.max_auth_tries {

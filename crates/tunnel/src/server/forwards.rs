@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adit_proto::message::connection::{ChannelType, OpenFailureReason};
+use adit_proto::peer_text;
 use log::warn;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -101,7 +102,7 @@ impl Forwards {
             other => {
                 let text = format!(
                     "adit serves forwards only, no {}",
-                    other.name().escape_debug()
+                    peer_text::name(other.name())
                 );
                 asked.refuse(OpenFailureReason::UNKNOWN_CHANNEL_TYPE, text);
                 return;
@@ -109,8 +110,9 @@ impl Forwards {
         };
         if let Err(denied) = permitted {
             warn!(
-                "{}: refused local port forward to {target}: {denied}",
-                self.login.who()
+                "{}: refused local port forward to {}: {denied}",
+                self.login.who(),
+                peer_text::description(&target.to_string())
             );
             asked.refuse(
                 OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use adit_proto::Side;
 use adit_proto::connection::{Connection, ConnectionConfig};
 use adit_proto::error::Error;
+use adit_proto::peer_text;
 use log::{error, info, warn};
 use tokio::time::timeout;
 
@@ -237,7 +238,7 @@ fn log_end(peer: Peer, when: &str, ended: &Ended) {
     match ended {
         Ended::Protocol(Error::PeerDisconnected(disconnect)) => info!(
             "Received disconnect from {peer}: {}{when}",
-            disconnect.description.escape_debug()
+            peer_text::description(&disconnect.description)
         ),
         Ended::Protocol(error) => error!("Connection from {peer}: {error}{when}"),
         ended => info!("Connection from {peer} {ended}{when}"),

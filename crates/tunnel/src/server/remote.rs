@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use adit_proto::connection::RequestRefused;
 use adit_proto::message::connection::GlobalRequest;
+use adit_proto::peer_text;
 use log::{debug, info, warn};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
@@ -95,7 +96,7 @@ impl RemoteForwards {
         };
         if let Err(denied) = self.login.grant.permit(&ask) {
             return Err(self.refuse_listen(
-                &format!("{}:{port}", address.escape_debug()),
+                &format!("{}:{port}", peer_text::name(&address)),
                 &denied.to_string(),
             ));
         }
@@ -109,7 +110,7 @@ impl RemoteForwards {
             Ok(bound) => bound,
             Err(error) => {
                 return Err(self.refuse_listen(
-                    &format!("{}:{port}", address.escape_debug()),
+                    &format!("{}:{port}", peer_text::name(&address)),
                     &error.to_string(),
                 ));
             }
@@ -121,7 +122,7 @@ impl RemoteForwards {
         let label = format!(
             "{}: remote forward {}:{bound_port}",
             self.login.who(),
-            address.escape_debug()
+            peer_text::name(&address)
         );
         for failure in failures {
             warn!("{label}: {failure}");
@@ -137,7 +138,9 @@ impl RemoteForwards {
 
     fn listen_unix(&mut self, path: String) -> Result<Option<u16>, RequestRefused> {
         if let Err(denied) = self.login.grant.permit(&Ask::ListenUnix { path: &path }) {
-            return Err(self.refuse_listen(&path, &denied.to_string()));
+            return Err(
+                self.refuse_listen(&peer_text::name(&path).to_string(), &denied.to_string())
+            );
         }
         let settings = &self.settings;
         let bound = listener::bind_unix(
@@ -147,12 +150,16 @@ impl RemoteForwards {
         );
         let listener = match bound {
             Ok(listener) => listener,
-            Err(error) => return Err(self.refuse_listen(&path, &error.to_string())),
+            Err(error) => {
+                return Err(
+                    self.refuse_listen(&peer_text::name(&path).to_string(), &error.to_string())
+                );
+            }
         };
         let label = format!(
             "{}: remote forward {}",
             self.login.who(),
-            path.escape_debug()
+            peer_text::name(&path)
         );
         let route = Route::ForwardedStreamLocal { path: path.clone() };
         self.start(RemoteAddress::Unix(path), label, route, vec![listener])?;
@@ -190,7 +197,7 @@ impl RemoteForwards {
             Some(mut listening) => {
                 // The next request may be for the same address: it must be free by then.
                 listening.shutdown().await;
-                debug!("{}: remote forward {key:?} cancelled", self.login.who());
+                debug!("{}: remote forward {key} cancelled", self.login.who());
                 Ok(None)
             }
             None => Err(RequestRefused),

@@ -411,7 +411,7 @@ async fn questions_keep_their_lines_and_come_with_name_and_instruction() {
     assert_eq!(
         user.await.unwrap(),
         [
-            "Two[2J factors\n1.\tpush\n2.\tcode\n(user@host) Option\n(1-2): ",
+            "Two\\u{1b}[2J factors\n1.\tpush\n2.\tcode\n(user@host) Option\n\\u{7}(1-2): ",
             "(user@host) Sure? "
         ]
     );

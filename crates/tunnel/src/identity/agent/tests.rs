@@ -157,7 +157,7 @@ async fn comments_cannot_command_a_terminal() {
     let mut reply = Writer::message(IDENTITIES_ANSWER);
     reply.u32(1).string(b"blob").string(b"a\x1b[2Jb\xff\n");
     let keys = parse_identities(reply.as_slice()).unwrap();
-    assert_eq!(keys[0].comment, "a[2Jb\u{fffd}");
+    assert_eq!(keys[0].comment, "a\\u{1b}[2Jb\u{fffd}\\u{a}");
 }
 
 #[tokio::test]
