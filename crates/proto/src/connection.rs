@@ -8,7 +8,7 @@ use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
 use crate::channels::{
-    ChannelEvent, ChannelId, Channels, PLAIN_PACKET_SIZE, WindowLimits, WindowPool,
+    ChannelEvent, ChannelId, Channels, PLAIN_PACKET_SIZE, PeerClose, WindowLimits, WindowPool,
 };
 use crate::error::{Error, Misbehaviour};
 use crate::key::PublicKey;
@@ -150,7 +150,7 @@ impl Connection {
         };
         let mut channels = Channels::new(limits, max_packet, config.windows);
         if is_adit {
-            channels.peer_tells_resets();
+            channels.set_close_without_eof(PeerClose::Reset);
         }
         let may_probe = is_adit || ident::is_openssh(&config.peer_ident);
         Self {

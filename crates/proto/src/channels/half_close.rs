@@ -7,8 +7,8 @@
 //!     └───send_close────┴──▶ Closed        └───recv_close────┴──▶ Closed
 //! ```
 //!
-//! A channel is over when both are `Closed`. CLOSE that follows `Open` directly is a reset: the end of the data
-//! was never announced.
+//! A channel is over when both are `Closed`. CLOSE may follow `Open` directly, and everything sent before it is still
+//! to be delivered: from most peers that is simply the end of the data, from adit it is a reset.
 
 /// How far one direction has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,9 +24,9 @@ pub enum Direction {
 /// How the peer ended its direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerClose {
-    /// Everything it had to say was said: after its EOF, or as some peers end it behind ours.
+    /// Everything it had to say was said: behind its EOF, or by a peer that closes without one.
     Orderly,
-    /// Without EOF: to be passed on as a reset.
+    /// Without EOF, by a peer that says so of a reset only: to be passed on as one, behind what came before.
     Reset,
 }
 
@@ -95,11 +95,10 @@ impl HalfClose {
         }
     }
 
-    /// The peer's CLOSE; `after_our_eof` is what it means without the peer's EOF where ours has been sent.
-    pub fn recv_close(&mut self, after_our_eof: PeerClose) -> Result<PeerClose, AfterClose> {
+    /// The peer's CLOSE; `without_eof` is what the peer means by one that no EOF came before.
+    pub fn recv_close(&mut self, without_eof: PeerClose) -> Result<PeerClose, AfterClose> {
         let close = match self.theirs {
-            Direction::Open if self.ours == Direction::Open => PeerClose::Reset,
-            Direction::Open => after_our_eof,
+            Direction::Open => without_eof,
             Direction::Eof => PeerClose::Orderly,
             Direction::Closed => return Err(AfterClose),
         };
@@ -126,16 +125,16 @@ mod tests {
     }
 
     #[test]
-    fn close_without_eof_is_a_reset_unless_the_peer_ends_so_behind_our_eof() {
-        for after_our_eof in [PeerClose::Reset, PeerClose::Orderly] {
+    fn close_without_eof_is_what_the_peer_means_by_it() {
+        for without_eof in [PeerClose::Reset, PeerClose::Orderly] {
             let mut h = HalfClose::new();
-            assert_eq!(h.recv_close(after_our_eof), Ok(PeerClose::Reset));
+            assert_eq!(h.recv_close(without_eof), Ok(without_eof));
             let mut h = HalfClose::new();
             h.send_eof();
-            assert_eq!(h.recv_close(after_our_eof), Ok(after_our_eof));
+            assert_eq!(h.recv_close(without_eof), Ok(without_eof));
             let mut h = HalfClose::new();
             h.recv_eof().unwrap();
-            assert_eq!(h.recv_close(after_our_eof), Ok(PeerClose::Orderly));
+            assert_eq!(h.recv_close(without_eof), Ok(PeerClose::Orderly));
         }
     }
 

@@ -97,8 +97,8 @@ pub struct Channels {
     max_packet: u32,
     round_trip: Option<Duration>,
     interactive: Interactive,
-    /// What a CLOSE without EOF means behind our EOF.
-    close_after_our_eof: PeerClose,
+    /// Meaning of a CLOSE without EOF.
+    close_without_eof: PeerClose,
     /// Where both ends send and take data before a confirmation.
     early: Option<EarlyData>,
     messages: VecDeque<Vec<u8>>,
@@ -118,7 +118,7 @@ impl Channels {
             max_packet,
             round_trip: None,
             interactive: Interactive::default(),
-            close_after_our_eof: PeerClose::Orderly,
+            close_without_eof: PeerClose::Orderly,
             early: None,
             messages: VecDeque::new(),
             waiting: 0,
@@ -132,10 +132,10 @@ impl Channels {
         self.round_trip = Some(round_trip);
     }
 
-    /// The peer is adit, whose CLOSE without EOF is a reset always. Others' is one only before our EOF: asyncssh drops an EOF
-    /// that waits for window when it closes behind it, and what is reset then would lose the data in front.
-    pub fn peer_tells_resets(&mut self) {
-        self.close_after_our_eof = PeerClose::Reset;
+    /// Sets what a CLOSE without EOF means. From adit it is a reset, from everybody else the end of the data: Go's `Close`,
+    /// asyncssh's `close`, ssh2's and JSch's send it so, and a reset would lose what the application has not read yet.
+    pub fn set_close_without_eof(&mut self, meaning: PeerClose) {
+        self.close_without_eof = meaning;
     }
 
     /// Of each channel that the peer has not confirmed yet it takes so many bytes, and may send such data itself. For a table

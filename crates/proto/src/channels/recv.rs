@@ -228,11 +228,11 @@ impl Channels {
     /// SSH_MSG_CHANNEL_CLOSE: answered with ours at once, for nothing that we send reaches anybody now.
     pub(super) fn recv_close(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
         let id = ChannelId(message::parse_channel_only(payload)?);
-        let after_our_eof = self.close_after_our_eof;
+        let without_eof = self.close_without_eof;
         let channel = self.in_state(id, State::Open)?;
         let close = channel
             .half_close
-            .recv_close(after_our_eof)
+            .recv_close(without_eof)
             .map_err(|_| Misbehaviour::UnknownChannel(id.0))?;
         if !channel.released {
             self.events.push_back(ChannelEvent::Closed { id, close });

@@ -175,7 +175,7 @@ fn close_is_answered_and_the_number_is_reused_only_after_release() {
         c.poll_event(),
         Some(ChannelEvent::Closed {
             id,
-            close: PeerClose::Reset
+            close: PeerClose::Orderly
         })
     );
     assert_eq!(c.len(), 1);
@@ -185,20 +185,24 @@ fn close_is_answered_and_the_number_is_reused_only_after_release() {
 }
 
 #[test]
-fn only_adits_close_without_eof_is_a_reset_behind_our_eof() {
+fn close_without_eof_is_a_reset_from_adit_only() {
     for is_adit in [false, true] {
-        let (mut c, now) = table();
-        if is_adit {
-            c.peer_tells_resets();
+        for our_eof in [false, true] {
+            let (mut c, now) = table();
+            if is_adit {
+                c.set_close_without_eof(PeerClose::Reset);
+            }
+            let id = accepted(&mut c, now);
+            if our_eof {
+                c.send_eof(id);
+            }
+            c.recv_close(&close(id), now).unwrap();
+            let close = match is_adit {
+                true => PeerClose::Reset,
+                false => PeerClose::Orderly,
+            };
+            assert_eq!(c.poll_event(), Some(ChannelEvent::Closed { id, close }));
         }
-        let id = accepted(&mut c, now);
-        c.send_eof(id);
-        c.recv_close(&close(id), now).unwrap();
-        let close = match is_adit {
-            true => PeerClose::Reset,
-            false => PeerClose::Orderly,
-        };
-        assert_eq!(c.poll_event(), Some(ChannelEvent::Closed { id, close }));
     }
 }
 

@@ -287,6 +287,7 @@ async fn read_request(channel: &Channel) -> io::Result<(Request, Vec<u8>)> {
             Received::Eof | Received::Closed(_) => {
                 return Err(io::Error::other("closed during the SOCKS handshake"));
             }
+            Received::Ended(ended) => return Err(io::Error::other(ended)),
         };
         let mut rest = &bytes[..];
         while !rest.is_empty() {

@@ -9,6 +9,7 @@ pub mod answered;
 pub(crate) mod bind;
 pub mod dial;
 pub mod egress;
+mod farewell;
 pub mod ingress;
 pub mod registry;
 pub mod relay;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use adit_proto::channels::PeerClose;
 
+use super::farewell::{self, Input};
 use crate::net::channel::Received;
-use crate::net::{Channel, Pumped, SHORT_TURN, Stream};
+use crate::net::{Channel, Ended, Pumped, SHORT_TURN, Stream};
 use crate::status::ForwardCounters;
 
 /// How long an application may take over what had arrived for it when the SSH connection ended.
@@ -25,47 +26,58 @@ pub enum End {
 
 /// Carries bytes between `app` and `channel`; both are closed at the end.
 ///
-/// EOF of one direction leaves the other open (RFC 4254 §5.3). A reset of one end becomes a reset of the other.
+/// EOF of one direction leaves the other open (RFC 4254 §5.3). A reset of one end becomes a reset of the other. Neither
+/// a reset nor the peer's CLOSE overtakes data that came before it.
 pub async fn relay(channel: Channel, app: Arc<Stream>, counters: &Arc<ForwardCounters>) -> End {
     app.prepare_forwarded();
     channel.attach(app.clone(), counters.clone());
-    let end = tokio::select! {
-        end = run(&channel, &app, counters) => end,
-        end = too_slow(&channel) => end,
+    let to_the_end = async {
+        let (end, input) = run(&channel, &app, counters).await;
+        match (&end, input) {
+            (_, Input::Gone) => app.reset_on_close(),
+            (End::Orderly, input) => farewell::end_after_delivery(&app, input).await,
+            (End::Reset(_), input) => farewell::reset_after_delivery(&app, input).await,
+        }
+        end
     };
-    if let End::Reset(_) = end {
-        app.reset_on_close();
+    tokio::select! {
+        end = to_the_end => end,
+        end = too_slow(&channel) => {
+            app.reset_on_close();
+            end
+        }
     }
-    end
 }
 
-async fn run(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> End {
+/// Relays until nothing more can come of it; gives how that ended, and what the application can still do.
+async fn run(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> (End, Input) {
     let mut outbound = pin!(outbound(channel, app, counters));
     let mut inbound = pin!(inbound(channel, app, counters));
     tokio::select! {
         sent = &mut outbound => match sent {
-            // Our EOF is out, and the peer may still have much to say; or the peer's CLOSE is here, and what it had said
-            // before may still wait for the application.
-            Ok(_) => match inbound.await {
-                Ok(end) => end.unwrap_or(End::Orderly),
-                Err(error) => End::Reset(Some(error)),
+            // Our EOF is out, and the peer may still have much to say; or the channel has ended, and what the peer had
+            // said before may still wait for the application.
+            Ok(input) => match inbound.await {
+                Ok(Inbound::Eof) => (End::Orderly, input),
+                Ok(Inbound::Over(end)) => (end, input),
+                Err(error) => (End::Reset(Some(error)), Input::Gone),
             },
-            Err(error) => End::Reset(Some(error)),
+            Err(error) => (End::Reset(Some(error)), Input::Gone),
         },
         received = &mut inbound => {
             match received {
-                Ok(Some(end)) => return end,
-                Ok(None) => {}
+                Ok(Inbound::Over(end)) => return (end, Input::Open),
+                Ok(Inbound::Eof) => {}
                 // It reads no more, and what it said before may still wait here, as an answer to half a request may.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => channel.detach(),
-                Err(error) => return End::Reset(Some(error)),
+                Err(error) => return (End::Reset(Some(error)), Input::Gone),
             }
             tokio::select! {
                 sent = outbound => match sent {
-                    Ok(_) => End::Orderly,
-                    Err(error) => End::Reset(Some(error)),
+                    Ok(input) => (End::Orderly, input),
+                    Err(error) => (End::Reset(Some(error)), Input::Gone),
                 },
-                end = closed(channel) => end,
+                end = closed(channel) => (end, Input::Open),
             }
         }
     }
@@ -78,12 +90,12 @@ async fn too_slow(channel: &Channel) -> End {
     End::Reset(Some(io::ErrorKind::TimedOut.into()))
 }
 
-/// From the application into the channel, until its EOF.
+/// From the application into the channel, until its EOF, or until the channel takes no more.
 async fn outbound(
     channel: &Channel,
     app: &Stream,
     counters: &ForwardCounters,
-) -> io::Result<Pumped> {
+) -> io::Result<Input> {
     loop {
         match channel.pump_from(app).await? {
             Pumped::Bytes(n) => {
@@ -95,19 +107,27 @@ async fn outbound(
             }
             Pumped::AppEof => {
                 channel.send_eof();
-                return Ok(Pumped::AppEof);
+                return Ok(Input::Ended);
             }
-            Pumped::ChannelClosed => return Ok(Pumped::ChannelClosed),
+            Pumped::ChannelClosed => return Ok(Input::Open),
         }
     }
 }
 
-/// What the driver could not write at once, until the peer's EOF (`None`) or CLOSE.
+/// The end of what the peer says.
+enum Inbound {
+    /// Its EOF; it may still listen.
+    Eof,
+    /// Its CLOSE, or the end of the connection.
+    Over(End),
+}
+
+/// What the driver could not write at once, until the peer says no more. An error is the application's.
 async fn inbound(
     channel: &Channel,
     app: &Stream,
     counters: &ForwardCounters,
-) -> io::Result<Option<End>> {
+) -> io::Result<Inbound> {
     loop {
         match channel.receive().await? {
             Received::Data(bytes) => {
@@ -118,9 +138,10 @@ async fn inbound(
             Received::Eof => {
                 // An application that has gone already needs no EOF.
                 let _ = app.shutdown_write();
-                return Ok(None);
+                return Ok(Inbound::Eof);
             }
-            Received::Closed(close) => return Ok(Some(end_of(close))),
+            Received::Closed(close) => return Ok(Inbound::Over(end_of(close))),
+            Received::Ended(ended) => return Ok(Inbound::Over(broken_off(ended))),
         }
     }
 }
@@ -131,10 +152,15 @@ async fn closed(channel: &Channel) -> End {
         match channel.receive().await {
             Ok(Received::Data(bytes)) => channel.taken(bytes.len()),
             Ok(Received::Closed(close)) => return end_of(close),
+            Ok(Received::Ended(ended)) => return broken_off(ended),
             Ok(Received::Eof) => {}
             Err(error) => return End::Reset(Some(error)),
         }
     }
+}
+
+fn broken_off(ended: Ended) -> End {
+    End::Reset(Some(io::Error::other(ended)))
 }
 
 fn end_of(close: PeerClose) -> End {
@@ -147,13 +173,94 @@ fn end_of(close: PeerClose) -> End {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::UnixStream;
+    use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
+    use tokio::task::JoinHandle;
 
     use super::*;
     use crate::net::pair::Pair;
 
     /// More than a socket pair holds, less than a window.
     const LENGTH: usize = 1 << 20;
+
+    /// A connection that an application has made to us, with so little room that most of what it is sent waits at our end.
+    async fn connected() -> (Stream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (app, accepted) = tokio::join!(socket.connect(address), listener.accept());
+        (accepted.unwrap().0.into(), app.unwrap())
+    }
+
+    /// Reads slowly, by small pieces; gives how many bytes came, and how that ended.
+    async fn read_slowly(app: &mut TcpStream) -> (usize, io::Result<()>) {
+        let (mut came, mut piece) = (0, [0; 20_000]);
+        loop {
+            tokio::task::yield_now().await;
+            match app.read(&mut piece).await {
+                Ok(0) => return (came, Ok(())),
+                Ok(n) => came += n,
+                Err(error) => return (came, Err(error)),
+            }
+        }
+    }
+
+    async fn relay_of(meaning: PeerClose) -> (Pair, Channel, TcpStream, JoinHandle<End>) {
+        let mut pair = Pair::new().await;
+        pair.set_close_without_eof(meaning);
+        let (theirs, ours) = pair.open().await;
+        let (app, target) = connected().await;
+        let counters = Arc::default();
+        let relaying = tokio::spawn(async move { relay(ours, Arc::new(app), &counters).await });
+        (pair, theirs, target, relaying)
+    }
+
+    #[tokio::test]
+    async fn close_without_eof_is_the_end_of_data_that_all_arrives() {
+        for length in [1, 20, LENGTH] {
+            let (pair, theirs, mut target, relaying) = relay_of(PeerClose::Orderly).await;
+            // Input that nobody reads any more makes the kernel's close a reset.
+            target.write_all(&[1; 1000]).await.unwrap();
+            theirs.send(&vec![7; length]).await.unwrap();
+            drop(theirs);
+            pair.settle().await;
+            target.write_all(&[1; 1000]).await.unwrap();
+
+            let (came, end) = read_slowly(&mut target).await;
+            assert_eq!((came, end.is_ok()), (length, true));
+            assert!(matches!(relaying.await.unwrap(), End::Orderly));
+        }
+    }
+
+    #[tokio::test]
+    async fn reset_does_not_overtake_data() {
+        for length in [1, 20, LENGTH] {
+            let (pair, theirs, mut target, relaying) = relay_of(PeerClose::Reset).await;
+            theirs.send(&vec![7; length]).await.unwrap();
+            drop(theirs);
+            pair.settle().await;
+
+            let (came, end) = read_slowly(&mut target).await;
+            assert_eq!(came, length);
+            assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            assert!(matches!(relaying.await.unwrap(), End::Reset(None)));
+        }
+    }
+
+    #[tokio::test]
+    async fn end_of_the_connection_does_not_overtake_data() {
+        let (pair, theirs, mut target, relaying) = relay_of(PeerClose::Reset).await;
+        theirs.send(&vec![7; LENGTH]).await.unwrap();
+        pair.settle().await;
+        // The relay hears of the end from its sending half first.
+        target.write_all(b"still there").await.unwrap();
+        pair.client.end("gone");
+
+        let (came, end) = read_slowly(&mut target).await;
+        assert_eq!(came, LENGTH);
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert!(matches!(relaying.await.unwrap(), End::Reset(Some(_))));
+    }
 
     #[tokio::test]
     async fn close_does_not_overtake_data_that_the_application_is_slow_to_take() {
@@ -227,6 +334,7 @@ mod tests {
                     assert_eq!(close, PeerClose::Orderly);
                     break;
                 }
+                Received::Ended(ended) => panic!("{ended}"),
             }
         }
         assert_eq!(heard, said);

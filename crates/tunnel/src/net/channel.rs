@@ -42,6 +42,8 @@ pub enum Received {
     Eof,
     /// The peer closed the channel.
     Closed(PeerClose),
+    /// The connection is over.
+    Ended(Ended),
 }
 
 impl Channel {
@@ -113,13 +115,9 @@ impl Channel {
         most: u32,
     ) -> Poll<io::Result<Option<Reserved>>> {
         let mut state = self.shared.state();
-        if let Some(ended) = state.ended.clone() {
-            // A peer that had closed the channel before wanted no more: what it had sent is still to be taken.
-            let closed = state.io(self.id).is_none_or(|io| io.closed.is_some());
-            return Poll::Ready(match closed {
-                true => Ok(None),
-                false => Err(io::Error::other(ended)),
-            });
+        if state.ended.is_some() {
+            // Why is told by `receive`, behind what the peer had sent.
+            return Poll::Ready(Ok(None));
         }
         // Control messages go first; NEWKEYS among them changes the key that data is sealed with.
         outbound.seal_control(&mut state.connection)?;
@@ -184,7 +182,7 @@ impl Channel {
         Poll::Ready(Ok(sent))
     }
 
-    /// What arrived and did not go straight to the sink.
+    /// What arrived and did not go straight to the sink. The error is the sink's.
     pub async fn receive(&self) -> io::Result<Received> {
         poll_fn(|cx| self.poll_receive(cx)).await
     }
@@ -207,7 +205,7 @@ impl Channel {
                 io.eof = false;
                 Poll::Ready(Ok(Received::Eof))
             }
-            (None, _, Some(ended)) => Poll::Ready(Err(io::Error::other(ended))),
+            (None, _, Some(ended)) => Poll::Ready(Ok(Received::Ended(ended))),
             (None, false, None) => {
                 io.recv_waker = Some(cx.waker().clone());
                 Poll::Pending

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use adit_proto::channels::PeerClose;
 use adit_proto::connection::{Connection, ConnectionConfig};
 use adit_proto::ident;
 use adit_proto::key::SigningKey;
@@ -51,6 +52,12 @@ impl Pair {
             server_incoming,
             _client_incoming: client_incoming,
         }
+    }
+
+    /// Has the server take a CLOSE without EOF so.
+    pub(crate) fn set_close_without_eof(&self, meaning: PeerClose) {
+        let mut state = self.server.0.state();
+        state.connection.channels().set_close_without_eof(meaning);
     }
 
     /// A channel that the client asked for: its end and the server's.

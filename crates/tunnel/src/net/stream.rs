@@ -5,8 +5,10 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{SockRef, Socket};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
@@ -168,6 +170,54 @@ impl Stream {
     /// Ends our direction: the other end reads EOF.
     pub fn shutdown_write(&self) -> io::Result<()> {
         self.socket().shutdown(std::net::Shutdown::Write)
+    }
+
+    /// Ends our direction where nobody takes what the other end still says. A unix socket tells it so: unread input at
+    /// the close would be an error to it, in front of the end of what we sent.
+    pub(crate) fn shutdown_after_peer_closed(&self) -> io::Result<()> {
+        let how = match self {
+            Stream::Tcp(_) => std::net::Shutdown::Write,
+            Stream::Unix(_) => std::net::Shutdown::Both,
+        };
+        self.socket().shutdown(how)
+    }
+
+    /// Asks for `is_delivered`: nothing is written from here on.
+    pub(crate) fn watch_delivery(&self) {
+        let socket = self.socket();
+        // Each makes the answer more exact only: room for anything more means that hardly anything is left.
+        let _ = socket.set_send_buffer_size(0);
+        if matches!(self, Stream::Tcp(_)) {
+            let _ = socket.set_tcp_notsent_lowat(1);
+        }
+    }
+
+    /// True once the kernel has sent everything, and the other end has acknowledged all but a packet of it. A unix socket puts
+    /// it straight into the other end's queue.
+    ///
+    /// The kernel tells how much is left only to `unsafe` code. But with the smallest buffer, and the least that may wait
+    /// unsent, it has room for more only then.
+    pub(crate) fn is_delivered(&self) -> bool {
+        let Stream::Tcp(stream) = self else {
+            return true;
+        };
+        let mut asked = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
+        // Nobody could wait for a socket that the kernel tells nothing about.
+        let answers = poll(&mut asked, PollTimeout::ZERO).unwrap_or(1);
+        answers > 0
+    }
+
+    /// True where the other end is on this machine: what was sent has arrived.
+    pub(crate) fn is_local(&self) -> bool {
+        let Stream::Tcp(stream) = self else {
+            return true;
+        };
+        match (stream.local_addr(), stream.peer_addr()) {
+            (Ok(ours), Ok(theirs)) => {
+                ours.ip() == theirs.ip() || theirs.ip().to_canonical().is_loopback()
+            }
+            _ => true,
+        }
     }
 
     /// Makes the close to come a reset instead of an orderly end.

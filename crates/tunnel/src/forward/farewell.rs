@@ -1,0 +1,84 @@
+//! The end of an application's socket after the peer's CLOSE: everything that it was sent arrives first.
+//!
+//! The kernel drops what it has not delivered where a socket is reset, and also where one is closed with input that
+//! nobody read. So the socket stays for a while; what the application still says, which nobody wants any more, is read
+//! and dropped meanwhile.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::net::Stream;
+
+/// How long an application may take over what waits for it.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The first pause between two looks at what has been delivered, and the longest: the kernel has no event for it.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// Time for the last packet to another machine, and for sending it again.
+const LAST_PACKET: Duration = Duration::from_secs(1);
+/// What one read drops, in bytes, and how many of them follow each other: together more than a unix socket holds.
+const DROPPED_BY_A_READ: usize = 16 << 10;
+const READS_AT_ONCE: usize = 64;
+
+/// The application's own direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Input {
+    /// It may still say something.
+    Open,
+    /// Its EOF was read.
+    Ended,
+    /// It is gone: there is nobody to deliver to.
+    Gone,
+}
+
+/// Ends our direction behind what was written, once the close that follows loses nothing of it.
+pub(super) async fn end_after_delivery(app: &Stream, input: Input) {
+    // Where the application says nothing more, the kernel delivers behind a close as well.
+    if input == Input::Open {
+        let _ = timeout(PATIENCE, delivered(app, input)).await;
+    }
+    // An application that has gone already needs no EOF.
+    let _ = app.shutdown_after_peer_closed();
+    if input == Input::Open && drop_input(app) == Input::Open && !app.is_local() {
+        sleep(LAST_PACKET).await;
+    }
+}
+
+/// Waits until the reset that follows overtakes nothing, and has the close of `app` be that reset.
+pub(super) async fn reset_after_delivery(app: &Stream, input: Input) {
+    let _ = timeout(PATIENCE, delivered(app, input)).await;
+    if !app.is_local() {
+        sleep(LAST_PACKET).await;
+    }
+    app.reset_on_close();
+}
+
+/// Waits until all but the last packet has reached the application's side, or that is gone.
+async fn delivered(app: &Stream, mut input: Input) {
+    app.watch_delivery();
+    let mut pause = FIRST_PAUSE;
+    while !app.is_delivered() && input != Input::Gone {
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        if input == Input::Open {
+            // One that says more before it listens must not wait for us for ever.
+            input = drop_input(app);
+        }
+    }
+}
+
+/// Reads and drops what is there.
+fn drop_input(app: &Stream) -> Input {
+    for _ in 0..READS_AT_ONCE {
+        match app.try_read(&mut [0; DROPPED_BY_A_READ]) {
+            Ok(0) => return Input::Ended,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Input::Open,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Input::Gone,
+        }
+    }
+    Input::Open
+}
