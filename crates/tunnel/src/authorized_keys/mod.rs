@@ -13,6 +13,7 @@ mod zone;
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::pattern::PeerList;
 use crate::policy::KeyRules;
 
 pub use expiry::{Clock, UnixTime};
@@ -140,7 +141,8 @@ fn judge(options: &[u8], clock: Clock<'_>, peer: Option<IpAddr>) -> Result<KeyOp
     if line.expiry.iter().any(expired) {
         return Err(Unusable::Expired);
     }
-    if line.from.is_some_and(|from| !from.matches(peer)) {
+    let comes_from = |from: &PeerList| peer.is_some_and(|peer| from.matches(peer));
+    if line.from.is_some_and(|from| !comes_from(&from)) {
         return Err(Unusable::NotFrom(peer));
     }
     Ok(line.options)

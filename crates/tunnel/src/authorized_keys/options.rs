@@ -1,11 +1,10 @@
 //! The options in front of a key: `name`, `name="value"`, separated by commas.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use super::KeyOptions;
 use super::expiry::Expiry;
-use crate::pattern::{Case, Network, Sense, Verdict, list_verdict, wildcard};
+use crate::pattern::PeerList;
 use crate::policy::{Forwarding, HostPortRule, RuleList};
 
 /// So many `permitopen=`, `permitlisten=` and `environment=` may stand on one line.
@@ -46,35 +45,7 @@ pub enum Unsupported {
 pub(super) struct Line {
     pub(super) options: KeyOptions,
     pub(super) expiry: Vec<Expiry>,
-    pub(super) from: Option<FromList>,
-}
-
-/// The list of a `from=`.
-pub(super) struct FromList(String);
-
-impl FromList {
-    /// Refuses lists with an empty element or an impossible network, as OpenSSH does.
-    fn parse(list: String) -> Option<Self> {
-        let sound = list.split(',').all(|element| {
-            let (_, element) = Sense::split(element);
-            !element.is_empty() && !matches!(Network::parse(element), Some(Err(_)))
-        });
-        sound.then_some(Self(list))
-    }
-
-    /// Whether the peer may use the key; an unknown peer may not.
-    pub(super) fn matches(&self, peer: Option<IpAddr>) -> bool {
-        let Some(peer) = peer.map(|ip| ip.to_canonical()) else {
-            return false;
-        };
-        let text = peer.to_string();
-        let answer = list_verdict(&self.0, |element| match Network::parse(element) {
-            Some(Ok(network)) => network.contains(peer),
-            Some(Err(_)) => false,
-            None => wildcard(element, &text, Case::Insensitive),
-        });
-        answer == Verdict::Matches
-    }
+    pub(super) from: Option<PeerList>,
 }
 
 /// How long the options at the start of `line` are: up to the first blank outside quotes.
@@ -240,28 +211,30 @@ impl Parser {
         let bad = |why| BadOptions::BadValue { option, why };
         match option {
             "from" => {
-                let from =
-                    FromList::parse(value).ok_or(bad("not a list of addresses and patterns"))?;
+                let from = PeerList::parse(&value).map_err(|error| bad(error.why()))?;
                 once(option, &mut self.line.from, from)
             }
             "command" => once(option, &mut self.line.options.command, value),
             "expiry-time" => {
-                let expiry = Expiry::parse(&value).ok_or(bad("not a time"))?;
+                let expiry = Expiry::parse(&value).ok_or(bad("is not a time"))?;
                 push(option, &mut self.line.expiry, expiry)
             }
             "environment" => {
-                let variable = parse_variable(&value).ok_or(bad("not NAME=value"))?;
+                let variable = parse_variable(&value).ok_or(bad("is not NAME=value"))?;
                 self.add_variable(variable)
             }
             "permitopen" => {
                 let rule = HostPortRule::parse_open(&value).map_err(|_| {
-                    bad("needs host:port; * stands for any, IPv6 addresses stand in brackets")
+                    bad(
+                        "needs host:port; * stands for any, IPv6 addresses stand in brackets, \
+                         IPv4 addresses have four decimal numbers",
+                    )
                 })?;
                 push(option, &mut self.permit_open, rule)
             }
             "permitlisten" => {
                 let rule = HostPortRule::parse_listen(&value)
-                    .map_err(|_| bad("needs port or host:port; * stands for any"))?;
+                    .map_err(|_| bad("needs port or host:port; * stands for any, addresses in their usual writing"))?;
                 push(option, &mut self.permit_listen, rule)
             }
             "principals" => Err(BadOptions::Unsupported(Unsupported::Certificates)),

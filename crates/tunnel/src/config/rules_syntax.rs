@@ -1,5 +1,6 @@
 //! How forwarding rules are written: `PermitOpen host:port`, `PermitListen [host:]port`.
 
+use crate::pattern::looks_like_an_address;
 use crate::policy::{HostPortRule, PortRule, RuleList};
 
 use super::error::LineError;
@@ -7,6 +8,7 @@ use super::lines::Arguments;
 
 const EXPECTED_OPEN: &str = "host:port, with * for any";
 const EXPECTED_LISTEN: &str = "[host:]port, with * for any";
+const LOOKALIKE: &str = "a host that does not merely look like an address";
 
 /// The longest host name that the system's resolver takes (`NI_MAXHOST`).
 const MAX_HOST: usize = 1024;
@@ -18,7 +20,7 @@ impl HostPortRule {
     /// What was expected.
     pub fn parse_open(text: &str) -> Result<Self, &'static str> {
         let (host, port) = split_host(text).ok_or(EXPECTED_OPEN)?;
-        Self::from_parts(host, port).ok_or(EXPECTED_OPEN)
+        Self::from_parts(host, port, EXPECTED_OPEN)
     }
 
     /// Reads one `[host:]port` of `PermitListen` or `permitlisten=`; a port alone is that port on any host.
@@ -27,18 +29,22 @@ impl HostPortRule {
     /// What was expected.
     pub fn parse_listen(text: &str) -> Result<Self, &'static str> {
         let (host, port) = split_host(text).unwrap_or(("*", text));
-        Self::from_parts(host, port).ok_or(EXPECTED_LISTEN)
+        Self::from_parts(host, port, EXPECTED_LISTEN)
     }
 
-    fn from_parts(host: &str, port: &str) -> Option<Self> {
+    fn from_parts(host: &str, port: &str, expected: &'static str) -> Result<Self, &'static str> {
         let port = match port {
             "*" => PortRule::Any,
-            _ => PortRule::Exactly(decimal_port(port)?),
+            _ => PortRule::Exactly(decimal_port(port).ok_or(expected)?),
         };
-        (!host.is_empty() && host.len() < MAX_HOST).then(|| Self {
-            host: host.to_owned(),
-            port,
-        })
+        if host.is_empty() || host.len() >= MAX_HOST {
+            return Err(expected);
+        }
+        if looks_like_an_address(host) {
+            return Err(LOOKALIKE);
+        }
+        let host = host.to_owned();
+        Ok(Self { host, port })
     }
 }
 
@@ -117,6 +123,12 @@ mod tests {
             ("[::1]80", Err(())),
             ("[::1", Err(())),
             ("db/80", Err(())),
+            ("127.1:80", Err(())),
+            ("127.0.0.01:80", Err(())),
+            ("10.0.0.256:80", Err(())),
+            ("0x7f.0.0.1:80", Err(())),
+            ("[1:2:3]:80", Err(())),
+            ("[fe80::1%lo]:80", rule("fe80::1%lo", PortRule::Exactly(80))),
             ("", Err(())),
         ];
         for (text, expected) in table {
@@ -138,6 +150,8 @@ mod tests {
             ("localhost", Err(())),
             ("0", Err(())),
             ("::1", Err(())),
+            ("127.1:8080", Err(())),
+            ("127.0.0.?:8080", rule("127.0.0.?", PortRule::Exactly(8080))),
         ];
         for (text, expected) in table {
             assert_eq!(

@@ -4,8 +4,10 @@
 //! pattern times the length of the text, whoever wrote them.
 
 mod network;
+mod peer;
 
 pub(crate) use network::Network;
+pub(crate) use peer::{BadPeer, PeerList, looks_like_an_address, same_address};
 
 /// The longest pattern, in bytes.
 pub const MAX_PATTERN: usize = 1024;

@@ -4,14 +4,15 @@
 //! [`Denied`] names the rule that refused. Nothing here reads a file, a clock or a socket.
 //!
 //! An act passes only if *all* of these agree, as in OpenSSH: `DisableForwarding`, the key's
-//! `port-forwarding` flag, `AllowTcpForwarding` or `AllowStreamLocalForwarding` for the direction,
-//! the server's list (`PermitOpen`, `PermitListen`) and the key's list (`permitopen=`, `permitlisten=`).
+//! `port-forwarding` flag, `AllowTcpForwarding` for the direction, for unix sockets
+//! `AllowStreamLocalForwarding` besides, the server's list (`PermitOpen`, `PermitListen`) and the
+//! key's list (`permitopen=`, `permitlisten=`).
 //!
 //! | ask | direction | lists |
 //! |---|---|---|
-//! | [`Ask::Listen`] | remote | `PermitListen`, `permitlisten=`: patterns, upper and lower case alike |
+//! | [`Ask::Listen`] | remote | `PermitListen`, `permitlisten=`: addresses, or patterns in upper and lower case alike |
 //! | [`Ask::ListenUnix`] | remote | none |
-//! | [`Ask::Connect`], [`Ask::Dial`] | local | `PermitOpen`, `permitopen=`: equal strings, or `*` |
+//! | [`Ask::Connect`], [`Ask::Dial`] | local | `PermitOpen`, `permitopen=`: equal addresses, equal strings, or `*` |
 //! | [`Ask::ConnectUnix`] | local | refused by every open list that lacks `*:*` |
 
 mod bind;
@@ -23,7 +24,7 @@ use std::net::SocketAddr;
 
 use adit_proto::peer_text;
 
-use crate::pattern::{Case, wildcard};
+use crate::pattern::{Case, same_address, wildcard};
 
 pub use bind::{BindHost, BindOutcome, LISTEN_NOTICE, RemoteBind, local_bind, remote_bind};
 pub use rules::{AllowForwarding, GatewayPorts, HostPortRule, PortRule, RuleList};
@@ -97,7 +98,7 @@ impl Account {
 /// What `sshd_config` says about forwarding, after its Match blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerRules {
-    /// `AllowTcpForwarding`.
+    /// `AllowTcpForwarding`: unix sockets need it, too.
     pub allow_tcp: AllowForwarding,
     /// `AllowStreamLocalForwarding`.
     pub allow_stream_local: AllowForwarding,
@@ -177,6 +178,8 @@ pub enum Denied {
     TcpNotAllowed(Direction),
     /// `AllowStreamLocalForwarding` excludes this direction.
     StreamLocalNotAllowed(Direction),
+    /// `AllowTcpForwarding` excludes this direction, and with it unix sockets.
+    StreamLocalNeedsTcp(Direction),
     /// No entry of an open list matches.
     OpenNotListed {
         /// Whose list.
@@ -300,10 +303,14 @@ impl Grant {
         }
     }
 
+    /// A unix socket is as good a way in as a port: who allows no forwarding in a direction means both.
     fn permit_stream_local(&self, direction: Direction) -> Result<(), Denied> {
-        match allows(self.server.allow_stream_local, direction) {
+        if !allows(self.server.allow_stream_local, direction) {
+            return Err(Denied::StreamLocalNotAllowed(direction));
+        }
+        match allows(self.server.allow_tcp, direction) {
             true => Ok(()),
-            false => Err(Denied::StreamLocalNotAllowed(direction)),
+            false => Err(Denied::StreamLocalNeedsTcp(direction)),
         }
     }
 
@@ -390,15 +397,20 @@ impl RuleList {
         }
     }
 
-    /// `PermitOpen` compares strings: `localhost` is not `127.0.0.1`, nor is it `LOCALHOST`.
+    /// `PermitOpen` compares addresses as numbers and names as strings: `localhost` is not `127.0.0.1`,
+    /// nor is it `LOCALHOST`.
     /// `PermitRemoteOpen` is read the same way, on the client.
     pub(crate) fn permits_open(&self, host: &str, port: u16) -> bool {
-        self.permits(port, |rule| rule == "*" || rule == host)
+        self.permits(port, |rule| {
+            rule == "*" || rule == host || same_address(rule, host)
+        })
     }
 
-    /// `PermitListen` hosts are patterns.
+    /// `PermitListen` hosts are addresses or patterns.
     fn permits_listen(&self, host: &str, port: u16) -> bool {
-        self.permits(port, |rule| wildcard(rule, host, Case::Insensitive))
+        self.permits(port, |rule| {
+            wildcard(rule, host, Case::Insensitive) || same_address(rule, host)
+        })
     }
 
     /// Whether the list restricts nothing: `any`, or an entry `*:*`.
@@ -451,6 +463,10 @@ impl fmt::Display for Denied {
             Denied::StreamLocalNotAllowed(direction) => write!(
                 f,
                 "AllowStreamLocalForwarding excludes {direction} forwarding"
+            ),
+            Denied::StreamLocalNeedsTcp(direction) => write!(
+                f,
+                "AllowTcpForwarding excludes {direction} forwarding, of unix sockets too"
             ),
             Denied::OpenNotListed { list, host, port } => write!(
                 f,

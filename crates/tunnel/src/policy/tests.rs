@@ -55,11 +55,11 @@ fn switches_open_and_close_directions() {
     use AllowForwarding::{Local, No, Remote, Yes};
     let table = [
         (Yes, Yes, [true, true, true, true, true]),
-        (No, Yes, [false, false, true, false, true]),
+        (No, Yes, [false; 5]),
         (Yes, No, [true, true, false, true, false]),
         (Local, Local, [true, true, true, false, false]),
         (Remote, Remote, [false, false, false, true, true]),
-        (Local, Remote, [true, true, false, false, true]),
+        (Local, Remote, [true, true, false, false, false]),
         (No, No, [false; 5]),
     ];
     for (tcp, stream_local, expected) in table {
@@ -68,6 +68,83 @@ fn switches_open_and_close_directions() {
             server.allow_stream_local = stream_local;
         });
         assert_eq!(passes(&grant), expected, "{tcp:?} {stream_local:?}");
+    }
+}
+
+/// Keys by what stands before them in `authorized_keys`, and whether each still lets through a
+/// connection to a unix socket and a listener on one.
+fn key_options() -> [(&'static str, [bool; 2]); 7] {
+    [
+        ("", [true, true]),
+        ("restrict", [false, false]),
+        ("no-port-forwarding", [false, false]),
+        ("restrict,port-forwarding", [true, true]),
+        (r#"permitopen="db:1""#, [false, true]),
+        (r#"permitopen="*:*""#, [true, true]),
+        (r#"permitlisten="1""#, [true, true]),
+    ]
+}
+
+fn key_rules(options: &str) -> KeyRules {
+    match options {
+        "restrict" | "no-port-forwarding" => KeyRules {
+            port_forwarding: Forwarding::Disabled,
+            ..KeyRules::unrestricted()
+        },
+        r#"permitopen="db:1""# => KeyRules {
+            permit_open: list(&[("db", 1)]),
+            ..KeyRules::unrestricted()
+        },
+        r#"permitopen="*:*""# => KeyRules {
+            permit_open: list(&[("*", 0)]),
+            ..KeyRules::unrestricted()
+        },
+        r#"permitlisten="1""# => KeyRules {
+            permit_listen: list(&[("*", 1)]),
+            ..KeyRules::unrestricted()
+        },
+        _ => KeyRules::unrestricted(),
+    }
+}
+
+/// The table that `interop/tests/unix_sockets.rs` holds against a stock sshd.
+#[test]
+fn unix_sockets_need_both_switches_for_their_direction() {
+    use AllowForwarding::{Local, No, Remote, Yes};
+    // AllowTcpForwarding, AllowStreamLocalForwarding, a connection, a listener.
+    let switches = [
+        (Yes, Yes, [true, true]),
+        (Yes, No, [false, false]),
+        (Yes, Local, [true, false]),
+        (Yes, Remote, [false, true]),
+        (No, Yes, [false, false]),
+        (No, No, [false, false]),
+        (No, Local, [false, false]),
+        (No, Remote, [false, false]),
+        (Local, Yes, [true, false]),
+        (Local, No, [false, false]),
+        (Local, Local, [true, false]),
+        (Local, Remote, [false, false]),
+        (Remote, Yes, [false, true]),
+        (Remote, No, [false, false]),
+        (Remote, Local, [false, false]),
+        (Remote, Remote, [false, true]),
+    ];
+    for (tcp, stream_local, by_switches) in switches {
+        for (options, by_key) in key_options() {
+            for forwarding in [Forwarding::Allowed, Forwarding::Disabled] {
+                let mut server = ServerRules::openssh_defaults();
+                server.allow_tcp = tcp;
+                server.allow_stream_local = stream_local;
+                server.disable_forwarding = forwarding;
+                let grant = Grant::new(server, key_rules(options), Account::ORDINARY);
+                let answers = [UNIX, LISTEN_UNIX].map(|ask| grant.permit(&ask).is_ok());
+                let on = forwarding == Forwarding::Allowed;
+                let expected = [0, 1].map(|i| on && by_switches[i] && by_key[i]);
+                let row = format!("{tcp:?} {stream_local:?} {options} {forwarding:?}");
+                assert_eq!(answers, expected, "{row}");
+            }
+        }
     }
 }
 
@@ -85,7 +162,7 @@ fn disabled_forwarding_refuses_everything_on_either_side() {
 }
 
 #[test]
-fn open_lists_compare_strings() {
+fn open_lists_compare_addresses_and_names() {
     let table: &[(RuleList, &str, u16, bool)] = &[
         (RuleList::Any, "x", 1, true),
         (RuleList::None, "x", 1, false),
@@ -101,6 +178,10 @@ fn open_lists_compare_strings() {
         (list(&[("*", 80)]), "anything", 81, false),
         (list(&[("*", 0)]), "anything", 81, true),
         (list(&[("a", 1), ("::1", 2)]), "::1", 2, true),
+        (list(&[("::1", 2)]), "0:0:0:0:0:0:0:1", 2, true),
+        (list(&[("2001:DB8::A", 2)]), "2001:db8:0::a", 2, true),
+        (list(&[("127.0.0.1", 2)]), "127.1", 2, false),
+        (list(&[("127.0.0.1", 2)]), "::ffff:127.0.0.1", 2, false),
     ];
     for (list, host, port, expected) in table {
         let by_server = grant(|server, _| server.permit_open = list.clone());
@@ -151,7 +232,7 @@ fn open_lists_block_unix_targets_unless_they_hold_star_star() {
 }
 
 #[test]
-fn listen_lists_are_patterns_on_the_string_the_client_sent() {
+fn listen_lists_are_addresses_or_patterns_on_the_string_the_client_sent() {
     let table: &[(RuleList, &str, u16, bool)] = &[
         (RuleList::Any, "", 8080, true),
         (RuleList::None, "", 8080, false),
@@ -163,6 +244,8 @@ fn listen_lists_are_patterns_on_the_string_the_client_sent() {
         (list(&[("localhost", 8080)]), "", 8080, false),
         (list(&[("10.0.0.?", 8080)]), "10.0.0.7", 8080, true),
         (list(&[("10.0.0.?", 8080)]), "10.0.0.77", 8080, false),
+        (list(&[("::1", 8080)]), "0:0::1", 8080, true),
+        (list(&[("127.0.0.1", 8080)]), "127.0.0.01", 8080, false),
         (list(&[("localhost", 0)]), "localhost", 0, true),
         (list(&[("localhost", 8080)]), "localhost", 0, false),
     ];

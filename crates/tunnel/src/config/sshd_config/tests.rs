@@ -267,6 +267,19 @@ fn mistakes_name_file_and_line() {
             "bad value \"0\" for PermitListen: expected [host:]port, with * for any",
         ),
         (
+            "PermitOpen 127.0.0.01:80",
+            "bad value \"127.0.0.01:80\" for PermitOpen: expected a host that does not merely look like an address",
+        ),
+        (
+            "DenyUsers root@127.0.0.01",
+            "bad value \"root@127.0.0.01\" for DenyUsers: \
+             expected an address in its usual writing, without a scope, or a pattern",
+        ),
+        (
+            "DenyUsers root@::ffff:10.0.0.1",
+            "bad value \"root@::ffff:10.0.0.1\" for DenyUsers: expected an IPv4 address without ::ffff: in front",
+        ),
+        (
             "PermitOpen any a:1",
             "keyword PermitOpen extra arguments at end of line: \"a:1\"",
         ),

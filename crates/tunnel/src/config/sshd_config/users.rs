@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::pattern::{Case, Network, Pattern, Sense, Verdict, verdict, wildcard};
+use crate::pattern::{BadPeer, Pattern, PeerList};
 
-const EXPECTED: &str =
-    "USER or USER@HOST, where HOST is a pattern or ADDRESS/LENGTH without host bits";
+const EXPECTED: &str = "USER or USER@HOST, where HOST is an address, ADDRESS/LENGTH or a pattern";
 
 /// One pattern for users.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,14 +17,7 @@ pub struct UserPattern {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum From {
     Anywhere,
-    Hosts(Vec<(Sense, Host)>),
-}
-
-/// One entry of the comma-separated list after the `@`, without its `!`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Host {
-    Network(Network),
-    Name(Pattern),
+    Hosts(PeerList),
 }
 
 impl UserPattern {
@@ -38,11 +30,8 @@ impl UserPattern {
             None => (text, From::Anywhere),
             Some((_, "")) => return Err(EXPECTED),
             Some((user, hosts)) => {
-                let entries = hosts
-                    .split(',')
-                    .map(Host::parse)
-                    .collect::<Result<_, _>>()?;
-                (user, From::Hosts(entries))
+                let hosts = PeerList::parse(hosts).map_err(BadPeer::expected)?;
+                (user, From::Hosts(hosts))
             }
         };
         if user.is_empty() {
@@ -62,34 +51,8 @@ impl UserPattern {
             && match (&self.from, address) {
                 (From::Anywhere, _) => true,
                 (From::Hosts(_), None) => false,
-                (From::Hosts(entries), Some(address)) => {
-                    comes_from(entries, address.to_canonical())
-                }
+                (From::Hosts(hosts), Some(address)) => hosts.matches(address),
             }
-    }
-}
-
-fn comes_from(entries: &[(Sense, Host)], address: IpAddr) -> bool {
-    // The address in its usual writing; names are never looked up.
-    let text = address.to_string();
-    let entries = entries.iter().map(|(sense, host)| (*sense, host));
-    let found = verdict(entries, |host| match host {
-        Host::Network(network) => network.contains(address),
-        Host::Name(pattern) => wildcard(pattern.as_str(), &text, Case::Insensitive),
-    });
-    found == Verdict::Matches
-}
-
-impl Host {
-    fn parse(text: &str) -> Result<(Sense, Self), &'static str> {
-        let (sense, text) = Sense::split(text);
-        let host = match Network::parse(text) {
-            // An address alone is a pattern: it is compared as it is written.
-            Some(Ok(network)) if text.contains('/') => Self::Network(network),
-            _ if text.is_empty() || text.contains('/') => return Err(EXPECTED),
-            _ => Self::Name(Pattern::new(text)?),
-        };
-        Ok((sense, host))
     }
 }
 
@@ -117,7 +80,9 @@ mod tests {
             ("*@::1/128", "eve", "::1", true),
             // A socket for both families reports IPv4 peers as mapped addresses.
             ("*@10.0.0.0/8", "eve", "::ffff:10.0.0.1", true),
-            ("*@::ffff:10.0.0.0/104", "eve", "10.0.0.1", true),
+            ("eve@0:0:0:0:0:0:0:1", "eve", "::1", true),
+            ("eve@0000::0001", "eve", "::1", true),
+            ("*@2001:DB8::1", "eve", "2001:db8::1", true),
             ("a@b@10.0.0.1", "a@b", "10.0.0.1", true),
         ];
         for (pattern, user, address, expected) in table {
@@ -145,6 +110,11 @@ mod tests {
             "",
             "a@1.1.1.1/",
             "a@!",
+            "a@127.0.0.01",
+            "a@127.1",
+            "a@10.0.0.256",
+            "a@::ffff:10.0.0.1",
+            "a@fe80::1%eth0",
         ] {
             assert!(UserPattern::parse(text).is_err(), "{text}");
         }
