@@ -5,5 +5,6 @@ pub mod background;
 pub mod client_cli;
 mod command_line;
 mod demo;
+pub mod limits;
 pub mod logger;
 pub mod server_cli;

@@ -17,6 +17,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+#[path = "server/descriptors.rs"]
+mod descriptors;
+
 /// Longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -205,6 +208,15 @@ impl Folder {
         self.0.path().join(name)
     }
 
+    /// Makes another key that is authorized.
+    fn admit(&self, name: &str) {
+        let key = SigningKey::generate_ed25519().unwrap();
+        write_new_host_key(&self.path(name), &key).unwrap();
+        let public = |name: &str| fs::read_to_string(self.path(name)).unwrap();
+        let both = public("user.pub") + &public(&format!("{name}.pub"));
+        fs::write(self.path("user.pub"), both).unwrap();
+    }
+
     /// A file in it, as an argument.
     fn word(&self, name: &str) -> String {
         self.path(name).display().to_string()
@@ -234,9 +246,17 @@ struct Aditd {
 
 impl Aditd {
     fn start(folder: &Folder, args: &[&str]) -> Self {
-        let mut command = folder.aditd("host");
-        command.arg("-D").args(args).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap();
+        Self::spawn(folder.aditd("host").arg("-D").args(args))
+    }
+
+    /// One that may have so many descriptors.
+    fn start_within(folder: &Folder, descriptors: &str, args: &[&str]) -> Self {
+        let limit = format!("ulimit -n {descriptors}");
+        Self::spawn(in_shell(&limit, &folder.aditd("host")).arg("-D").args(args))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
         let errors = BufReader::new(process.stderr.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -274,25 +294,40 @@ impl Aditd {
 
     /// A login as `user` that asks for a forward that cannot be had, so that it ends.
     fn log_in(&self, folder: &Folder, user: &str) -> Output {
+        self.adit(folder, "user")
+            .args(["-l", user, "-L", "/nonexistent/s:h:1"])
+            .args(["-o", "ExitOnForwardFailure=yes"])
+            .output()
+            .unwrap()
+    }
+
+    /// An adit that logs in here with this key.
+    fn adit(&self, folder: &Folder, key: &str) -> Command {
         let known = format!("UserKnownHostsFile={}", folder.word("known_hosts"));
         let host = fs::read_to_string(folder.path("host.pub")).unwrap();
         let line = format!("[127.0.0.1]:{} {host}", self.port);
         fs::write(folder.path("known_hosts"), line).unwrap();
-        Command::new(env!("CARGO_BIN_EXE_adit"))
-            .args(["-N", "-F", "none", "-p", &self.port, "-l", user])
-            .args(["-i", &folder.word("user"), "-o", &known, "127.0.0.1"])
-            .args([
-                "-o",
-                "GlobalKnownHostsFile=none",
-                "-L",
-                "/nonexistent/s:h:1",
-            ])
-            .args(["-o", "ExitOnForwardFailure=yes"])
+        let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+        command
+            .args(["-N", "-F", "none", "-p", &self.port, "127.0.0.1"])
+            .args(["-i", &folder.word(key), "-o", &known])
+            .args(["-o", "GlobalKnownHostsFile=none"])
             .env_remove("SSH_AUTH_SOCK")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
     }
+}
+
+/// The same command, started by a shell once that has done something else.
+fn in_shell(before: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("{before}; exec \"$0\" \"$@\"")])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_remove("TZ")
+        .stdin(Stdio::null());
+    shell
 }
 
 /// A process that does not outlive the test.

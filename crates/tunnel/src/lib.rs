@@ -11,4 +11,5 @@ pub mod net;
 pub mod pattern;
 pub mod policy;
 pub mod server;
+mod sparse;
 pub mod status;

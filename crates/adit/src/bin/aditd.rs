@@ -2,5 +2,6 @@
 
 fn main() -> std::process::ExitCode {
     adit::background::close_inherited();
+    adit::limits::raise_descriptors();
     adit::server_cli::main()
 }

@@ -95,6 +95,7 @@ async fn dial_direct(settings: &ClientSettings) -> Result<Stream, ConnectError> 
             source,
         },
         DialError::Denied(why) => ConnectError::Local(why),
+        DialError::Full(full) => ConnectError::Local(full.to_string()),
     })?;
     let connected = dial::first_to_answer(addresses, |address| dial_one(settings, address)).await;
     connected.map_err(|source| ConnectError::Connect {

@@ -9,6 +9,7 @@ use super::{Client, Started, label};
 use crate::config::spec::{BindAddress, Endpoint, Forward, ListenSpec};
 use crate::forward::answered::Answered;
 use crate::forward::bind;
+use crate::forward::descriptors::Share;
 use crate::forward::ingress::{Ingress, Route};
 use crate::net::listener::{self, BindError, Listener};
 use crate::policy::local_bind;
@@ -37,6 +38,7 @@ impl Client {
             handle: self.handle.clone(),
             route,
             answered: Answered::default(),
+            descriptors: Share::unlimited(),
         });
         for listener in listeners {
             self.listening.spawn(ingress.clone().serve(listener));
@@ -60,12 +62,13 @@ impl Client {
                     BindAddress::Host(host) => Some(host.as_str()),
                 };
                 let hosts = local_bind(self.settings.gateway_ports(), requested);
-                let bound = bind::listen(hosts, *port, self.settings.family()).await;
-                let (listeners, _, failures) = bound?;
-                for failure in failures {
+                let unlimited = Share::unlimited();
+                let family = self.settings.family();
+                let bound = bind::listen(hosts, *port, family, &unlimited).await?;
+                for failure in bound.failures {
                     warn!("{label}: {failure}");
                 }
-                Ok(listeners)
+                Ok(bound.listeners)
             }
         }
     }

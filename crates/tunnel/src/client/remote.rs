@@ -14,7 +14,7 @@ use super::error::ForwardError;
 use super::{Client, Started, label};
 use crate::config::spec::{BindAddress, Endpoint, Forward, ListenSpec};
 use crate::config::values::AddressFamily;
-use crate::forward::dial::{DialError, Dials, dial_tcp};
+use crate::forward::dial::{DialError, Dialled, Dials, dial_tcp};
 use crate::forward::egress::Egress;
 use crate::forward::registry::{RemoteAddress, RemoteForward, RemoteTarget};
 use crate::forward::relay::relay;
@@ -231,7 +231,7 @@ impl Dynamic {
             () = channel.over() => return,
         };
         match dialled {
-            Ok(app) => {
+            Ok((app, _descriptor)) => {
                 self.counters.opened.add(1);
                 if let Err(error) = begin(&channel, &app, &request, &early).await {
                     return warn!("{}: {shown}: {error}", self.label);
@@ -248,6 +248,7 @@ impl Dynamic {
                     DialError::Denied(_) => Outcome::NotAllowed,
                     DialError::Resolve(_) => Outcome::HostUnreachable,
                     DialError::Connect(error) => Outcome::of_io(error),
+                    DialError::Full(_) => Outcome::GeneralFailure,
                 };
                 // An application that has gone needs no answer.
                 let _ = channel.send(&request.version.reply(outcome)).await;
@@ -256,7 +257,7 @@ impl Dynamic {
         }
     }
 
-    async fn dial(&self, target: &Endpoint) -> Result<Stream, DialError> {
+    async fn dial(&self, target: &Endpoint) -> Result<Dialled, DialError> {
         let Endpoint::Tcp { host, port } = target else {
             return Err(DialError::Denied("not a TCP target".into()));
         };

@@ -3,27 +3,57 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use super::descriptors::{Permit, Share};
 use super::dial;
 use crate::config::values::AddressFamily;
 use crate::net::listener::{self, BindError, Listener};
 use crate::policy::BindHost;
 
-/// What listens, under which port, and sentences on what could not be bound beside it.
-pub(crate) type Bound = (Vec<Listener>, u16, Vec<String>);
+/// A forward that listens.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    /// Its sockets.
+    pub(crate) listeners: Vec<Listener>,
+    /// Their port.
+    pub(crate) port: u16,
+    /// Sentences on what could not be bound beside them.
+    pub(crate) failures: Vec<String>,
+    /// Their places in the share of whom they listen for.
+    pub(crate) descriptors: Permit,
+}
 
 /// Listens on the addresses of `hosts` that `family` has. One address is enough, as in OpenSSH; port 0 becomes the same
-/// free port for all.
+/// free port for all. The sockets are of the share `descriptors`.
 ///
 /// # Errors
-/// The first address that could not be bound, where none could.
+/// The first address that could not be bound, where none could; or the share is full.
 pub(crate) async fn listen(
     hosts: Vec<BindHost>,
     port: u16,
     family: AddressFamily,
+    descriptors: &Share,
 ) -> Result<Bound, BindError> {
+    let wanted = hosts.first().map(ToString::to_string).unwrap_or_default();
+    let take = |count| {
+        descriptors.take(count).map_err(|full| BindError {
+            address: format!("[{wanted}]:{port}"),
+            source: io::Error::other(full),
+        })
+    };
+    // To resolve a name takes a socket, too.
+    let lookup = take(1)?;
     let addresses = addresses(hosts, port, family).await?;
+    drop(lookup);
+    let descriptors = take(addresses.len())?;
     let first = match listener::bind_tcp(&addresses, port) {
-        Ok((listeners, port)) => return Ok((listeners, port, Vec::new())),
+        Ok((listeners, port)) => {
+            return Ok(Bound {
+                listeners,
+                port,
+                failures: Vec::new(),
+                descriptors,
+            });
+        }
         Err(error) if addresses.len() < 2 => return Err(error),
         Err(error) => error,
     };
@@ -43,7 +73,12 @@ pub(crate) async fn listen(
     }
     match bound.is_empty() {
         true => Err(first),
-        false => Ok((bound, chosen, failures)),
+        false => Ok(Bound {
+            listeners: bound,
+            port: chosen,
+            failures,
+            descriptors,
+        }),
     }
 }
 
@@ -80,6 +115,7 @@ async fn addresses(
 mod tests {
     use std::net::TcpListener;
 
+    use super::super::descriptors::Pool;
     use super::*;
     use crate::net::listener::LOOPBACK;
 
@@ -95,10 +131,35 @@ mod tests {
         listeners.iter().filter_map(ip).collect()
     }
 
+    async fn listen(
+        hosts: Vec<BindHost>,
+        port: u16,
+        family: AddressFamily,
+    ) -> Result<Bound, BindError> {
+        super::listen(hosts, port, family, &Share::unlimited()).await
+    }
+
+    #[tokio::test]
+    async fn login_that_may_have_no_more_sockets_gets_no_listener() {
+        let share = Pool::new(4).share("");
+        let one_address = || vec![BindHost::Address(LOOPBACK[0])];
+        let listen = || super::listen(one_address(), 0, AddressFamily::Any, &share);
+        let _first = listen().await.unwrap();
+        let _second = listen().await.unwrap();
+        let third = listen().await.unwrap();
+        let error = listen().await.unwrap_err();
+        assert!(
+            error.to_string().contains("too many open connections"),
+            "{error}"
+        );
+        drop(third);
+        listen().await.unwrap();
+    }
+
     #[tokio::test]
     async fn address_of_another_family_is_left_out() {
-        let (listeners, ..) = listen(loopback(), 0, AddressFamily::Inet).await.unwrap();
-        assert_eq!(ips(&listeners), LOOPBACK[..1]);
+        let bound = listen(loopback(), 0, AddressFamily::Inet).await.unwrap();
+        assert_eq!(ips(&bound.listeners), LOOPBACK[..1]);
         let only_v4 = vec![BindHost::Address(LOOPBACK[0])];
         let error = listen(only_v4, 0, AddressFamily::Inet6).await.unwrap_err();
         assert!(error.to_string().contains("AddressFamily"), "{error}");
@@ -113,10 +174,11 @@ mod tests {
             assert!(result.is_err(), "there is no other address on this machine");
             return;
         }
-        let (listeners, bound, failures) = result.unwrap();
-        assert_eq!((ips(&listeners), bound), (LOOPBACK[1..].to_vec(), port));
-        assert_eq!(failures.len(), 1);
-        drop(listeners);
+        let bound = result.unwrap();
+        let expected = (LOOPBACK[1..].to_vec(), port);
+        assert_eq!((ips(&bound.listeners), bound.port), expected);
+        assert_eq!(bound.failures.len(), 1);
+        drop(bound);
         let only_busy = vec![BindHost::Address(LOOPBACK[0])];
         assert!(listen(only_busy, port, AddressFamily::Any).await.is_err());
     }

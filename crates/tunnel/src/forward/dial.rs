@@ -6,8 +6,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -15,6 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::descriptors::{Full, Permit, Share};
 use crate::config::values::AddressFamily;
 use crate::net::Stream;
 use crate::net::listener::describe;
@@ -34,6 +36,8 @@ pub enum DialError {
     Denied(String),
     /// None of its addresses took the connection; the last one's reason.
     Connect(io::Error),
+    /// The login may have no further descriptor.
+    Full(Full),
 }
 
 impl fmt::Display for DialError {
@@ -42,6 +46,7 @@ impl fmt::Display for DialError {
             DialError::Resolve(error) => write!(f, "cannot resolve: {}", resolve_reason(error)),
             DialError::Denied(why) => write!(f, "{why}"),
             DialError::Connect(error) => write!(f, "{}", describe(error)),
+            DialError::Full(full) => write!(f, "{full}"),
         }
     }
 }
@@ -63,13 +68,13 @@ pub async fn resolve(
     port: u16,
     family: AddressFamily,
 ) -> Result<Vec<SocketAddr>, DialError> {
-    // Nobody else's lookups to wait for.
-    resolve_within(&Semaphore::new(1), host, port, family).await
+    // Nobody else's lookups to wait for, nor descriptors to share.
+    resolve_within(&Dials::default(), host, port, family).await
 }
 
-/// The same, where lookups have so many places; an address needs none.
+/// The same, where lookups have so many places, and need descriptors; an address needs none.
 async fn resolve_within(
-    lookups: &Semaphore,
+    dials: &Dials,
     host: &str,
     port: u16,
     family: AddressFamily,
@@ -78,7 +83,8 @@ async fn resolve_within(
         Ok(address) => vec![SocketAddr::new(address, port)],
         Err(_) => {
             // Nobody closes the semaphore.
-            let _place = lookups.acquire().await;
+            let _place = dials.lookups.acquire().await;
+            let _descriptor = dials.descriptors.take(1).map_err(DialError::Full)?;
             let found = tokio::net::lookup_host((host, port)).await;
             found.map_err(DialError::Resolve)?.collect()
         }
@@ -99,16 +105,34 @@ async fn resolve_within(
 pub struct Dials {
     lookups: Semaphore,
     attempts: Semaphore,
+    descriptors: Share,
 }
 
 impl Default for Dials {
+    /// Those of a connection that serves its own user, who has no share to keep to.
     fn default() -> Self {
+        Self::within(Share::unlimited())
+    }
+}
+
+impl Dials {
+    /// Those of a connection whose sockets are of this share.
+    pub fn within(descriptors: Share) -> Self {
         Self {
             lookups: Semaphore::new(16),
             attempts: Semaphore::new(256),
+            descriptors,
         }
     }
+
+    /// Notes that the share was full; see [`Share::note_refusal`].
+    pub fn note_refusal(&self) -> Option<u64> {
+        self.descriptors.note_refusal(Instant::now())
+    }
 }
+
+/// A socket to a target, and its place in the share of whom it was made for.
+pub type Dialled = (Stream, Permit);
 
 /// Connects to the first address that the policy permits and that answers.
 pub async fn dial_tcp(
@@ -117,10 +141,10 @@ pub async fn dial_tcp(
     family: AddressFamily,
     dials: &Dials,
     permit: impl Fn(SocketAddr) -> Result<(), String>,
-) -> Result<Stream, DialError> {
+) -> Result<Dialled, DialError> {
     let mut permitted = Vec::new();
     let mut refusal = None;
-    for address in resolve_within(&dials.lookups, host, port, family).await? {
+    for address in resolve_within(dials, host, port, family).await? {
         match permit(address) {
             Ok(()) => permitted.push(address),
             Err(denied) => refusal = Some(denied),
@@ -130,8 +154,21 @@ pub async fn dial_tcp(
         return Err(DialError::Denied(denied));
     }
     let _place = dials.attempts.acquire().await;
-    let connected = first_to_answer(permitted, |address| connect(address, CONNECT_TIMEOUT)).await;
-    connected.map(Stream::from).map_err(DialError::Connect)
+    // One socket is what the channel was opened for: without room for it, nobody is dialled.
+    let first = Mutex::new(Some(dials.descriptors.take(1).map_err(DialError::Full)?));
+    let next = || {
+        let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        first.map_or_else(|| dials.descriptors.take(1), Ok)
+    };
+    let connected = first_to_answer(permitted, |address| {
+        let descriptor = next();
+        async move {
+            let descriptor = descriptor.map_err(io::Error::other)?;
+            let stream = connect(address, CONNECT_TIMEOUT).await?;
+            Ok((Stream::from(stream), descriptor))
+        }
+    });
+    connected.await.map_err(DialError::Connect)
 }
 
 /// Connects to the addresses in their order, each next one as soon as one has failed or been silent for a moment, and
@@ -205,11 +242,12 @@ async fn connect(address: SocketAddr, patience: Duration) -> io::Result<TcpStrea
 }
 
 /// Connects to a unix socket.
-pub async fn dial_unix(path: &Path) -> Result<Stream, DialError> {
+pub async fn dial_unix(path: &Path, dials: &Dials) -> Result<Dialled, DialError> {
+    let descriptor = dials.descriptors.take(1).map_err(DialError::Full)?;
     let stream = UnixStream::connect(path)
         .await
         .map_err(DialError::Connect)?;
-    Ok(stream.into())
+    Ok((stream.into(), descriptor))
 }
 
 #[cfg(test)]
@@ -260,7 +298,10 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn address_does_not_wait_for_lookups() {
-        let none_free = Semaphore::new(0);
+        let none_free = Dials {
+            lookups: Semaphore::new(0),
+            ..Dials::default()
+        };
         let resolved = resolve_within(&none_free, "127.0.0.1", 7, AddressFamily::Any).await;
         assert_eq!(resolved.unwrap(), addresses(&[7]));
     }

@@ -10,11 +10,10 @@ use adit_proto::message::connection::OpenFailureReason;
 use adit_proto::peer_text;
 use log::{debug, warn};
 
-use super::dial::{DialError, Dials, dial_tcp, dial_unix};
+use super::dial::{DialError, Dialled, Dials, dial_tcp, dial_unix};
 use super::relay::relay;
 use crate::config::spec::Endpoint;
 use crate::config::values::AddressFamily;
-use crate::net::Stream;
 use crate::net::connection::ChannelAsked;
 use crate::status::ForwardCounters;
 
@@ -48,7 +47,7 @@ impl Egress {
             () = asked.over() => return,
         };
         match dialled {
-            Ok(app) => {
+            Ok((app, _descriptor)) => {
                 self.counters.opened.add(1);
                 self.counters.open.add(1);
                 debug!("{}: connected to {}", self.label, self.shown_target());
@@ -57,11 +56,12 @@ impl Egress {
             }
             Err(error) => {
                 self.counters.failed.add(1);
-                warn!("{}: {}: {error}", self.label, self.shown_target());
                 let reason = match error {
                     DialError::Denied(_) => OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
+                    DialError::Full(_) => OpenFailureReason::RESOURCE_SHORTAGE,
                     _ => OpenFailureReason::CONNECT_FAILED,
                 };
+                self.say_why_not(&error);
                 asked.refuse(reason, error.to_string());
             }
         }
@@ -72,15 +72,28 @@ impl Egress {
         peer_text::description(&self.target.to_string()).to_string()
     }
 
+    fn say_why_not(&self, error: &DialError) {
+        let (label, target) = (&self.label, self.shown_target());
+        let unsaid = match error {
+            DialError::Full(_) => self.dials.note_refusal(),
+            _ => Some(0),
+        };
+        match unsaid {
+            None => {}
+            Some(0) => warn!("{label}: {target}: {error}"),
+            Some(unsaid) => warn!("{label}: {target}: {error} ({unsaid} more of this)"),
+        }
+    }
+
     async fn dial(
         &self,
         permit: impl Fn(SocketAddr) -> Result<(), String>,
-    ) -> Result<Stream, DialError> {
+    ) -> Result<Dialled, DialError> {
         match &self.target {
             Endpoint::Tcp { host, port } => {
                 dial_tcp(host, *port, self.family, &self.dials, permit).await
             }
-            Endpoint::Unix(path) => dial_unix(Path::new(path)).await,
+            Endpoint::Unix(path) => dial_unix(Path::new(path), &self.dials).await,
         }
     }
 }

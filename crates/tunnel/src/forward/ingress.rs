@@ -1,8 +1,11 @@
 //! The listening end of a forward: accept, ask the peer for a channel, relay.
 
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use adit_proto::message::connection::{ChannelType, TcpAddresses};
@@ -11,11 +14,12 @@ use log::{debug, error, warn};
 use tokio::time::timeout;
 
 use super::answered::Answered;
+use super::descriptors::{Permit, Share};
 use super::relay::{End, relay};
 use super::socks::{Host, Outcome, Progress, Request, Socks, Version};
 use crate::config::spec::Endpoint;
 use crate::net::connection::{OpenError, Refusal, Verdict};
-use crate::net::listener::{Listener, describe};
+use crate::net::listener::{Accepted, Listener, describe};
 use crate::net::{Channel, Handle, Stream};
 use crate::status::ForwardCounters;
 
@@ -70,16 +74,21 @@ pub struct Ingress {
     pub counters: Arc<ForwardCounters>,
     /// Where its applications have been before.
     pub answered: Answered,
+    /// What its connections take their sockets from.
+    pub descriptors: Share,
 }
 
 impl Ingress {
     /// Accepts until the task is ended.
     pub async fn serve(self: Arc<Self>, listener: Listener) {
         loop {
-            match listener.accept().await {
-                Ok((app, origin)) => {
+            match self.accept(&listener).await {
+                Ok(((app, origin), descriptor)) => {
                     let ingress = self.clone();
-                    tokio::spawn(async move { ingress.carry(app, origin).await });
+                    tokio::spawn(async move {
+                        ingress.carry(app, origin).await;
+                        drop(descriptor);
+                    });
                 }
                 Err(error) => {
                     warn!("{}: cannot accept: {}", self.label, describe(&error));
@@ -87,6 +96,34 @@ impl Ingress {
                 }
             }
         }
+    }
+
+    /// The next connection. While the share is full none is accepted: those that come wait in the kernel's queue. A
+    /// listener to which nobody comes holds a place for itself only.
+    async fn accept(&self, listener: &Listener) -> io::Result<(Accepted, Permit)> {
+        loop {
+            let accepted = poll_fn(|cx| match self.descriptors.take(1) {
+                Err(_) => Poll::Ready(None),
+                // The place is given back at once where nobody has come.
+                Ok(place) => listener
+                    .poll_accept(cx)
+                    .map(|a| Some(a.map(|a| (a, place)))),
+            });
+            match accepted.await {
+                Some(accepted) => return accepted,
+                None => self.wait_for_room().await,
+            }
+        }
+    }
+
+    async fn wait_for_room(&self) {
+        if let Some(unsaid) = self.descriptors.note_refusal(Instant::now()) {
+            warn!(
+                "{}: too many open connections; accepts no further until one ends ({unsaid} more of this)",
+                self.label
+            );
+        }
+        self.descriptors.freed().await;
     }
 
     /// One connection, from accept to close.
@@ -412,178 +449,4 @@ fn in_words(reason: &str, description: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use adit_proto::message::connection::OpenFailureReason;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
-    use tokio::sync::mpsc::Receiver;
-
-    use super::*;
-    use crate::net::Incoming;
-    use crate::net::channel::Received;
-    use crate::net::connection::ChannelAsked;
-    use crate::net::pair::{self, Pair};
-
-    /// A forward whose server is the test.
-    struct Forward {
-        ingress: Arc<Ingress>,
-        listener: TcpListener,
-        _server: Handle,
-        asked: Receiver<Incoming>,
-    }
-
-    impl Forward {
-        async fn new(route: Route) -> Self {
-            let (client, _server, asked) = Pair::new().await.into_client_and_server();
-            let ingress = Arc::new(Ingress {
-                label: "test".into(),
-                peer_name: "the test".into(),
-                handle: client,
-                route,
-                counters: Arc::default(),
-                answered: Answered::default(),
-            });
-            Self {
-                ingress,
-                listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-                _server,
-                asked,
-            }
-        }
-
-        async fn to_a_path() -> Self {
-            let path = "/target".into();
-            Self::new(Route::DirectStreamLocal { path }).await
-        }
-
-        /// An application that has connected.
-        async fn app(&self) -> TcpStream {
-            let address = self.listener.local_addr().unwrap();
-            let (app, accepted) = tokio::join!(TcpStream::connect(address), self.listener.accept());
-            let (accepted, origin) = accepted.unwrap();
-            let ingress = self.ingress.clone();
-            tokio::spawn(async move { ingress.carry(accepted.into(), Some(origin)).await });
-            app.unwrap()
-        }
-
-        /// What the server is asked for next.
-        async fn asked(&mut self) -> ChannelAsked {
-            pair::asked(&mut self.asked).await
-        }
-
-        /// Once this returns, the application was heard, though nobody need have given it its channel.
-        async fn say(&self, app: &mut TcpStream, bytes: &[u8]) {
-            let sent = &self.ingress.counters.sent;
-            let before = sent.value();
-            app.write_all(bytes).await.unwrap();
-            while sent.value() < before + bytes.len() as u64 {
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
-    fn refuse(asked: ChannelAsked) {
-        asked.refuse(OpenFailureReason::CONNECT_FAILED, "Connection refused");
-    }
-
-    async fn is_reset(app: &mut TcpStream) -> bool {
-        let end = app.read(&mut [0]).await;
-        end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
-    }
-
-    #[tokio::test]
-    async fn application_need_not_wait_for_the_verdict() {
-        let mut forward = Forward::to_a_path().await;
-        let mut app = forward.app().await;
-        let asked = forward.asked().await;
-        forward.say(&mut app, b"hello").await;
-        app.shutdown().await.unwrap();
-
-        let channel = asked.accept();
-
-        let came = channel.receive().await.unwrap();
-        assert_eq!(came, Received::Data(b"hello".to_vec()));
-        channel.taken(5);
-        assert_eq!(channel.receive().await.unwrap(), Received::Eof);
-        channel.send(b"and goodbye").await.unwrap();
-        channel.send_eof();
-        let mut answer = String::new();
-        app.read_to_string(&mut answer).await.unwrap();
-        assert_eq!(answer, "and goodbye");
-    }
-
-    #[tokio::test]
-    async fn refusal_is_no_orderly_end_for_an_application_that_has_spoken() {
-        let mut forward = Forward::to_a_path().await;
-        let mut app = forward.app().await;
-        let asked = forward.asked().await;
-        forward.say(&mut app, b"hello").await;
-
-        refuse(asked);
-
-        assert!(is_reset(&mut app).await);
-        assert_eq!(forward.ingress.counters.failed.value(), 1);
-        assert_eq!(forward.ingress.counters.opened.value(), 0);
-    }
-
-    #[tokio::test]
-    async fn refusal_is_an_orderly_end_for_an_application_that_has_said_nothing() {
-        let mut forward = Forward::to_a_path().await;
-        let mut app = forward.app().await;
-        refuse(forward.asked().await);
-        assert_eq!(app.read(&mut [0]).await.unwrap(), 0);
-    }
-
-    #[tokio::test]
-    async fn application_that_gives_up_before_the_verdict_counts_as_failed() {
-        let mut forward = Forward::to_a_path().await;
-        let mut app = forward.app().await;
-        let _asked = forward.asked().await;
-        forward.say(&mut app, b"hello").await;
-        let at_once = Some(Duration::ZERO);
-        socket2::SockRef::from(&app).set_linger(at_once).unwrap();
-        drop(app);
-        while forward.ingress.counters.failed.value() == 0 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(forward.ingress.counters.opened.value(), 0);
-    }
-
-    /// SOCKS4: to port 80 of 127.0.0.1, and its two answers.
-    const CONNECT: &[u8] = b"\x04\x01\0\x50\x7f\0\0\x01\0";
-    const GRANTED: [u8; 8] = *b"\0\x5a\0\0\0\0\0\0";
-    const REJECTED: [u8; 8] = *b"\0\x5b\0\0\0\0\0\0";
-
-    async fn socks_reply(app: &mut TcpStream) -> [u8; 8] {
-        let mut reply = [0; 8];
-        app.read_exact(&mut reply).await.unwrap();
-        reply
-    }
-
-    #[tokio::test]
-    async fn socks_tells_what_became_of_a_target_unless_it_answered_a_moment_ago() {
-        let mut forward = Forward::new(Route::Socks).await;
-        async fn connect(forward: &mut Forward) -> (TcpStream, ChannelAsked) {
-            let mut app = forward.app().await;
-            app.write_all(CONNECT).await.unwrap();
-            (app, forward.asked().await)
-        }
-
-        let (mut app, asked) = connect(&mut forward).await;
-        refuse(asked);
-        assert_eq!(socks_reply(&mut app).await, REJECTED);
-        let (mut app, asked) = connect(&mut forward).await;
-        let _channel = asked.accept();
-        assert_eq!(socks_reply(&mut app).await, GRANTED);
-
-        let (mut app, asked) = connect(&mut forward).await;
-        assert_eq!(socks_reply(&mut app).await, GRANTED, "before the verdict");
-        forward.say(&mut app, b"hello").await;
-        refuse(asked);
-        assert!(is_reset(&mut app).await);
-
-        let (mut app, asked) = connect(&mut forward).await;
-        refuse(asked);
-        assert_eq!(socks_reply(&mut app).await, REJECTED);
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@
 
 pub mod answered;
 pub(crate) mod bind;
+pub mod descriptors;
 pub mod dial;
 pub mod egress;
 mod farewell;

@@ -1,11 +1,14 @@
 //! Listening sockets of forwards: TCP on one or several addresses under one port, or a unix socket.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
 
+use nix::errno::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -25,15 +28,50 @@ pub enum Listener {
 
 impl Listener {
     /// Accepts the next connection, with the peer's address where it has one.
-    pub async fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
-        match self {
-            Listener::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                Ok((stream.into(), Some(peer)))
+    ///
+    /// # Errors
+    /// What will last for a while: descriptors that ran out, most often. A connection that broke before it was accepted
+    /// is passed over.
+    pub async fn accept(&self) -> io::Result<Accepted> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// The same as a poll.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        loop {
+            let accepted = match self {
+                Listener::Tcp(listener) => listener
+                    .poll_accept(cx)
+                    .map_ok(|(stream, peer)| (stream.into(), Some(peer))),
+                Listener::Unix(listener, _) => listener
+                    .poll_accept(cx)
+                    .map_ok(|(stream, _)| (stream.into(), None)),
+            };
+            match accepted {
+                Poll::Ready(Err(error)) if concerns_one_connection(&error) => {}
+                other => return other,
             }
-            Listener::Unix(listener, _) => Ok((listener.accept().await?.0.into(), None)),
         }
     }
+}
+
+/// A connection that was accepted, and the peer's address where it has one.
+pub type Accepted = (Stream, Option<SocketAddr>);
+
+/// Errors that `accept` hands on from a connection that it takes off the queue; the next one may be sound.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    const OF_ONE: [Errno; 8] = [
+        Errno::ECONNABORTED,
+        Errno::ENETDOWN,
+        Errno::EPROTO,
+        Errno::ENOPROTOOPT,
+        Errno::EHOSTDOWN,
+        Errno::ENONET,
+        Errno::EHOSTUNREACH,
+        Errno::ENETUNREACH,
+    ];
+    let code = error.raw_os_error().map(Errno::from_raw);
+    code.is_some_and(|code| OF_ONE.contains(&code))
 }
 
 /// Binds every address under one port; port 0 becomes the same free port for all. Gives the port.
@@ -122,8 +160,7 @@ fn bind_all(addresses: &[IpAddr], port: u16) -> Result<(Vec<Listener>, u16), Bin
 fn lacks_family(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
-        Some(code) if code == nix::errno::Errno::EAFNOSUPPORT as i32
-            || code == nix::errno::Errno::EADDRNOTAVAIL as i32
+        Some(code) if code == Errno::EAFNOSUPPORT as i32 || code == Errno::EADDRNOTAVAIL as i32
     )
 }
 
@@ -241,6 +278,20 @@ impl Drop for SocketFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_lasts_stops_a_listener_from_accepting() {
+        for (errno, passes) in [
+            (Errno::ECONNABORTED, true),
+            (Errno::EPROTO, true),
+            (Errno::EMFILE, false),
+            (Errno::ENFILE, false),
+            (Errno::ENOBUFS, false),
+        ] {
+            let error = io::Error::from_raw_os_error(errno as i32);
+            assert_eq!(concerns_one_connection(&error), passes, "{errno}");
+        }
+    }
 
     #[tokio::test]
     async fn port_zero_becomes_one_port_for_both_families() {

@@ -1,7 +1,7 @@
 //! Who may log in: the account that the server runs as, with a key of its authorized_keys.
 
 use std::net::SocketAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use adit_proto::key::PublicKey;
 use adit_proto::peer_text;
@@ -14,6 +14,7 @@ use super::Peer;
 use super::settings::ServerSettings;
 use crate::authorized_keys::{self, Clock, KeyOptions, ReadError, UnixTime};
 use crate::config::sshd_config::PermitRootLogin;
+use crate::forward::descriptors::{Permit, Pool, Share};
 use crate::net::{Handle, Incoming};
 use crate::policy::Grant;
 
@@ -23,6 +24,10 @@ pub(super) struct Login {
     pub(super) user: String,
     pub(super) grant: Grant,
     pub(super) peer: Option<SocketAddr>,
+    /// What its sockets are taken from; logins with the same key have it together.
+    pub(super) descriptors: Share,
+    /// The place of the connection's own socket.
+    pub(super) _socket: Permit,
 }
 
 impl Login {
@@ -49,11 +54,13 @@ pub(super) async fn authenticate(
     incoming: &mut Receiver<Incoming>,
     settings: &ServerSettings,
     peer: Option<SocketAddr>,
+    descriptors: &Pool,
 ) -> Result<Login, NoLogin> {
     let mut judge = Judge {
         handle,
         settings,
         peer,
+        descriptors,
         failures: 0,
         told: false,
     };
@@ -71,6 +78,7 @@ struct Judge<'a> {
     handle: &'a Handle,
     settings: &'a ServerSettings,
     peer: Option<SocketAddr>,
+    descriptors: &'a Pool,
     failures: u32,
     told: bool,
 }
@@ -99,18 +107,29 @@ impl Judge<'_> {
     }
 
     fn accept(&self, user: String, key: &PublicKey, options: KeyOptions) -> Result<Login, NoLogin> {
+        let fingerprint = key.fingerprint_sha256();
+        let descriptors = self.descriptors.share(&format!("{user} {fingerprint}"));
+        let socket = descriptors.take(1).map_err(|full| {
+            if let Some(unsaid) = descriptors.note_refusal(Instant::now()) {
+                let peer = Peer(self.peer);
+                error!("refused {user} from {peer}: {full} ({unsaid} more of this)");
+            }
+            self.handle.end(&full.to_string());
+            NoLogin
+        })?;
         self.handle.accept_user().map_err(|_| NoLogin)?;
         info!(
-            "Accepted publickey for {user} from {} ssh2: {} {}",
+            "Accepted publickey for {user} from {} ssh2: {} {fingerprint}",
             Peer(self.peer),
             key.key_type(),
-            key.fingerprint_sha256()
         );
         let account = self.settings.account.privileges();
         Ok(Login {
             user,
             grant: Grant::new(self.settings.rules.clone(), options.rules, account),
             peer: self.peer,
+            descriptors,
+            _socket: socket,
         })
     }
 

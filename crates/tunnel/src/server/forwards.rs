@@ -29,11 +29,12 @@ pub(super) async fn serve(
 ) {
     let login = Arc::new(login);
     let remote = RemoteForwards::new(handle.clone(), settings.clone(), login.clone());
+    let dials = Dials::within(login.descriptors.clone());
     let forwards = Forwards {
         settings: settings.clone(),
         login,
         counters: Arc::default(),
-        dials: Arc::default(),
+        dials: Arc::new(dials),
     };
     // Beside each other: a listener's name may take long to resolve, and channels do not wait for that.
     let (requests, waiting) = channel(MAX_REMOTE_FORWARDS);
@@ -153,6 +154,7 @@ mod tests {
     use super::*;
     use crate::authorized_keys::KeyOptions;
     use crate::config::sshd_config::ServerOptions;
+    use crate::forward::descriptors::Share;
     use crate::net::pair::Pair;
     use crate::policy::Grant;
     use crate::server::LocalAccount;
@@ -162,10 +164,13 @@ mod tests {
         let privileges = account.privileges();
         let (settings, _) =
             ServerSettings::new(ServerOptions::default(), Vec::new(), account).unwrap();
+        let descriptors = Share::unlimited();
         let login = Login {
             user: "user".into(),
             grant: Grant::new(settings.rules.clone(), KeyOptions::none().rules, privileges),
             peer: None,
+            _socket: descriptors.take(1).unwrap(),
+            descriptors,
         };
         Forwards {
             settings: Arc::new(settings),

@@ -8,6 +8,7 @@
 pub mod account;
 mod auth;
 mod forwards;
+mod limits;
 mod remote;
 pub mod settings;
 mod startups;
@@ -31,6 +32,7 @@ use startups::Startups;
 use workers::Workers;
 
 use crate::config::values::AddressFamily;
+use crate::forward::descriptors::Pool;
 use crate::forward::dial;
 use crate::net::listener::{self, BindError, Listener, WILDCARD};
 use crate::net::{Ended, Stream, driver, handshake, memory, seed};
@@ -44,6 +46,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     settings: Mutex<Arc<ServerSettings>>,
     startups: Startups,
+    descriptors: Pool,
     workers: Workers,
 }
 
@@ -58,11 +61,15 @@ impl Server {
             let addresses = listen_addresses(host.as_deref(), *port, settings.family).await?;
             listeners.extend(listener::bind_tcp(&addresses, *port)?.0);
         }
+        let descriptors = limits::descriptors();
+        let workers = limits::workers(descriptors);
+        let for_logins = limits::for_logins(descriptors, workers, settings.max_startups.full);
         Ok(Self {
             listeners,
             settings: Mutex::new(settings),
             startups: Startups::default(),
-            workers: Workers::default(),
+            descriptors: Pool::new(for_logins),
+            workers: Workers::new(workers),
         })
     }
 
@@ -115,11 +122,13 @@ impl Server {
             let _ = socket.try_write(b"Not allowed at this time\r\n");
             return;
         };
+        let descriptors = self.descriptors.clone();
         let served = socket.leave_runtime().and_then(|socket| {
             self.workers.serve(async move {
                 match socket.enter_runtime() {
                     Ok(socket) => {
-                        serve_connection(socket, peer, settings, move || drop(startup)).await
+                        let logged_in = move || drop(startup);
+                        serve_connection(socket, peer, settings, descriptors, logged_in).await
                     }
                     Err(error) => warn_unserved(peer, &error),
                 }
@@ -157,11 +166,13 @@ async fn listen_addresses(
     Ok(resolved.iter().map(SocketAddr::ip).collect())
 }
 
-/// Serves one connection until it ends. `logged_in` is called once the user is.
+/// Serves one connection until it ends; its sockets are of the pool `descriptors`. `logged_in` is called once the user
+/// is.
 pub async fn serve_connection(
     socket: Stream,
     peer: Option<SocketAddr>,
     settings: Arc<ServerSettings>,
+    descriptors: Pool,
     logged_in: impl FnOnce() + Send,
 ) {
     let name = Peer(peer);
@@ -182,7 +193,7 @@ pub async fn serve_connection(
             return;
         }
     };
-    let login = auth::authenticate(&handle, &mut incoming, &settings, peer);
+    let login = auth::authenticate(&handle, &mut incoming, &settings, peer, &descriptors);
     let login = match before(deadline, login).await {
         Some(Ok(login)) => login,
         Some(Err(auth::NoLogin)) => {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use adit_proto::connection::RequestRefused;
 use adit_proto::message::connection::GlobalRequest;
@@ -13,11 +14,12 @@ use tokio::task::JoinSet;
 use super::auth::Login;
 use super::settings::ServerSettings;
 use crate::forward::answered::Answered;
-use crate::forward::bind;
+use crate::forward::bind::{self, Bound};
+use crate::forward::descriptors::{Full, Permit};
 use crate::forward::ingress::{Ingress, Route};
 use crate::forward::registry::{Registry, RemoteAddress};
 use crate::net::Handle;
-use crate::net::listener::{self, Listener};
+use crate::net::listener;
 use crate::policy::{Ask, LISTEN_NOTICE, remote_bind};
 
 /// A global request of the client.
@@ -27,7 +29,11 @@ pub(super) struct Request {
 }
 
 /// The accept loops of one remote forward; they end when it is dropped.
-type Listening = JoinSet<()>;
+struct Listening {
+    accepting: JoinSet<()>,
+    /// The places of its sockets.
+    _descriptors: Permit,
+}
 
 /// What listens for one client.
 pub(super) struct RemoteForwards {
@@ -105,64 +111,71 @@ impl RemoteForwards {
             info!("{}: {notice}", self.login.who());
             let _ = self.handle.debug(&notice);
         }
-        let bound = bind::listen(wanted.hosts, port, self.settings.family).await;
-        let (listeners, bound_port, failures) = match bound {
+        let (family, descriptors) = (self.settings.family, &self.login.descriptors);
+        let bound = match bind::listen(wanted.hosts, port, family, descriptors).await {
             Ok(bound) => bound,
             Err(error) => {
-                return Err(self.refuse_listen(
-                    &format!("{}:{port}", peer_text::name(&address)),
-                    &error.to_string(),
-                ));
+                let what = format!("{}:{port}", peer_text::name(&address));
+                let full = error
+                    .source
+                    .get_ref()
+                    .and_then(|e| e.downcast_ref::<Full>());
+                return Err(match full {
+                    Some(&full) => self.refuse_full(&what, full),
+                    None => self.refuse_listen(&what, &error.to_string()),
+                });
             }
         };
         let route = Route::ForwardedTcpip {
             address: address.clone(),
-            port: bound_port,
+            port: bound.port,
         };
         let label = format!(
-            "{}: remote forward {}:{bound_port}",
+            "{}: remote forward {}:{}",
             self.login.who(),
-            peer_text::name(&address)
+            peer_text::name(&address),
+            bound.port
         );
-        for failure in failures {
+        for failure in &bound.failures {
             warn!("{label}: {failure}");
             let _ = self.handle.debug(&format!("{LISTEN_NOTICE}: {failure}"));
         }
         let key = RemoteAddress::Tcp {
             address,
-            port: bound_port,
+            port: bound.port,
         };
-        self.start(key, label, route, listeners)?;
-        Ok((port == 0).then_some(bound_port))
+        let bound_port = (port == 0).then_some(bound.port);
+        self.start(key, label, route, bound)?;
+        Ok(bound_port)
     }
 
     fn listen_unix(&mut self, path: String) -> Result<Option<u16>, RequestRefused> {
+        let shown = peer_text::name(&path).to_string();
         if let Err(denied) = self.login.grant.permit(&Ask::ListenUnix { path: &path }) {
-            return Err(
-                self.refuse_listen(&peer_text::name(&path).to_string(), &denied.to_string())
-            );
+            return Err(self.refuse_listen(&shown, &denied.to_string()));
         }
         let settings = &self.settings;
+        let descriptors = match self.login.descriptors.take(1) {
+            Ok(descriptors) => descriptors,
+            Err(full) => return Err(self.refuse_full(&shown, full)),
+        };
         let bound = listener::bind_unix(
             Path::new(&path),
             settings.stream_local_bind_mask,
             settings.stale_socket,
         );
-        let listener = match bound {
-            Ok(listener) => listener,
-            Err(error) => {
-                return Err(
-                    self.refuse_listen(&peer_text::name(&path).to_string(), &error.to_string())
-                );
-            }
+        let bound = match bound {
+            Ok(listener) => Bound {
+                listeners: vec![listener],
+                port: 0,
+                failures: Vec::new(),
+                descriptors,
+            },
+            Err(error) => return Err(self.refuse_listen(&shown, &error.to_string())),
         };
-        let label = format!(
-            "{}: remote forward {}",
-            self.login.who(),
-            peer_text::name(&path)
-        );
+        let label = format!("{}: remote forward {shown}", self.login.who());
         let route = Route::ForwardedStreamLocal { path: path.clone() };
-        self.start(RemoteAddress::Unix(path), label, route, vec![listener])?;
+        self.start(RemoteAddress::Unix(path), label, route, bound)?;
         Ok(None)
     }
 
@@ -171,7 +184,7 @@ impl RemoteForwards {
         key: RemoteAddress,
         label: String,
         route: Route,
-        listeners: Vec<Listener>,
+        bound: Bound,
     ) -> Result<(), RequestRefused> {
         info!("{label}: listening");
         let ingress = Arc::new(Ingress {
@@ -181,11 +194,16 @@ impl RemoteForwards {
             route,
             counters: Arc::default(),
             answered: Answered::default(),
+            descriptors: self.login.descriptors.clone(),
         });
-        let mut listening = JoinSet::new();
-        for listener in listeners {
-            listening.spawn(ingress.clone().serve(listener));
+        let mut accepting = JoinSet::new();
+        for listener in bound.listeners {
+            accepting.spawn(ingress.clone().serve(listener));
         }
+        let listening = Listening {
+            accepting,
+            _descriptors: bound.descriptors,
+        };
         self.listening.insert(key, listening).map_err(|_| {
             warn!("{}: too many remote forwards", self.login.who());
             RequestRefused
@@ -196,7 +214,7 @@ impl RemoteForwards {
         match self.listening.remove(key) {
             Some(mut listening) => {
                 // The next request may be for the same address: it must be free by then.
-                listening.shutdown().await;
+                listening.accepting.shutdown().await;
                 debug!("{}: remote forward {key} cancelled", self.login.who());
                 Ok(None)
             }
@@ -207,6 +225,19 @@ impl RemoteForwards {
     /// Says why, here and to the client, whose wire format has no room for a reason.
     fn refuse_listen(&self, what: &str, why: &str) -> RequestRefused {
         warn!("{}: refused remote forward {what}: {why}", self.login.who());
+        self.tell_refusal(what, why)
+    }
+
+    /// The same where the login has all sockets that it may have, which is not said for each forward.
+    fn refuse_full(&self, what: &str, full: Full) -> RequestRefused {
+        if let Some(unsaid) = self.login.descriptors.note_refusal(Instant::now()) {
+            let who = self.login.who();
+            warn!("{who}: refused remote forward {what}: {full} ({unsaid} more of this)");
+        }
+        self.tell_refusal(what, &full.to_string())
+    }
+
+    fn tell_refusal(&self, what: &str, why: &str) -> RequestRefused {
         let _ = self
             .handle
             .debug(&format!("remote forward {what} refused: {why}"));

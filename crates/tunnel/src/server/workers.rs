@@ -6,15 +6,12 @@
 //! server, together with the connections that are left.
 
 use std::io;
-use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// Threads for each core: a few busy connections hardly ever share one while a core has nothing to do.
-const PER_CORE: usize = 4;
 /// Threads of each worker that wait for names to be resolved.
 const RESOLVING: usize = 64;
 
@@ -25,15 +22,9 @@ pub(super) struct Workers {
     started: Mutex<Vec<Worker>>,
 }
 
-impl Default for Workers {
-    fn default() -> Self {
-        let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        Self::new(PER_CORE * cores)
-    }
-}
-
 impl Workers {
-    fn new(most: usize) -> Self {
+    /// Up to so many threads.
+    pub(super) fn new(most: usize) -> Self {
         Self {
             most,
             started: Mutex::default(),

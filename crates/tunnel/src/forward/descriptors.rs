@@ -1,0 +1,219 @@
+//! Descriptors: how many sockets a login may hold, so that no login takes what the others need.
+//!
+//! A [`Pool`] is what the process has for forwarding; what it needs to accept and to log in is not part of it. Each login
+//! has a [`Share`], and every socket made for it holds a [`Permit`].
+//!
+//! A share may grow to three times of what is free. Alone it may take three quarters of the pool; two that take all they
+//! can have three sevenths each; and however many there are, something is left for the next.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::sparse::Sparse;
+
+/// A share may be so many times as large as what is free.
+const TIMES_THE_FREE: usize = 3;
+/// The most of a pool without a limit; small enough that sums of it do not overflow.
+const UNLIMITED: usize = usize::MAX / 8;
+/// How often a share that is full looks for what other logins have given back.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// A login's refusals make a line of the log so often at most.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+
+/// The descriptors that all logins have between them.
+#[derive(Debug, Clone)]
+pub struct Pool(Arc<PoolState>);
+
+#[derive(Debug)]
+struct PoolState {
+    most: usize,
+    used: AtomicUsize,
+    /// Shares by the name of who holds them: a key that logs in twice has one.
+    shares: Mutex<HashMap<String, Weak<ShareState>>>,
+}
+
+impl Pool {
+    /// A pool of so many descriptors.
+    pub fn new(most: usize) -> Self {
+        Self(Arc::new(PoolState {
+            most: most.min(UNLIMITED),
+            used: AtomicUsize::new(0),
+            shares: Mutex::default(),
+        }))
+    }
+
+    /// The share of `holder`, which is one for as long as anybody has it.
+    pub fn share(&self, holder: &str) -> Share {
+        let mut shares = self.0.lock_shares();
+        if let Some(share) = shares.get(holder).and_then(Weak::upgrade) {
+            return Share(share);
+        }
+        let share = Arc::new(ShareState {
+            holder: holder.to_owned(),
+            pool: self.clone(),
+            held: AtomicUsize::new(0),
+            freed: Notify::new(),
+            refusals: Mutex::new(Sparse::new(SAY_EVERY)),
+        });
+        shares.insert(holder.to_owned(), Arc::downgrade(&share));
+        Share(share)
+    }
+}
+
+impl PoolState {
+    fn lock_shares(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<ShareState>>> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The descriptors of one login, or of several with the same key.
+#[derive(Debug, Clone)]
+pub struct Share(Arc<ShareState>);
+
+#[derive(Debug)]
+struct ShareState {
+    holder: String,
+    pool: Pool,
+    held: AtomicUsize,
+    freed: Notify,
+    refusals: Mutex<Sparse>,
+}
+
+impl Share {
+    /// A share without a limit: of a client, which serves its own user only.
+    pub fn unlimited() -> Self {
+        Pool::new(UNLIMITED).share("")
+    }
+
+    /// Takes `count` descriptors.
+    ///
+    /// # Errors
+    /// The share would become too large.
+    pub fn take(&self, count: usize) -> Result<Permit, Full> {
+        let pool = &self.0.pool.0;
+        let used = pool.used.fetch_add(count, Ordering::Relaxed) + count;
+        let held = self.0.held.fetch_add(count, Ordering::Relaxed) + count;
+        let fits = pool
+            .most
+            .checked_sub(used)
+            .is_some_and(|free| held <= TIMES_THE_FREE * free);
+        if fits {
+            let share = self.clone();
+            return Ok(Permit { share, count });
+        }
+        pool.used.fetch_sub(count, Ordering::Relaxed);
+        self.0.held.fetch_sub(count, Ordering::Relaxed);
+        Err(Full { held: held - count })
+    }
+
+    /// Waits until it may be worth to try again. Nobody tells a share of what others give back, so it looks for itself.
+    pub async fn freed(&self) {
+        // Either way it is time to look.
+        let _ = timeout(LOOK_AGAIN, self.0.freed.notified()).await;
+    }
+
+    /// Notes a refusal. Where it is to be logged, the number of those since the last that was.
+    pub fn note_refusal(&self, now: Instant) -> Option<u64> {
+        let refusals = self.0.refusals.lock();
+        refusals.unwrap_or_else(PoisonError::into_inner).admit(now)
+    }
+}
+
+impl Drop for ShareState {
+    fn drop(&mut self) {
+        let mut shares = self.pool.0.lock_shares();
+        // Somebody may have made a new one meanwhile.
+        if shares
+            .get(&self.holder)
+            .is_some_and(|share| share.strong_count() == 0)
+        {
+            shares.remove(&self.holder);
+        }
+    }
+}
+
+/// Descriptors that somebody holds; they are given back on drop.
+#[derive(Debug)]
+pub struct Permit {
+    share: Share,
+    count: usize,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let share = &self.share.0;
+        share.pool.0.used.fetch_sub(self.count, Ordering::Relaxed);
+        share.held.fetch_sub(self.count, Ordering::Relaxed);
+        share.freed.notify_one();
+    }
+}
+
+/// A share that may not grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full {
+    /// What it holds.
+    pub held: usize,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "too many open connections: logins with this key hold {} descriptors, and the rest is for others",
+            self.held
+        )
+    }
+}
+
+impl std::error::Error for Full {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes one after the other until it may not.
+    fn take_all(share: &Share) -> Vec<Permit> {
+        std::iter::from_fn(|| share.take(1).ok()).collect()
+    }
+
+    #[test]
+    fn greedy_login_leaves_a_quarter_and_the_next_one_a_part_of_that() {
+        let pool = Pool::new(1000);
+        let taken = ["a", "b", "c"].map(|who| take_all(&pool.share(who)));
+        assert_eq!(taken.each_ref().map(Vec::len), [750, 187, 47]);
+        drop(taken);
+        assert_eq!(pool.0.used.load(Ordering::Relaxed), 0);
+        assert!(pool.0.lock_shares().is_empty());
+    }
+
+    #[test]
+    fn logins_with_one_key_have_one_share() {
+        let pool = Pool::new(1000);
+        let (first, second) = (pool.share("key"), pool.share("key"));
+        let _taken = take_all(&first);
+        assert_eq!(second.take(1).unwrap_err(), Full { held: 750 });
+        drop((first, second));
+        assert!(pool.share("key").take(1).is_err(), "sockets are left of it");
+    }
+
+    #[tokio::test]
+    async fn what_is_given_back_wakes_who_waits() {
+        let share = Pool::new(4).share("");
+        let taken = take_all(&share);
+        let waiting = share.clone();
+        let waits = tokio::spawn(async move {
+            while waiting.take(1).is_err() {
+                waiting.freed().await;
+            }
+        });
+        tokio::task::yield_now().await;
+        drop(taken);
+        waits.await.unwrap();
+    }
+}
