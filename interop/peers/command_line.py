@@ -18,10 +18,14 @@ def parse():
     for role in (server, client):
         role.add_argument("--port", type=int, required=True)
         role.add_argument("--rekey-bytes", type=int)
+        role.add_argument("--close-alone", action="store_true")
     return parser.parse_args()
 
 
 def forward(spec):
-    """`host:port:host:port` as two pairs; the tests use no other form here."""
-    listen_host, listen_port, host, port = spec.split(":")
-    return (listen_host, int(listen_port)), (host, int(port))
+    """`host:port:host:port` as two pairs, `host:port:/path` as a pair and a path; the tests use no other form here."""
+    listen_host, listen_port, target = spec.split(":", 2)
+    if not target.startswith("/"):
+        host, port = target.split(":")
+        target = (host, int(port))
+    return (listen_host, int(listen_port)), target

@@ -44,16 +44,57 @@ impl Scratch {
         set_mode(scratch.path(), 0o755);
         fs::create_dir_all(scratch.home().join(".ssh")).expect("a home directory");
         for name in ["host", "user", "stranger"] {
-            let mut command = Command::new(&keygen);
-            command
-                .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
-                .arg(scratch.file(name));
-            process::run("ssh-keygen", command, scratch.path());
+            scratch.generate(&keygen, &["-t", "ed25519"], name);
         }
         fs::copy(scratch.file("user.pub"), scratch.authorized_keys()).expect("authorized_keys");
         set_mode(&scratch.authorized_keys(), 0o644);
         set_mode(&scratch.home().join(".ssh"), 0o755);
         Ok(scratch)
+    }
+
+    fn generate(&self, keygen: &Path, kind: &[&str], name: &str) {
+        let mut command = Command::new(keygen);
+        command
+            .args(["-q", "-N", "", "-C", name])
+            .args(kind)
+            .arg("-f")
+            .arg(self.file(name));
+        process::run("ssh-keygen", command, self.path());
+    }
+
+    /// An ECDSA key in PEM, for libraries of the years before Ed25519.
+    fn ecdsa(&self, name: &str) -> PathBuf {
+        if !self.file(name).exists() {
+            let kind = ["-t", "ecdsa", "-b", "256", "-m", "PEM"];
+            self.generate(Path::new("ssh-keygen"), &kind, name);
+        }
+        self.file(name)
+    }
+
+    /// A host key of that kind.
+    pub fn ecdsa_host_key(&self) -> PathBuf {
+        self.ecdsa("host-ecdsa")
+    }
+
+    /// A client's key of that kind; the user's is authorised.
+    ///
+    /// # Panics
+    ///
+    /// When authorized_keys cannot be written.
+    pub fn ecdsa_key(&self, which: Key) -> PathBuf {
+        match which {
+            Key::Stranger => self.ecdsa("stranger-ecdsa"),
+            Key::User => {
+                let key = self.ecdsa("user-ecdsa");
+                let line = fs::read_to_string(self.file("user-ecdsa.pub")).expect("its other half");
+                let mut list = fs::read_to_string(self.authorized_keys()).unwrap_or_default();
+                if !list.contains(&line) {
+                    list.push_str(&line);
+                    fs::write(self.authorized_keys(), list).expect("authorized_keys");
+                }
+                key
+            }
+        }
     }
 
     /// The directory.
@@ -115,7 +156,12 @@ impl Scratch {
     ///
     /// When it cannot be written.
     pub fn known_hosts_with(&self, name: &str) -> PathBuf {
-        let key = fs::read_to_string(self.file("host.pub")).expect("the host key was made");
+        self.known_hosts_of("host.pub", name)
+    }
+
+    /// The known_hosts file, which now knows the public key in the file `public` under `name`, too.
+    pub(crate) fn known_hosts_of(&self, public: &str, name: &str) -> PathBuf {
+        let key = fs::read_to_string(self.file(public)).expect("the host key was made");
         let fields: Vec<&str> = key.split_whitespace().take(2).collect();
         let path = self.home().join(".ssh/known_hosts");
         let known = fs::read_to_string(&path).unwrap_or_default();

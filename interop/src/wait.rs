@@ -9,6 +9,11 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Lets a moment pass, for a reader that is slow on purpose.
+pub fn pause() {
+    thread::sleep(PAUSE);
+}
+
 /// Asks `probe` until it answers or [`PATIENCE`] has passed.
 ///
 /// # Errors

@@ -6,19 +6,25 @@ mod adit;
 mod asyncssh;
 mod command_line;
 mod dropbear;
+mod go;
+mod jsch;
 mod openssh;
 mod paramiko;
 mod plink;
 mod russh;
 mod scripted;
+mod ssh2;
 
 pub use adit::{Adit, Wording};
 pub use asyncssh::Asyncssh;
 pub use dropbear::Dropbear;
+pub use go::Go;
+pub use jsch::Jsch;
 pub use openssh::OpenSsh;
 pub use paramiko::Paramiko;
 pub use plink::Plink;
 pub use russh::Russh;
+pub use ssh2::Ssh2;
 
 use crate::forward::{Address, Forward};
 use crate::missing::Missing;
@@ -43,11 +49,23 @@ pub enum Rekey {
     EveryMib,
 }
 
+/// The way in which a peer ends a channel whose socket has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ending {
+    /// EOF first, and CLOSE when both directions have ended.
+    #[default]
+    EachDirection,
+    /// CLOSE alone, at once: what a library does whose program calls `close()`. Only for peers that are libraries.
+    CloseAlone,
+}
+
 /// What a server is to do.
 #[derive(Debug, Clone, Default)]
 pub struct ServerAsk {
     /// Renewing keys.
     pub rekey: Rekey,
+    /// Ending channels.
+    pub ending: Ending,
     /// Lines of sshd_config, before all others so that they win; only for peers that read it.
     pub config: Vec<String>,
 }
@@ -69,6 +87,8 @@ pub struct ClientAsk {
     pub forwards: Vec<Forward>,
     /// Renewing keys.
     pub rekey: Rekey,
+    /// Ending channels.
+    pub ending: Ending,
     /// The key it shows.
     pub key: Key,
     /// The user it logs in as; without one, the user that runs the tests.
@@ -85,6 +105,7 @@ impl ClientAsk {
         Self {
             forwards: forwards.into_iter().collect(),
             rekey: Rekey::Seldom,
+            ending: Ending::EachDirection,
             key: Key::User,
             user: None,
             config: Vec::new(),

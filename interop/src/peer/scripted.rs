@@ -1,10 +1,10 @@
 //! The command line that all peers share which are libraries, not programs: the scripts in `interop/peers` and the
 //! `russh-peer` binary.
 
-use super::{ClientAsk, Peer, Rekey, ServerAsk};
+use super::{ClientAsk, Ending, Peer, Rekey, ServerAsk};
 use crate::missing::{self, Missing};
 use crate::process::Process;
-use crate::scratch::{self, Scratch};
+use crate::scratch::{self, Key, Scratch};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -20,6 +20,16 @@ pub(super) trait Library {
 
     /// What plays its part; the arguments are still to come.
     fn program() -> Command;
+
+    /// The key that its client shows.
+    fn key(scratch: &Scratch, which: Key) -> PathBuf {
+        scratch.key(which)
+    }
+
+    /// The host keys that its client knows.
+    fn known_hosts(scratch: &Scratch, port: u16) -> PathBuf {
+        scratch.known_hosts(port)
+    }
 }
 
 impl<L: Library> Peer for L {
@@ -36,7 +46,7 @@ impl<L: Library> Peer for L {
     }
 
     fn client(&self, scratch: &Scratch, port: u16, ask: &ClientAsk) -> Command {
-        client(L::program(), scratch, port, ask)
+        client::<L>(scratch, port, ask)
     }
 
     /// The clients write this word when all their forwards are there.
@@ -58,12 +68,27 @@ impl<L: Library> Peer for L {
 /// The script in `interop/peers` that plays the part of a Python library.
 pub(super) fn python(library: &str) -> Command {
     let mut command = Command::new(interpreter());
-    command.arg(
-        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("peers")
-            .join(format!("{library}_peer.py")),
-    );
+    command.arg(source(&format!("{library}_peer.py")));
     command
+}
+
+/// A file in `interop/peers`.
+pub(super) fn source(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("peers")
+        .join(name)
+}
+
+/// What `./check` has made of a peer's source, in a directory of the target directory.
+pub(super) fn built(name: &'static str) -> Result<PathBuf, Missing> {
+    let path = missing::target_dir().join(name);
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(Missing {
+        what: name,
+        remedy: "interop/peers/install, which ./check runs",
+    })
 }
 
 /// The Python of the environment that `./check` makes.
@@ -94,11 +119,12 @@ fn server(mut command: Command, scratch: &Scratch, port: u16, ask: &ServerAsk) -
         .arg(scratch.host_key())
         .arg("--authorized-keys")
         .arg(scratch.authorized_keys());
-    with_rekey(command, ask.rekey)
+    with_habits(command, ask.rekey, ask.ending)
 }
 
 /// Completes a command that connects.
-fn client(mut command: Command, scratch: &Scratch, port: u16, ask: &ClientAsk) -> Command {
+fn client<L: Library>(scratch: &Scratch, port: u16, ask: &ClientAsk) -> Command {
+    let mut command = L::program();
     command
         .args([
             "client",
@@ -108,14 +134,17 @@ fn client(mut command: Command, scratch: &Scratch, port: u16, ask: &ClientAsk) -
             &scratch::user(),
             "--key",
         ])
-        .arg(scratch.key(ask.key))
+        .arg(L::key(scratch, ask.key))
         .arg("--known-hosts")
-        .arg(scratch.known_hosts(port))
+        .arg(L::known_hosts(scratch, port))
         .args(ask.forwards.iter().flat_map(|forward| forward.args()));
-    with_rekey(command, ask.rekey)
+    with_habits(command, ask.rekey, ask.ending)
 }
 
-fn with_rekey(mut command: Command, rekey: Rekey) -> Command {
+fn with_habits(mut command: Command, rekey: Rekey, ending: Ending) -> Command {
+    if ending == Ending::CloseAlone {
+        command.arg("--close-alone");
+    }
     if rekey == Rekey::EveryMib {
         command.args(["--rekey-bytes", REKEY_BYTES]);
     }

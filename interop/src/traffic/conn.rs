@@ -1,6 +1,7 @@
 //! A connected stream, TCP or unix, that never waits for ever.
 
 use crate::forward::Address;
+use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -8,6 +9,9 @@ use std::time::Duration;
 
 /// Longest silence on a connection that is expected to move.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// What the system holds for a slow reader.
+pub(super) const NARROW: usize = 32 * 1024;
 
 /// A connection.
 pub enum Conn {
@@ -49,6 +53,18 @@ impl Conn {
             }
         }
         Ok(self)
+    }
+
+    /// Connects a slow reader, whose system holds little that it has not read yet.
+    pub(super) fn connect_narrow(to: &Address) -> io::Result<Self> {
+        let Address::Tcp(addr) = to else {
+            return Self::connect(to);
+        };
+        let socket = Socket::new(Domain::for_address(*addr), Type::STREAM, None)?;
+        // Before the handshake: a window that has been granted cannot be taken back.
+        socket.set_recv_buffer_size(NARROW)?;
+        socket.connect_timeout(&(*addr).into(), SILENCE)?;
+        Self::Tcp(socket.into()).bounded(SILENCE)
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Self> {

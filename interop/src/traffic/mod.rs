@@ -32,6 +32,8 @@ enum Mode {
     ListenAfterEof,
     /// The target sends, the visitor takes its time.
     Flood,
+    /// The visitor sends, the target takes its time.
+    Sip,
 }
 
 /// A visitor's first words.
@@ -57,6 +59,7 @@ impl Greeting {
             Mode::AnswerAfterEof => b'a',
             Mode::ListenAfterEof => b'l',
             Mode::Flood => b'f',
+            Mode::Sip => b's',
         };
         bytes[1..9].copy_from_slice(&self.seed.to_be_bytes());
         bytes[9..].copy_from_slice(&self.length.to_be_bytes());
@@ -71,6 +74,7 @@ impl Greeting {
             b'a' => Mode::AnswerAfterEof,
             b'l' => Mode::ListenAfterEof,
             b'f' => Mode::Flood,
+            b's' => Mode::Sip,
             other => return Err(format!("greeting with unknown mode {other:#04x}")),
         };
         let number = |range: std::ops::Range<usize>| {
@@ -119,6 +123,9 @@ mod tests {
             let stalled = visitor.stall(8 * MIB).unwrap();
             visitor.exchange(MIB).unwrap();
             stalled.catch_up().unwrap();
+            visitor.sip(&[1, 2 * MIB]).unwrap();
+            visitor.pour(&[1, 2 * MIB]).unwrap();
+            target.wait_for_sips(2);
             target.check();
         }
     }

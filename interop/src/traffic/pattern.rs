@@ -1,6 +1,8 @@
 //! Bytes that look random and can be foretold: stronger than a checksum, because a mismatch has a place. A checksum of
 //! both sides is kept all the same, for people who want to read one.
 
+use super::conn::NARROW;
+use crate::wait;
 use std::io::{self, Read, Write};
 
 const CHUNK: usize = 32 * 1024;
@@ -83,6 +85,17 @@ pub(super) fn expect(from: &mut impl Read, seed: u64, length: u64) -> Result<u32
         return Err(format!("stream ended after {place} bytes of {length}"));
     }
     Ok(sum.0)
+}
+
+/// A reader that takes its time: nothing at first, then small pieces with a pause before each.
+pub(super) struct Sipping<'a, R>(pub(super) &'a mut R);
+
+impl<R: Read> Read for Sipping<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        wait::pause();
+        let piece = buffer.len().min(NARROW);
+        self.0.read(&mut buffer[..piece])
+    }
 }
 
 /// Adler-32, as in RFC 1950.

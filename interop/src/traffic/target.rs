@@ -1,12 +1,15 @@
 //! The far end: takes connections, does what each visitor asks, and remembers what went wrong.
 
-use super::conn::Conn;
+use super::conn::{Conn, NARROW};
 use super::{GREETING_LEN, Greeting, HERALD, Mode, pattern};
 use crate::forward::Address;
+use crate::wait::{self, Pending};
+use socket2::SockRef;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, ToSocketAddrs};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -18,6 +21,7 @@ const SILENCE: Duration = Duration::from_secs(180);
 pub struct Target {
     address: Address,
     failures: Arc<Mutex<Vec<String>>>,
+    sips: Arc<AtomicUsize>,
 }
 
 impl Target {
@@ -26,13 +30,29 @@ impl Target {
         Self::tcp_on("127.0.0.1:0")
     }
 
+    /// The same for slow readers: the system holds little that they have not read yet.
+    ///
+    /// # Panics
+    ///
+    /// When that cannot be set.
+    pub fn narrow() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener for the target");
+        SockRef::from(&listener)
+            .set_recv_buffer_size(NARROW)
+            .expect("a small buffer");
+        Self::tcp_from(listener)
+    }
+
     /// Listens on `addr`.
     ///
     /// # Panics
     ///
     /// When it cannot.
     pub fn tcp_on(addr: impl ToSocketAddrs) -> Self {
-        let listener = TcpListener::bind(addr).expect("a listener for the target");
+        Self::tcp_from(TcpListener::bind(addr).expect("a listener for the target"))
+    }
+
+    fn tcp_from(listener: TcpListener) -> Self {
         let address = Address::Tcp(listener.local_addr().expect("a bound address"));
         Self::serve(address, move || Ok(Conn::Tcp(listener.accept()?.0)))
     }
@@ -73,14 +93,31 @@ impl Target {
         );
     }
 
+    /// Waits until this end has slowly read `count` visits to their end, for visitors who don't see when that is.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come to that, and with everything that was wrong.
+    pub fn wait_for_sips(&self, count: usize) {
+        wait::until("the target's slow readers", || {
+            match self.sips.load(Ordering::Acquire) {
+                done if done >= count => Ok(()),
+                done => Err(Pending::NotYet(format!("{done} of {count} have ended"))),
+            }
+        })
+        .unwrap_or_else(|late| panic!("{late}"));
+        self.check();
+    }
+
     fn serve(address: Address, accept: impl Fn() -> io::Result<Conn> + Send + 'static) -> Self {
         let failures = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&failures);
+        let sips = Arc::new(AtomicUsize::new(0));
+        let (log, count) = (Arc::clone(&failures), Arc::clone(&sips));
         thread::spawn(move || {
             while let Ok(conn) = accept() {
-                let log = Arc::clone(&log);
+                let (log, count) = (Arc::clone(&log), Arc::clone(&count));
                 thread::spawn(move || {
-                    if let Err(failure) = receive(conn) {
+                    if let Err(failure) = receive(conn, &count) {
                         log.lock()
                             .unwrap_or_else(PoisonError::into_inner)
                             .push(failure);
@@ -88,12 +125,16 @@ impl Target {
                 });
             }
         });
-        Self { address, failures }
+        Self {
+            address,
+            failures,
+            sips,
+        }
     }
 }
 
 /// Plays one visitor's part.
-fn receive(conn: Conn) -> Result<(), String> {
+fn receive(conn: Conn, sips: &AtomicUsize) -> Result<(), String> {
     let mut conn = conn.bounded(SILENCE).map_err(|error| error.to_string())?;
     let mut bytes = [0; GREETING_LEN];
     if conn.read_exact(&mut bytes).is_err() {
@@ -101,7 +142,12 @@ fn receive(conn: Conn) -> Result<(), String> {
         return Ok(());
     }
     let greeting = Greeting::from_bytes(bytes)?;
-    play(&mut conn, greeting).map_err(|failure| format!("{:?}: {failure}", greeting.mode))
+    let outcome =
+        play(&mut conn, greeting).map_err(|failure| format!("{:?}: {failure}", greeting.mode));
+    if greeting.mode == Mode::Sip {
+        sips.fetch_add(1, Ordering::Release);
+    }
+    outcome
 }
 
 fn play(conn: &mut Conn, greeting: Greeting) -> Result<(), String> {
@@ -124,6 +170,7 @@ fn play(conn: &mut Conn, greeting: Greeting) -> Result<(), String> {
         }
         // The visitor may walk away from a flood, but then it says so by its own failure.
         Mode::Flood => reply(conn, greeting),
+        Mode::Sip => pattern::expect(&mut pattern::Sipping(conn), seed, length).map(drop),
     }
 }
 

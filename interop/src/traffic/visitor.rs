@@ -3,7 +3,8 @@
 use super::conn::Conn;
 use super::{Greeting, HERALD, Mode, pattern};
 use crate::forward::Address;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -11,6 +12,7 @@ use std::thread;
 #[derive(Debug, Clone)]
 pub struct Visitor {
     to: Address,
+    behind: Option<SocketAddr>,
 }
 
 /// A connection whose reader has stopped reading.
@@ -22,7 +24,16 @@ pub struct StalledReader {
 impl Visitor {
     /// Will connect to `to`.
     pub fn new(to: Address) -> Self {
-        Self { to }
+        Self { to, behind: None }
+    }
+
+    /// Will ask the SOCKS proxy at `proxy` for `target`, which has an IPv4 address.
+    pub fn through_socks(proxy: Address, target: &Address) -> Self {
+        let behind = match target {
+            Address::Tcp(addr) => Some(*addr),
+            Address::Unix(_) => None,
+        };
+        Self { to: proxy, behind }
     }
 
     /// Sends `word`, ends, and wants exactly it back.
@@ -87,6 +98,41 @@ impl Visitor {
         } else {
             Err("a byte after the target's end".into())
         }
+    }
+
+    /// Reads `length` bytes slowly, for each of `lengths` at once.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that is wrong, or missing, or an end that is none.
+    pub fn sip(&self, lengths: &[u64]) -> Result<(), String> {
+        self.all(lengths.to_vec(), |length| {
+            let (mut conn, greeting) =
+                self.greet(Conn::connect_narrow(&self.to), Mode::Flood, length)?;
+            pattern::expect(
+                &mut pattern::Sipping(&mut conn),
+                greeting.reply_seed(),
+                length,
+            )
+            .map(drop)
+        })
+    }
+
+    /// Sends `length` bytes to a target that reads them slowly, and ends, for each of `lengths` at once. The target knows
+    /// whether all came: [`super::Target::wait_for_sips`].
+    ///
+    /// # Errors
+    ///
+    /// When it cannot send.
+    pub fn pour(&self, lengths: &[u64]) -> Result<(), String> {
+        self.all(lengths.to_vec(), |length| {
+            let (mut conn, greeting) = self.open(Mode::Sip, length)?;
+            pattern::send(&mut conn, greeting.seed, length)
+                .and_then(|_| conn.end_writing())
+                .and_then(|()| conn.read(&mut [0]))
+                .map(drop)
+                .map_err(|error| self.says("pour", &error))
+        })
     }
 
     /// `count` exchanges of `length` bytes each way, all at once.
@@ -179,10 +225,22 @@ impl Visitor {
     }
 
     fn open(&self, mode: Mode, length: u64) -> Result<(Conn, Greeting), String> {
+        self.greet(Conn::connect(&self.to), mode, length)
+    }
+
+    fn greet(
+        &self,
+        connected: io::Result<Conn>,
+        mode: Mode,
+        length: u64,
+    ) -> Result<(Conn, Greeting), String> {
         static SEED: AtomicU64 = AtomicU64::new(0x5eed);
         let seed = SEED.fetch_add(0x1_0001, Ordering::Relaxed);
         let greeting = Greeting { mode, seed, length };
-        let mut conn = Conn::connect(&self.to).map_err(|error| self.says("connect", &error))?;
+        let mut conn = connected.map_err(|error| self.says("connect", &error))?;
+        self.behind
+            .map_or(Ok(()), |to| ask_socks(&mut conn, to))
+            .map_err(|error| self.says("be connected", &error))?;
         conn.write_all(&greeting.to_bytes())
             .map_err(|error| self.says("greet", &error))?;
         Ok((conn, greeting))
@@ -207,5 +265,23 @@ impl StalledReader {
         )
         .map(drop)
         .map_err(|failure| format!("the stalled reader, catching up: {failure}"))
+    }
+}
+
+/// SOCKS4, which is one question and one answer.
+fn ask_socks(conn: &mut Conn, target: SocketAddr) -> io::Result<()> {
+    let IpAddr::V4(ip) = target.ip() else {
+        return Err(io::Error::other("SOCKS4 has no IPv6"));
+    };
+    let mut question = vec![4, 1];
+    question.extend(target.port().to_be_bytes());
+    question.extend(ip.octets());
+    question.push(0);
+    conn.write_all(&question)?;
+    let mut answer = [0; 8];
+    conn.read_exact(&mut answer)?;
+    match answer[1] {
+        90 => Ok(()),
+        other => Err(io::Error::other(format!("SOCKS4 answers {other}"))),
     }
 }
