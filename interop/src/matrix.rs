@@ -44,10 +44,12 @@ impl<'a> Pairing<'a> {
     pub fn new(client: &'a dyn Peer, server: &'a dyn Peer) -> Result<Self, Missing> {
         client.find()?;
         server.find()?;
+        let scratch = Scratch::new()?;
+        client.prepare(&scratch);
         Ok(Self {
             client,
             server,
-            scratch: Scratch::new()?,
+            scratch,
         })
     }
 
@@ -113,6 +115,16 @@ impl<'a> Pairing<'a> {
             visitor.echo(b"through -R")?;
             visitor.exchange(4 * MIB)
         });
+    }
+
+    /// A connection through `-L` of which neither direction ends before all has come.
+    pub fn local_talk(&self) {
+        self.tunnel(local, Rekey::Seldom, |visitor| visitor.talk(4 * MIB));
+    }
+
+    /// The same through `-R`.
+    pub fn remote_talk(&self) {
+        self.tunnel(remote, Rekey::Seldom, |visitor| visitor.talk(4 * MIB));
     }
 
     /// 100 MB both ways at once, with new keys after every MiB.

@@ -13,6 +13,9 @@ pub struct Scratch {
     dir: TempDir,
 }
 
+/// The host's key that [`Scratch::add_ecdsa_keys`] adds.
+const HOST_ECDSA: &str = "host-ecdsa";
+
 /// Which of the test's keys a client shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
@@ -62,39 +65,30 @@ impl Scratch {
         process::run("ssh-keygen", command, self.path());
     }
 
-    /// An ECDSA key in PEM, for libraries of the years before Ed25519.
-    fn ecdsa(&self, name: &str) -> PathBuf {
-        if !self.file(name).exists() {
-            let kind = ["-t", "ecdsa", "-b", "256", "-m", "PEM"];
+    /// Adds ECDSA keys in PEM, for libraries of the years before Ed25519: another key of the host, one that is authorised
+    /// as well, and a stranger's.
+    pub(crate) fn add_ecdsa_keys(&self) {
+        let kind = ["-t", "ecdsa", "-b", "256", "-m", "PEM"];
+        for name in [HOST_ECDSA, "user-ecdsa", "stranger-ecdsa"] {
             self.generate(Path::new("ssh-keygen"), &kind, name);
         }
-        self.file(name)
+        let both = ["user.pub", "user-ecdsa.pub"].map(|name| fs::read_to_string(self.file(name)));
+        let both: String = both.map(|line| line.expect("a public key")).concat();
+        fs::write(self.authorized_keys(), both).expect("authorized_keys");
     }
 
-    /// A host key of that kind.
-    pub fn ecdsa_host_key(&self) -> PathBuf {
-        self.ecdsa("host-ecdsa")
+    /// The server's private keys.
+    pub fn host_keys(&self) -> Vec<PathBuf> {
+        let keys = [self.host_key(), self.file(HOST_ECDSA)];
+        keys.into_iter().filter(|key| key.exists()).collect()
     }
 
-    /// A client's key of that kind; the user's is authorised.
-    ///
-    /// # Panics
-    ///
-    /// When authorized_keys cannot be written.
-    pub fn ecdsa_key(&self, which: Key) -> PathBuf {
-        match which {
-            Key::Stranger => self.ecdsa("stranger-ecdsa"),
-            Key::User => {
-                let key = self.ecdsa("user-ecdsa");
-                let line = fs::read_to_string(self.file("user-ecdsa.pub")).expect("its other half");
-                let mut list = fs::read_to_string(self.authorized_keys()).unwrap_or_default();
-                if !list.contains(&line) {
-                    list.push_str(&line);
-                    fs::write(self.authorized_keys(), list).expect("authorized_keys");
-                }
-                key
-            }
-        }
+    /// A client's private key among those that [`Scratch::add_ecdsa_keys`] added.
+    pub(crate) fn ecdsa_key(&self, which: Key) -> PathBuf {
+        self.file(match which {
+            Key::User => "user-ecdsa",
+            Key::Stranger => "stranger-ecdsa",
+        })
     }
 
     /// The directory.

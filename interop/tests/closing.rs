@@ -109,9 +109,10 @@ fn pours(pairing: &Pairing, target: &Target, kind: fn(Address, Address) -> Forwa
 
 /// Brings the forward up between two peers of whom one closes channels alone, and visits it.
 fn through(pairing: &Pairing, forward: &Forward, visit: impl FnOnce()) {
-    let ecdsa = pairing.scratch().ecdsa_host_key();
-    let mut server_ask = ServerAsk::config(&[&format!("HostKey {}", ecdsa.display())]);
-    server_ask.ending = Ending::CloseAlone;
+    let server_ask = ServerAsk {
+        ending: Ending::CloseAlone,
+        ..ServerAsk::default()
+    };
     let server = pairing.serve(&server_ask);
     let mut ask = ClientAsk::forwards([forward.clone()]);
     ask.ending = Ending::CloseAlone;

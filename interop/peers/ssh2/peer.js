@@ -40,9 +40,8 @@ function relay(channel, socket) {
     channel.once('drain', () => socket.resume());
   });
   socket.on('end', () => {
-    // An empty write is done when everything before it is.
-    if (args.closeAlone) channel.write('', () => channel.close());
-    else channel.end();
+    // An empty write is done when everything before it is. end() would close a server's channel after the EOF.
+    channel.write('', () => (args.closeAlone ? channel.close() : channel.eof()));
   });
   socket.on('error', (error) => console.error('socket:', error.message));
   channel.on('error', (error) => console.error('channel:', error.message));

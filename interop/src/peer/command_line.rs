@@ -77,10 +77,12 @@ fn server_configuration(scratch: &Scratch, ask: &ServerAsk) -> String {
     if ask.rekey == Rekey::EveryMib {
         text.push_str("RekeyLimit 1M\n");
     }
+    for key in scratch.host_keys() {
+        let _ = writeln!(text, "HostKey {}", key.display());
+    }
     let _ = write!(
         text,
         "ListenAddress 127.0.0.1\n\
-         HostKey {host}\n\
          AuthorizedKeysFile {authorized}\n\
          PidFile none\n\
          StrictModes no\n\
@@ -90,7 +92,6 @@ fn server_configuration(scratch: &Scratch, ask: &ServerAsk) -> String {
          PermitRootLogin yes\n\
          MaxStartups 100\n\
          LogLevel DEBUG1\n",
-        host = scratch.host_key().display(),
         authorized = scratch.authorized_keys().display(),
     );
     text

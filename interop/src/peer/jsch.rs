@@ -8,7 +8,7 @@ use crate::scratch::{Key, Scratch};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// JSch, as a client. Its server must have [`Scratch::ecdsa_host_key`].
+/// JSch, as a client.
 pub struct Jsch;
 
 const CLASSES: &str = "interop-jsch";
@@ -37,6 +37,10 @@ impl Library for Jsch {
             .arg(format!("{}:{JAR}", classes.display()))
             .arg("Peer");
         command
+    }
+
+    fn prepare_keys(scratch: &Scratch) {
+        scratch.add_ecdsa_keys();
     }
 
     fn key(scratch: &Scratch, which: Key) -> PathBuf {

@@ -6,8 +6,10 @@ mod adit;
 mod asyncssh;
 mod command_line;
 mod dropbear;
+mod erlang;
 mod go;
 mod jsch;
+mod netssh;
 mod openssh;
 mod paramiko;
 mod plink;
@@ -18,8 +20,10 @@ mod ssh2;
 pub use adit::{Adit, Wording};
 pub use asyncssh::Asyncssh;
 pub use dropbear::Dropbear;
+pub use erlang::Erlang;
 pub use go::Go;
 pub use jsch::Jsch;
+pub use netssh::NetSsh;
 pub use openssh::OpenSsh;
 pub use paramiko::Paramiko;
 pub use plink::Plink;
@@ -137,6 +141,9 @@ pub trait Peer {
     ///
     /// What is missing and how to get it.
     fn find(&self) -> Result<(), Missing>;
+
+    /// Adds the keys that its client needs and other peers don't; before its server is started.
+    fn prepare(&self, _scratch: &Scratch) {}
 
     /// The command that serves on 127.0.0.1:`port` in the foreground.
     fn server(&self, scratch: &Scratch, port: u16, ask: &ServerAsk) -> Command;

@@ -21,6 +21,9 @@ pub(super) trait Library {
     /// What plays its part; the arguments are still to come.
     fn program() -> Command;
 
+    /// Adds the keys that its client needs and other peers don't.
+    fn prepare_keys(_scratch: &Scratch) {}
+
     /// The key that its client shows.
     fn key(scratch: &Scratch, which: Key) -> PathBuf {
         scratch.key(which)
@@ -39,6 +42,10 @@ impl<L: Library> Peer for L {
 
     fn find(&self) -> Result<(), Missing> {
         L::find_library()
+    }
+
+    fn prepare(&self, scratch: &Scratch) {
+        L::prepare_keys(scratch);
     }
 
     fn server(&self, scratch: &Scratch, port: u16, ask: &ServerAsk) -> Command {

@@ -117,6 +117,7 @@ mod tests {
             let visitor = Visitor::new(target.address().clone());
             visitor.echo(b"hello").unwrap();
             visitor.exchange(3 * MIB).unwrap();
+            visitor.talk(3 * MIB).unwrap();
             visitor.half_close().unwrap();
             visitor.many(8, MIB).unwrap();
             visitor.many_once_open(8, MIB).unwrap();

@@ -59,6 +59,26 @@ impl Visitor {
         Ok(())
     }
 
+    /// Sends `length` bytes and wants them back, and ends only then: what a peer without half-closed channels can do.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that is wrong, or missing.
+    pub fn talk(&self, length: u64) -> Result<(), String> {
+        let (mut conn, greeting) = self.open(Mode::Echo, length)?;
+        let mut other = conn
+            .try_clone()
+            .map_err(|error| self.says("clone", &error))?;
+        thread::scope(|scope| {
+            let sending = scope.spawn(move || pattern::send(&mut other, greeting.seed, length));
+            pattern::expect(&mut (&mut conn).take(length), greeting.seed, length)?;
+            let sent = sending
+                .join()
+                .map_err(|_| "the sender panicked".to_owned())?;
+            sent.map(drop).map_err(|error| self.says("send", &error))
+        })
+    }
+
     /// Sends and receives `length` bytes at the same time.
     ///
     /// # Errors
