@@ -74,6 +74,11 @@ impl Channel {
         !undecided_or_refused && !self.released && self.half_close.may_send()
     }
 
+    /// True where what is sent now is early data.
+    pub(super) fn is_early(&self) -> bool {
+        matches!(self.state, State::OpeningEarly { .. })
+    }
+
     /// Bytes sent before the peer has decided.
     pub(super) fn sent_early(&self) -> u32 {
         match self.state {

@@ -40,6 +40,9 @@ pub(crate) struct PeerChannelId(u32);
 /// The most channels one connection may have; more are refused with RESOURCE_SHORTAGE.
 pub const MAX_CHANNELS: usize = 65_536;
 
+/// The most of them that the peer may have asked for and nobody has decided yet, for they hold memory and no descriptor.
+pub const MAX_UNDECIDED: usize = 8192;
+
 /// The most data bytes that a packet towards any peer may carry (RFC 4253 §6.1 asks everyone to take 32 KiB).
 pub const PLAIN_PACKET_SIZE: u32 = 32 << 10;
 
@@ -92,6 +95,8 @@ pub enum ChannelEvent {
 pub struct Channels {
     slots: Vec<Option<Channel>>,
     free: Vec<u32>,
+    /// Channels in the state `Asked`.
+    undecided: usize,
     budget: WindowBudget,
     /// The most data bytes of one packet to us.
     max_packet: u32,
@@ -114,6 +119,7 @@ impl Channels {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
+            undecided: 0,
             budget: WindowBudget::new(limits, pool),
             max_packet,
             round_trip: None,
@@ -190,6 +196,7 @@ impl Channels {
             return;
         }
         channel.state = State::Open;
+        let held = channel.recv.held();
         let confirmation = OpenConfirmation {
             recipient_channel: channel.peer.0,
             sender_channel: id.0,
@@ -197,6 +204,7 @@ impl Channels {
             initial_window_size: channel.recv.size(),
             maximum_packet_size: max_packet,
         };
+        self.decided(held);
         self.queue(confirmation.encode());
     }
 
@@ -208,19 +216,36 @@ impl Channels {
         if channel.state != State::Asked {
             return;
         }
+        let held = channel.recv.held();
         let message = failure.encode(channel.peer.0);
+        self.decided(held);
         self.queue(message);
         self.remove(id);
+    }
+
+    /// One channel less waits to be decided; it held so much early data.
+    fn decided(&mut self, held: u32) {
+        self.undecided -= 1;
+        if let Some(early) = &mut self.early {
+            early.let_go(held);
+        }
     }
 
     /// Takes up to `want` bytes from the channel's send window. Fewer than wanted, and `Writable` follows once
     /// the peer grants more. `None` where the channel takes no more data.
     pub fn reserve(&mut self, id: ChannelId, want: u32) -> Option<Reserved> {
-        let channel = self.channel_mut(id)?;
+        let channel = self.slots.get_mut(id.0 as usize)?.as_mut()?;
         if !channel.takes_data() {
             return None;
         }
-        let bytes = channel.send.reserve(want);
+        let bytes = match &mut self.early {
+            Some(early) if channel.is_early() => {
+                let bytes = channel.send.reserve(early.may_send(want));
+                early.sent(bytes);
+                bytes
+            }
+            _ => channel.send.reserve(want),
+        };
         channel.wants_window |= bytes < want;
         Some(Reserved {
             bytes,
@@ -231,8 +256,14 @@ impl Channels {
 
     /// Gives back what was reserved and not sent.
     pub fn refund(&mut self, id: ChannelId, unused: u32) {
-        if let Some(channel) = self.channel_mut(id) {
-            channel.send.refund(unused);
+        let Some(Some(channel)) = self.slots.get_mut(id.0 as usize) else {
+            return;
+        };
+        channel.send.refund(unused);
+        if let Some(early) = &mut self.early
+            && channel.is_early()
+        {
+            early.settled(unused);
         }
     }
 

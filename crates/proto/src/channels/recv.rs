@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::channel::{Channel, State};
 use super::early::Addressee;
 use super::interactive::{INTERACTIVE, is_recent};
-use super::{ChannelEvent, ChannelId, Channels, EARLY_DATA};
+use super::{ChannelEvent, ChannelId, Channels, EARLY_DATA, MAX_UNDECIDED};
 use crate::error::Misbehaviour;
 use crate::message::connection::{
     self as message, Open, OpenConfirmation, OpenFailure, OpenFailureReason,
@@ -48,6 +48,10 @@ impl Channels {
                 return self.check_backlog();
             }
         };
+        if self.undecided >= MAX_UNDECIDED {
+            self.refuse_open(open.sender_channel, "too many channels wait to be opened");
+            return self.check_backlog();
+        }
         let mut channel = Channel::new(State::Asked, self.budget.open_window(now));
         channel
             .confirm(
@@ -59,6 +63,7 @@ impl Channels {
         let peer = channel.peer;
         match self.insert(channel) {
             Some(id) => {
+                self.undecided += 1;
                 if let Some(early) = &mut self.early {
                     early.insert(peer, id);
                 }
@@ -67,21 +72,25 @@ impl Channels {
                     channel_type: open.channel_type,
                 });
             }
-            None => {
-                let failure = OpenFailure {
-                    reason: OpenFailureReason::RESOURCE_SHORTAGE,
-                    description: "too many channels".into(),
-                };
-                self.queue(failure.encode(open.sender_channel));
-            }
+            None => self.refuse_open(open.sender_channel, "too many channels"),
         }
         self.check_backlog()
+    }
+
+    fn refuse_open(&mut self, sender_channel: u32, description: &str) {
+        let failure = OpenFailure {
+            reason: OpenFailureReason::RESOURCE_SHORTAGE,
+            description: description.into(),
+        };
+        self.queue(failure.encode(sender_channel));
     }
 
     /// SSH_MSG_CHANNEL_OPEN_CONFIRMATION.
     pub(super) fn recv_open_confirmation(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let confirmation = OpenConfirmation::parse(payload)?;
         let id = ChannelId(confirmation.recipient_channel);
+        let sent_early = self.opening(id)?.sent_early();
+        self.settle_early(sent_early);
         let channel = self.opening(id)?;
         let eof_waits = channel.state == State::Opening && !channel.half_close.may_send();
         channel
@@ -111,9 +120,11 @@ impl Channels {
         let id = ChannelId(recipient_channel);
         let channel = self.opening(id)?;
         let lost = channel.sent_early();
-        if channel.released {
+        let released = channel.released;
+        self.settle_early(lost);
+        if released {
             self.remove(id);
-        } else {
+        } else if let Some(channel) = self.channel_mut(id) {
             channel.state = State::Refused;
             let refused = ChannelEvent::Refused { id, failure, lost };
             self.events.push_back(refused);
@@ -183,25 +194,37 @@ impl Channels {
         len: usize,
         now: Instant,
     ) -> Result<&mut Channel, Misbehaviour> {
-        let max_packet = self.max_packet;
         let channel = self
-            .channel_mut(id)
+            .slots
+            .get_mut(id.0 as usize)
+            .and_then(Option::as_mut)
             .ok_or(Misbehaviour::UnknownChannel(id.0))?;
         let len = u32::try_from(len).map_err(|_| Misbehaviour::WindowExceeded)?;
-        if len > max_packet {
+        if len > self.max_packet {
             return Err(Misbehaviour::PacketTooLarge);
         }
         if !channel.half_close.may_receive() {
             return Err(Misbehaviour::DataAfterEof);
         }
-        if channel.state == State::Asked && channel.recv.held().saturating_add(len) > EARLY_DATA {
-            return Err(Misbehaviour::WindowExceeded);
+        if channel.state == State::Asked {
+            let held = channel.recv.held().saturating_add(len);
+            let together = self.early.as_mut().map_or(Ok(()), |early| early.hold(len));
+            if held > EARLY_DATA || together.is_err() {
+                return Err(Misbehaviour::WindowExceeded);
+            }
         }
         channel
             .recv
             .receive(len, now)
             .map_err(|_| Misbehaviour::WindowExceeded)?;
         Ok(channel)
+    }
+
+    /// So much early data of ours is no longer that: its channel is confirmed, or refused.
+    fn settle_early(&mut self, sent: u32) {
+        if let Some(early) = &mut self.early {
+            early.settled(sent);
+        }
     }
 
     /// SSH_MSG_CHANNEL_EOF.

@@ -28,8 +28,10 @@ use super::memory;
 use super::stream::Stream;
 use crate::status::ForwardCounters;
 
-/// Requests of the peer that wait for the owner; a channel beyond is refused, a global request beyond ends the connection.
+/// Requests of the peer that wait for the owner. While there is no room for what one packet may bring, nothing more is
+/// read: a burst waits, as it does where a window is full.
 const INCOMING: usize = 1024;
+const OF_ONE_PACKET: usize = 8;
 /// Bytes of one read that take so long to handle that others should have a turn.
 const MUCH: usize = 64 << 10;
 /// Slices of one write to an application.
@@ -80,7 +82,7 @@ struct Driver {
     batch: Vec<Packet>,
     deliveries: Vec<Delivery>,
     incoming: mpsc::Sender<Incoming>,
-    /// A verdict was awaited when the last packet was handled; others may lie behind it.
+    /// A verdict, or the owner, was awaited when the last packet was handled; others may lie behind it.
     paused: bool,
 }
 
@@ -135,7 +137,10 @@ impl Driver {
                 if let Some(ended) = &state.ended {
                     return Ok(ended.clone());
                 }
-                (self.tick(&mut state)?, state.connection.wants_input())
+                (
+                    self.tick(&mut state)?,
+                    state.connection.wants_input() && self.owner_has_room(),
+                )
             };
             if wants_input && std::mem::take(&mut self.paused) {
                 self.process()?;
@@ -184,8 +189,14 @@ impl Driver {
             ready = shared.socket.readable(), if wants_input => ready.map(|()| Turn::Readable),
             ready = shared.socket.writable(), if socket_state == SocketState::Full => ready.map(|()| Turn::Other),
             () = shared.wake.notified() => Ok(Turn::Other),
+            _ = self.incoming.reserve_many(OF_ONE_PACKET), if !self.owner_has_room() => Ok(Turn::Other),
             () = sleep_until(timeout), if timeout.is_some() => Ok(Turn::Other),
         }
+    }
+
+    /// True while the owner's queue takes whatever one packet brings. An owner that has gone takes nothing, and holds up nobody.
+    fn owner_has_room(&self) -> bool {
+        self.incoming.capacity() >= OF_ONE_PACKET || self.incoming.is_closed()
     }
 
     fn read(&mut self) -> Result<Input, Ended> {
@@ -234,6 +245,10 @@ impl Driver {
         let shared = self.shared.clone();
         self.change_opener(&mut shared.state())?;
         loop {
+            if !self.owner_has_room() {
+                self.paused = true;
+                return self.deliver(input);
+            }
             let opened = self
                 .opener
                 .open(&mut input[self.start..self.end])
@@ -355,16 +370,12 @@ impl Driver {
     ) {
         match event {
             ChannelEvent::Asked { id, channel_type } => {
+                let Ok(place) = self.incoming.try_reserve() else {
+                    return refuse(&mut state.connection, id);
+                };
                 let token = state.insert_io(id, ChannelIo::default());
                 let channel = Channel::new(shared.clone(), id, token);
-                let asked = Incoming::Open(ChannelAsked::new(channel_type, channel));
-                if let Err(rejected) = self.incoming.try_send(asked) {
-                    refuse_for_shortage(&mut state.connection, id);
-                    state.remove_io(id);
-                    // Dropping it looks at the state, which is locked here.
-                    let rejected = rejected.into_inner();
-                    tokio::spawn(async move { drop(rejected) });
-                }
+                place.send(Incoming::Open(ChannelAsked::new(channel_type, channel)));
             }
             ChannelEvent::Opened(id) => {
                 if let Some(io) = state.io(id) {
@@ -583,14 +594,13 @@ fn log_agreed(agreed: &Negotiated) {
     debug!("kex: client->server {}", agreed.client_to_server);
 }
 
-fn refuse_for_shortage(connection: &mut Connection, id: ChannelId) {
-    connection.channels().refuse(
-        id,
-        &OpenFailure {
-            reason: OpenFailureReason::RESOURCE_SHORTAGE,
-            description: "too many requests at once".into(),
-        },
-    );
+/// For an owner that serves no more.
+fn refuse(connection: &mut Connection, id: ChannelId) {
+    let failure = OpenFailure {
+        reason: OpenFailureReason::RESOURCE_SHORTAGE,
+        description: "nobody serves this connection any more".into(),
+    };
+    connection.channels().refuse(id, &failure);
 }
 
 fn broken(error: io::Error) -> Ended {
@@ -606,3 +616,6 @@ async fn sleep_until(deadline: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;
