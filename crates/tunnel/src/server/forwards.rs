@@ -14,11 +14,14 @@ use super::settings::ServerSettings;
 use crate::config::spec::Endpoint;
 use crate::forward::dial::Dials;
 use crate::forward::egress::Egress;
-use crate::forward::registry::MAX_REMOTE_FORWARDS;
 use crate::net::connection::ChannelAsked;
 use crate::net::{Handle, Incoming};
 use crate::policy::Ask;
 use crate::status::ForwardCounters;
+
+/// Requests about listeners that wait for the one in front, whose name may take long to resolve. More do not wait for their
+/// answers in `proto` either.
+const MAX_WAITING_REQUESTS: usize = 4096;
 
 /// Serves requests until the connection ends; its listeners end with it.
 pub(super) async fn serve(
@@ -37,7 +40,7 @@ pub(super) async fn serve(
         dials: Arc::new(dials),
     };
     // Beside each other: a listener's name may take long to resolve, and channels do not wait for that.
-    let (requests, waiting) = channel(MAX_REMOTE_FORWARDS);
+    let (requests, waiting) = channel(MAX_WAITING_REQUESTS);
     tokio::select! {
         () = forwards.serve(handle, incoming, &requests) => {}
         () = remote.serve(waiting) => {}
