@@ -99,12 +99,15 @@ async fn resolve_within(
     Ok(wanted)
 }
 
-/// What one connection's channels may have under way at once; those beyond wait. Otherwise one client could take all
-/// threads that resolve names, and all file descriptors.
+/// Names that one connection's channels may resolve at once; those beyond wait. Otherwise one client could take all threads
+/// that resolve names.
+const LOOKUPS: usize = 64;
+
+/// Lookups and sockets of one connection's channels. Targets that do not answer hold up no others: each attempt has its
+/// descriptor, and there are as many as the share has.
 #[derive(Debug)]
 pub struct Dials {
     lookups: Semaphore,
-    attempts: Semaphore,
     descriptors: Share,
 }
 
@@ -119,8 +122,7 @@ impl Dials {
     /// Those of a connection whose sockets are of this share.
     pub fn within(descriptors: Share) -> Self {
         Self {
-            lookups: Semaphore::new(16),
-            attempts: Semaphore::new(256),
+            lookups: Semaphore::new(LOOKUPS),
             descriptors,
         }
     }
@@ -153,7 +155,6 @@ pub async fn dial_tcp(
     if let (true, Some(denied)) = (permitted.is_empty(), refusal) {
         return Err(DialError::Denied(denied));
     }
-    let _place = dials.attempts.acquire().await;
     // One socket is what the channel was opened for: without room for it, nobody is dialled.
     let first = Mutex::new(Some(dials.descriptors.take(1).map_err(DialError::Full)?));
     let next = || {
@@ -325,6 +326,32 @@ pub(super) mod tests {
         let error = first_to_answer(addresses(&[2, 2]), answer).await;
         assert_eq!(error.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         assert!(first_to_answer(Vec::new(), answer).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn targets_that_do_not_answer_hold_up_no_others() {
+        let (_listener, silent) = listener(0);
+        let _first = connect(silent, SHORT).await.unwrap();
+        let dials = std::sync::Arc::new(Dials::default());
+        let dial = |address: SocketAddr| {
+            let dials = dials.clone();
+            async move {
+                let host = address.ip().to_string();
+                dial_tcp(
+                    &host,
+                    address.port(),
+                    AddressFamily::Any,
+                    &dials,
+                    |_| Ok(()),
+                )
+                .await
+            }
+        };
+        let waiting: Vec<_> = (0..300).map(|_| tokio::spawn(dial(silent))).collect();
+        tokio::task::yield_now().await;
+        let (_other, answers) = listener(1);
+        assert!(dial(answers).await.is_ok());
+        waiting.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     #[tokio::test]
