@@ -125,8 +125,16 @@ pub enum SpecProblem {
     Brackets,
     /// A `\` with nothing after it.
     Backslash,
-    /// The fields do not add up to a listener and a target.
-    Shape,
+    /// A listener alone where a target belongs, too.
+    NoTarget,
+    /// A target of which only the port is there.
+    NoTargetHost(String),
+    /// A target of which only the host is there.
+    NoTargetPort(String),
+    /// A target for `-D`, where each application says where to.
+    TargetOfDynamic,
+    /// The destination, which a space would have made an argument of its own.
+    MissingSpace(String),
     /// Neither a number from 1 to 65535 nor the name of a service.
     Port(String),
     /// Port 0 where it has no meaning.
@@ -152,7 +160,20 @@ impl fmt::Display for SpecProblem {
             Self::TooManyFields => f.write_str("more than four fields"),
             Self::Brackets => f.write_str("a bracketed field must end in ']' and then ':'"),
             Self::Backslash => f.write_str("nothing follows the backslash"),
-            Self::Shape => f.write_str("the fields are not a listener and a target"),
+            Self::NoTarget => f.write_str("it says where to listen, and not where to connect to"),
+            Self::NoTargetHost(port) => {
+                write!(
+                    f,
+                    "the host to connect to is missing in front of port {port}"
+                )
+            }
+            Self::NoTargetPort(host) => {
+                write!(f, "the port to connect to is missing behind '{host}'")
+            }
+            Self::TargetOfDynamic => {
+                f.write_str("it takes no target: each application says where it wants to go")
+            }
+            Self::MissingSpace(word) => write!(f, "a space is missing before '{word}'"),
             Self::Port(word) => write!(f, "'{word}' is not a port or a service"),
             Self::PortZero => f.write_str("port 0 is not possible here"),
             Self::EmptyHost => f.write_str("the host is empty"),
@@ -184,6 +205,15 @@ impl SpecError {
         match (&self.problem, self.kind) {
             (SpecProblem::TooManyFields, _) => "put an IPv6 address in brackets: [::1]:8080",
             (SpecProblem::SocksOnPath, _) => "name a target too: -R /path:host:port",
+            (SpecProblem::MissingSpace(_), _) => {
+                "the server to log in to is an argument of its own: -L 9000:db:5432 user@host"
+            }
+            (SpecProblem::TargetOfDynamic, _) => {
+                "write [bind_address:]port, such as 1080; for one fixed target use -L"
+            }
+            (SpecProblem::NoTargetHost(_), _) => {
+                "'localhost' there is the server itself: 8080:localhost:5432"
+            }
             (SpecProblem::PortZero, SpecKind::Local | SpecKind::Dynamic) => {
                 "only -R can leave the choice of the port to the system"
             }
@@ -230,6 +260,13 @@ impl Forward {
     pub fn parse_remote(text: &str, lookups: &Lookups<'_>) -> Result<Self, SpecError> {
         parse(SpecKind::Remote, text, lookups, |fields| {
             let has_path = fields.iter().any(|field| field.is_path);
+            if let [listen, host] = fields
+                && is_port(listen, lookups)
+                && !host.is_path
+                && !is_port(host, lookups)
+            {
+                return Err(SpecProblem::NoTargetPort(host.text.clone()));
+            }
             if fields.len() > 2 || (fields.len() == 2 && has_path) {
                 let (listen, target) = listener_and_target(fields, lookups)?;
                 return Ok(Self::Remote { listen, target });
@@ -247,6 +284,13 @@ impl Forward {
     /// It is no listener.
     pub fn parse_dynamic(text: &str, lookups: &Lookups<'_>) -> Result<Self, SpecError> {
         parse(SpecKind::Dynamic, text, lookups, |fields| {
+            let has_target = match fields {
+                [listen, host] => is_port(listen, lookups) && !is_port(host, lookups),
+                fields => fields.len() > 2,
+            };
+            if has_target {
+                return Err(SpecProblem::TargetOfDynamic);
+            }
             let listen = listener(fields, lookups)?;
             refuse_port_zero(&listen)?;
             Ok(Self::Dynamic { listen })
@@ -304,7 +348,8 @@ impl Endpoint {
         parse(SpecKind::Stdio, text, lookups, |fields| match fields {
             [path] if path.is_path => unix_path(path).map(Endpoint::Unix),
             [host, port] => tcp_endpoint(host, port, lookups),
-            [] | [_] => Err(SpecProblem::Shape),
+            [] => Err(SpecProblem::Empty),
+            [host] => Err(SpecProblem::NoTargetPort(host.text.clone())),
             _ => Err(SpecProblem::TooManyFields),
         })
     }
@@ -323,8 +368,25 @@ fn parse<T>(
         .map_err(|problem| SpecError {
             kind,
             text: text.to_owned(),
-            problem,
+            problem: match problem {
+                SpecProblem::Port(_)
+                | SpecProblem::TooManyFields
+                | SpecProblem::NoTarget
+                | SpecProblem::NoTargetPort(_)
+                | SpecProblem::TargetOfDynamic => {
+                    swallowed_destination(text).map_or(problem, SpecProblem::MissingSpace)
+                }
+                problem => problem,
+            },
         })
+}
+
+/// The destination at the end of a specification that cannot be read, where one was typed without the space before it.
+fn swallowed_destination(text: &str) -> Option<String> {
+    let (_, last) = text.rsplit_once(':').unwrap_or(("", text));
+    let word = last.trim_start_matches(|c: char| c.is_ascii_digit());
+    let is_destination = word.contains('@') && !word.contains('/');
+    is_destination.then(|| word.to_owned())
 }
 
 /// A listener and a target: two fields, one of which is a path, or three or four.
@@ -337,16 +399,18 @@ fn listener_and_target(
     };
     if fields.len() < 4 && last.is_path {
         if before.is_empty() {
-            return Err(SpecProblem::Shape);
+            return Err(SpecProblem::NoTarget);
         }
         return Ok((listener(before, lookups)?, Endpoint::Unix(unix_path(last)?)));
     }
-    match before.split_last() {
-        Some((host, listen)) if !listen.is_empty() => Ok((
+    match before {
+        [] => Err(SpecProblem::NoTarget),
+        [_] if is_port(last, lookups) => Err(SpecProblem::NoTargetHost(last.text.clone())),
+        [_] => Err(SpecProblem::NoTargetPort(last.text.clone())),
+        [listen @ .., host] => Ok((
             listener(listen, lookups)?,
             tcp_endpoint(host, last, lookups)?,
         )),
-        _ => Err(SpecProblem::Shape),
     }
 }
 
@@ -356,7 +420,8 @@ fn listener(fields: &[Field], lookups: &Lookups<'_>) -> Result<ListenSpec, SpecP
         [path] if path.is_path => return unix_path(path).map(ListenSpec::Unix),
         [port] => (BindAddress::Default, port),
         [bind, port] => (bind_address(bind)?, port),
-        _ => return Err(SpecProblem::Shape),
+        [] => return Err(SpecProblem::Empty),
+        _ => return Err(SpecProblem::TooManyFields),
     };
     Ok(ListenSpec::Tcp {
         bind,
@@ -407,6 +472,10 @@ fn port_number(field: &Field, lookups: &Lookups<'_>) -> Result<u16, SpecProblem>
         .ok()
         .or_else(|| (lookups.service)(word))
         .ok_or_else(|| SpecProblem::Port(word.clone()))
+}
+
+fn is_port(field: &Field, lookups: &Lookups<'_>) -> bool {
+    port_number(field, lookups).is_ok()
 }
 
 fn refuse_port_zero(listen: &ListenSpec) -> Result<(), SpecProblem> {

@@ -74,8 +74,11 @@ fn what_openssh_refuses_is_refused_with_the_reason() {
     let port = |word: &str| SpecProblem::Port(word.into());
     let table = [
         ('L', "", SpecProblem::Empty),
-        ('L', "8080", SpecProblem::Shape),
-        ('L', "8080:80", SpecProblem::Shape),
+        ('L', "8080", SpecProblem::NoTarget),
+        ('L', "/a", SpecProblem::NoTarget),
+        ('L', "8080:80", SpecProblem::NoTargetHost("80".into())),
+        ('L', "8080:h", SpecProblem::NoTargetPort("h".into())),
+        ('R', "8080:h", SpecProblem::NoTargetPort("h".into())),
         ('L', "8080:h:80 ", port("80 ")),
         ('L', "8080:h:/p", port("h")),
         ('L', "8080:h:80:x:y", SpecProblem::TooManyFields),
@@ -87,21 +90,43 @@ fn what_openssh_refuses_is_refused_with_the_reason() {
         ('L', "8080:h:0", SpecProblem::PortZero),
         ('L', "65536:h:1", port("65536")),
         ('L', "-1:h:1", port("-1")),
-        ('L', "15001/127.0.0.1/9", SpecProblem::Shape),
+        ('L', "15001/127.0.0.1/9", SpecProblem::NoTarget),
         ('L', "8080:h:80\\", SpecProblem::Backslash),
         (
             'L',
             "${NO}:h:80",
             SpecProblem::Expand(ExpandError::UnsetVariable("NO".into())),
         ),
-        ('D', "a:b:c", SpecProblem::Shape),
-        ('D', "::1:1080", SpecProblem::Shape),
-        ('W', "db", SpecProblem::Shape),
+        ('D', "a:b:c", SpecProblem::TargetOfDynamic),
+        ('D', "1080:h", SpecProblem::TargetOfDynamic),
+        ('D', "a:b", port("b")),
+        ('D', "::1:1080", SpecProblem::TargetOfDynamic),
+        ('W', "db", SpecProblem::NoTargetPort("db".into())),
         ('W', "::1:22", SpecProblem::TooManyFields),
     ];
     for (kind, text, expected) in table {
         assert_eq!(read(kind, text), Err(expected), "-{kind} {text}");
     }
+}
+
+#[test]
+fn destination_without_the_space_before_it_is_named() {
+    let table = [
+        ('L', "9000:a:80:user@host", "user@host"),
+        ('L', "9000:a:80user@host", "user@host"),
+        ('L', "a:9000:b:80:user@h.example", "user@h.example"),
+        ('R', "9000:a:80user@host", "user@host"),
+        ('R', "9000user@host", "user@host"),
+        ('D', "9000user@host", "user@host"),
+        ('D', "9000:user@host", "user@host"),
+    ];
+    for (kind, text, destination) in table {
+        let expected = SpecProblem::MissingSpace(destination.into());
+        assert_eq!(read(kind, text), Err(expected), "-{kind} {text}");
+    }
+    // An `@` elsewhere is no sign of one, and where the rest is right it is none at all.
+    assert_eq!(read('L', "a@b:h:80"), Err(SpecProblem::Port("a@b".into())));
+    assert!(read('L', "80:user@host:80").is_ok());
 }
 
 #[test]
@@ -111,7 +136,7 @@ fn forwards_that_could_never_carry_anything_are_refused_though_openssh_takes_the
         ('L', "/a:/b:80", SpecProblem::PathAsHost("/b".into())),
         ('L', "/a:8080:h:80", SpecProblem::PathAsHost("/a".into())),
         ('D', "/a:/b", SpecProblem::PathAsHost("/a".into())),
-        ('D', "1080:/b", SpecProblem::Port("/b".into())),
+        ('D', "1080:/b", SpecProblem::TargetOfDynamic),
         ('R', "/a", SpecProblem::SocksOnPath),
     ];
     for (kind, text, expected) in table {
@@ -156,7 +181,7 @@ fn the_message_begins_as_openssh_has_it_and_hints_how_to_write_it() {
     let error = with_lookups(|lookups| Forward::parse_local("8080:x", lookups)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Bad local forwarding specification '8080:x': the fields are not a listener and a target"
+        "Bad local forwarding specification '8080:x': the port to connect to is missing behind 'x'"
     );
     assert!(error.hint().contains("8080:db:5432"));
     let error = with_lookups(|lookups| Forward::parse_dynamic("::1:80:a:b", lookups)).unwrap_err();
