@@ -48,6 +48,8 @@ pub enum KeyFileFault {
     TooLong,
     /// It is in none of the formats that we read.
     UnknownFormat,
+    /// It is a public key.
+    PublicKey,
     /// It is an encrypted PEM file of the old kinds.
     EncryptedPem,
     /// Its base64 text is broken or does not end.
@@ -100,16 +102,32 @@ impl fmt::Display for IdentityError {
                 write!(f, "cannot load key {}: wrong passphrase", path.display())
             }
             Self::Unusable { path, why } => {
-                let path = path.display();
-                write!(f, "cannot use key file {path}: {why}")?;
+                let shown = path.display();
+                write!(f, "cannot use key file {shown}: {why}")?;
                 match why {
                     KeyFileFault::EncryptedPem => {
-                        write!(f, "\nhint: convert it with: ssh-keygen -p -f '{path}'")
+                        write!(f, "\nhint: convert it with: ssh-keygen -p -f '{shown}'")
+                    }
+                    KeyFileFault::PublicKey => {
+                        let private = path_of_private(path);
+                        write!(
+                            f,
+                            "\nhint: name the private key, {private}, or have an agent hold it"
+                        )
                     }
                     _ => Ok(()),
                 }
             }
         }
+    }
+}
+
+/// The customary name of the private key beside a public one.
+fn path_of_private(path: &Path) -> String {
+    let private = path.with_extension("");
+    match path.extension().is_some_and(|e| e == "pub") {
+        true => format!("most often {}", private.display()),
+        false => "which begins with -----BEGIN".into(),
     }
 }
 
@@ -129,6 +147,10 @@ impl fmt::Display for KeyFileFault {
             Self::UnknownFormat => write!(
                 f,
                 "it is no OpenSSH, PKCS#8, PKCS#1 (RSA) or SEC 1 (EC) private key"
+            ),
+            Self::PublicKey => write!(
+                f,
+                "it is the public key, and only the private one can log in"
             ),
             Self::EncryptedPem => write!(
                 f,

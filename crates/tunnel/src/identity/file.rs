@@ -25,9 +25,22 @@ const OTHERS: u32 = 0o077;
 /// Formats: OpenSSH's own, encrypted or not; PKCS#8, PKCS#1 and SEC 1 in PEM, not encrypted. A file
 /// of ours that others can use is refused, as OpenSSH does.
 pub fn load(path: &Path, passphrase: Option<&str>) -> Result<SigningKey, IdentityError> {
-    let text = read(path, Access::OwnerOnly)?;
     let unusable = |why| IdentityError::unusable(path, why);
-    let pem = Pem::parse(&text).map_err(unusable)?;
+    let text = match read(path, Access::OwnerOnly) {
+        // A public key is everybody's to read; what is wrong with it is another thing.
+        Err(error @ IdentityError::Unprotected { .. }) => {
+            let text = read(path, Access::Anyone)?;
+            public_line(&text).ok_or(error)?;
+            return Err(unusable(KeyFileFault::PublicKey));
+        }
+        read => read?,
+    };
+    let pem = Pem::parse(&text).map_err(|why| {
+        unusable(match public_line(&text) {
+            Some(_) => KeyFileFault::PublicKey,
+            None => why,
+        })
+    })?;
     let der = &pem.content;
     let key = match pem.label {
         openssh::LABEL => {

@@ -167,6 +167,22 @@ fn file_that_others_can_use_is_refused() {
 }
 
 #[test]
+fn public_key_is_called_one_whoever_can_read_it() {
+    let (_folder, path) = made(TYPES[0], "");
+    let public = neighbour(&path);
+    for mode in [0o644, 0o600] {
+        fs::set_permissions(&public, fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(fault(&public), KeyFileFault::PublicKey, "{mode:o}");
+    }
+    let text = load(&public, None).unwrap_err().to_string();
+    let hint = format!("hint: name the private key, most often {}", path.display());
+    assert!(
+        text.contains("it is the public key") && text.contains(&hint),
+        "{text}"
+    );
+}
+
+#[test]
 fn public_half_needs_no_passphrase() {
     let (_folder, path) = made(TYPES[0], "secret");
     let key = load(&path, Some("secret")).unwrap();
