@@ -149,6 +149,8 @@ pub enum ForwardError {
         label: String,
         /// `port 9000` or `path /run/x`.
         what: String,
+        /// The port, unless it is a path.
+        port: Option<u16>,
         /// What the server said about it, without control characters; most say nothing.
         said: Vec<String>,
     },
@@ -162,7 +164,9 @@ impl fmt::Display for ForwardError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind { label, source } => write!(f, "{label}: {source}"),
-            Self::Refused { label, what, said } => {
+            Self::Refused {
+                label, what, said, ..
+            } => {
                 write!(
                     f,
                     "remote port forwarding failed for listen {what} ({label})"
@@ -194,6 +198,9 @@ impl ForwardError {
                 ),
                 _ => None,
             },
+            Self::Refused { port, said, .. } if said.is_empty() && is_privileged(*port) => Some(
+                "ports below 1024 are root's at most servers: choose a higher one, or log in as root; else the port is in use there, or the server's rules (AllowTcpForwarding, PermitListen, authorized_keys) forbid it",
+            ),
             Self::Refused { said, .. } if said.is_empty() => Some(
                 "the port is in use at the server, or its rules (AllowTcpForwarding, PermitListen, authorized_keys) forbid it; the server's log has the reason",
             ),
@@ -202,5 +209,36 @@ impl ForwardError {
             }
             _ => None,
         }
+    }
+}
+
+/// True where most systems let only root listen; 0 is any port.
+fn is_privileged(port: Option<u16>) -> bool {
+    port.is_some_and(|port| (1..1024).contains(&port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn low_port_is_the_likely_cause_of_a_refusal_without_a_reason() {
+        let hint = |port, said: &[&str]| {
+            let error = ForwardError::Refused {
+                label: "forward -R 80 → h:1".into(),
+                what: "port 80".into(),
+                port,
+                said: said.iter().map(|&text| text.to_owned()).collect(),
+            };
+            error.hint().unwrap()
+        };
+        assert!(hint(Some(80), &[]).starts_with("ports below 1024"));
+        for port in [Some(1024), Some(0), None] {
+            assert!(
+                hint(port, &[]).starts_with("the port is in use"),
+                "{port:?}"
+            );
+        }
+        assert!(hint(Some(80), &["no"]).starts_with("choose another"));
     }
 }

@@ -16,6 +16,7 @@ use crate::config::spec::{BindAddress, Endpoint, Forward, ListenSpec};
 use crate::config::values::AddressFamily;
 use crate::forward::dial::{DialError, Dialled, Dials, dial_tcp};
 use crate::forward::egress::Egress;
+use crate::forward::failure_log::failed;
 use crate::forward::registry::{RemoteAddress, RemoteForward, RemoteTarget};
 use crate::forward::relay::relay;
 use crate::forward::socks::{Host, Outcome, Progress, Request, Socks};
@@ -41,7 +42,7 @@ impl Client {
                 unreachable!("local forwards start in local.rs")
             }
         };
-        let (request, what) = request(listen);
+        let request = request(listen);
         for said in self.heard() {
             debug!("Remote: {said}");
         }
@@ -52,7 +53,7 @@ impl Client {
             .map_err(ForwardError::Ended)?;
         // What a server says between a request and its answer is about the request.
         let Ok(allocated_port) = reply else {
-            return Err(refused(label, what, self.heard()));
+            return Err(refused(label, listen, self.heard()));
         };
         let entry = RemoteForward {
             label: label.clone(),
@@ -64,7 +65,7 @@ impl Client {
         // Only now: connections of this forward may have come along with the words.
         let said = self.heard();
         if inserted.is_err() {
-            return Err(refused(label, what, said));
+            return Err(refused(label, listen, said));
         }
         for said in said {
             log!(loudness(&said), "{label}: the server says: {said}");
@@ -143,9 +144,18 @@ impl Client {
 
 /// A refusal with the server's reason. sshd says `PATH:LINE: key options: …` right after the login, in time to be
 /// taken for one.
-fn refused(label: String, what: String, mut said: Vec<String>) -> ForwardError {
+fn refused(label: String, listen: &ListenSpec, mut said: Vec<String>) -> ForwardError {
     said.retain(|text| !text.contains(": key options:"));
-    ForwardError::Refused { label, what, said }
+    let (what, port) = match listen {
+        ListenSpec::Tcp { port, .. } => (format!("port {port}"), Some(*port)),
+        ListenSpec::Unix(path) => (format!("path {}", path.to_string_lossy()), None),
+    };
+    ForwardError::Refused {
+        label,
+        what,
+        port,
+        said,
+    }
 }
 
 /// How loud a server's words about a forward that is up are: only another address than the one asked for is a warning.
@@ -156,21 +166,16 @@ fn loudness(said: &str) -> Level {
     }
 }
 
-/// The request on the wire, and how OpenSSH's messages name it.
-fn request(listen: &ListenSpec) -> (GlobalRequest, String) {
+/// The request on the wire.
+fn request(listen: &ListenSpec) -> GlobalRequest {
     match listen {
-        ListenSpec::Tcp { bind, port } => (
-            GlobalRequest::TcpipForward {
-                address_to_bind: wire_address(bind),
-                port: *port,
-            },
-            format!("port {port}"),
-        ),
-        ListenSpec::Unix(path) => {
-            let socket_path = path.to_string_lossy().into_owned();
-            let what = format!("path {socket_path}");
-            (GlobalRequest::StreamLocalForward { socket_path }, what)
-        }
+        ListenSpec::Tcp { bind, port } => GlobalRequest::TcpipForward {
+            address_to_bind: wire_address(bind),
+            port: *port,
+        },
+        ListenSpec::Unix(path) => GlobalRequest::StreamLocalForward {
+            socket_path: path.to_string_lossy().into_owned(),
+        },
     }
 }
 
@@ -213,8 +218,8 @@ impl Dynamic {
     async fn carry(self, channel: Channel) {
         let (request, early) = match timeout(SOCKS_TIMEOUT, read_request(&channel)).await {
             Ok(Ok(request)) => request,
-            Ok(Err(error)) => return warn!("{}: {error}", self.label),
-            Err(_) => return warn!("{}: SOCKS handshake timed out", self.label),
+            Ok(Err(error)) => return self.failed(&error.to_string()),
+            Err(_) => return self.failed("SOCKS handshake timed out"),
         };
         let target = Endpoint::Tcp {
             host: match &request.host {
@@ -234,7 +239,7 @@ impl Dynamic {
             Ok((app, _descriptor)) => {
                 self.counters.opened.add(1);
                 if let Err(error) = begin(&channel, &app, &request, &early).await {
-                    return warn!("{}: {shown}: {error}", self.label);
+                    return self.failed(&format!("{shown}: {error}"));
                 }
                 debug!("{}: connected to {shown}", self.label);
                 self.counters.open.add(1);
@@ -243,7 +248,7 @@ impl Dynamic {
             }
             Err(error) => {
                 self.counters.failed.add(1);
-                warn!("{}: {shown}: {error}", self.label);
+                self.failed(&format!("{shown}: {error}"));
                 let outcome = match &error {
                     DialError::Denied(_) => Outcome::NotAllowed,
                     DialError::Resolve(_) => Outcome::HostUnreachable,
@@ -255,6 +260,10 @@ impl Dynamic {
                 channel.send_eof();
             }
         }
+    }
+
+    fn failed(&self, failure: &str) {
+        failed(&self.counters, &self.label, Level::Warn, failure);
     }
 
     async fn dial(&self, target: &Endpoint) -> Result<Dialled, DialError> {

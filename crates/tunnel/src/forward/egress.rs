@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use adit_proto::message::connection::OpenFailureReason;
 use adit_proto::peer_text;
-use log::{debug, warn};
+use log::{Level, debug, warn};
 
 use super::dial::{DialError, Dialled, Dials, dial_tcp, dial_unix};
+use super::failure_log::failed;
 use super::relay::relay;
 use crate::config::spec::Endpoint;
 use crate::config::values::AddressFamily;
@@ -76,7 +77,12 @@ impl Egress {
         let (label, target) = (&self.label, self.shown_target());
         let unsaid = match error {
             DialError::Full(_) => self.dials.note_refusal(),
-            _ => Some(0),
+            // Who reads about what a rule forbade wants each.
+            DialError::Denied(_) => Some(0),
+            _ => {
+                let failure = format!("{target}: {error}");
+                return failed(&self.counters, label, Level::Warn, &failure);
+            }
         };
         match unsaid {
             None => {}

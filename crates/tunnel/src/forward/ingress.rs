@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use adit_proto::message::connection::{ChannelType, TcpAddresses};
 use adit_proto::peer_text;
-use log::{debug, error, warn};
+use log::{Level, debug, error, warn};
 use tokio::time::timeout;
 
 use super::answered::Answered;
 use super::descriptors::{Permit, Share};
+use super::failure_log::failed;
 use super::relay::{End, relay};
 use super::socks::{Host, Outcome, Progress, Request, Socks, Version};
 use crate::config::spec::Endpoint;
@@ -247,12 +248,15 @@ impl Ingress {
     fn say_why_not(&self, target: &str, from: Origin, error: &OpenError) {
         let label = &self.label;
         match error {
-            OpenError::Refused(Refusal { failure, .. }) => error!(
-                "{label}: connection from {from}: {} {} (from {})",
-                peer_text::description(target),
-                in_words(&failure.reason.to_string(), &failure.description),
-                self.peer_name
-            ),
+            OpenError::Refused(Refusal { failure, .. }) => {
+                let failure = format!(
+                    "connection from {from}: {} {} (from {})",
+                    peer_text::description(target),
+                    in_words(&failure.reason.to_string(), &failure.description),
+                    self.peer_name
+                );
+                failed(&self.counters, label, Level::Error, &failure);
+            }
             OpenError::Ended(ended) => {
                 let target = peer_text::description(target);
                 error!("{label}: connection from {from}: {target}: {ended}");
@@ -268,14 +272,13 @@ impl Ingress {
         let (request, first_words) = match timeout(SOCKS_TIMEOUT, read_request(app)).await {
             Ok(Ok(request)) => request,
             Ok(Err(why)) => {
-                warn!("{}: connection from {from}: {why}", self.label);
+                let failure = format!("connection from {from}: {why}");
+                failed(&self.counters, &self.label, Level::Warn, &failure);
                 return None;
             }
             Err(_) => {
-                warn!(
-                    "{}: connection from {from}: SOCKS handshake timed out",
-                    self.label
-                );
+                let failure = format!("connection from {from}: SOCKS handshake timed out");
+                failed(&self.counters, &self.label, Level::Warn, &failure);
                 return None;
             }
         };
