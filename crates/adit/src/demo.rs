@@ -3,9 +3,11 @@
 //!
 //! What it prints goes to standard output: it is the result. Nothing of it touches the user's own keys or files.
 
+mod args;
 mod site;
 mod visit;
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,43 +20,72 @@ use adit_tunnel::config::spec::{BindAddress, Endpoint, Forward, ListenSpec};
 use adit_tunnel::config::ssh_config::{ClientOptions, StrictHostKeyChecking};
 use adit_tunnel::config::sshd_config::{ListenAddress, ServerOptions};
 use adit_tunnel::identity::file::write_new_host_key;
+use adit_tunnel::net::listener::describe;
 use adit_tunnel::server::{LocalAccount, Server, ServerSettings};
+use args::{Args, HELP, Stay};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+
+use crate::client_cli::signals::Signals;
+use crate::command_line::fail;
+
+/// How messages begin.
+const PROGRAM: &str = "adit demo";
 
 /// Bytes that the throughput test carries through `-L`.
 const BULK: u64 = 1 << 30;
 
 /// Runs the demo: until Ctrl-C, or with `--once` until everything was tried.
 pub(crate) fn main() -> ExitCode {
-    let once = match std::env::args().nth(2).as_deref() {
-        None => Stay::UntilInterrupted,
-        Some("--once") => Stay::Once,
-        Some(other) => {
-            eprintln!("adit demo: unknown option {other}\nhint: adit demo [--once]");
-            return ExitCode::from(255);
+    let stay = match Args::parse(std::env::args_os().skip(2)) {
+        Ok(Args::Run(stay)) => stay,
+        Ok(Args::Help) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(message) => {
+            return fail(PROGRAM, &format!("{message}\nhint: adit demo --help"));
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
-    let result = runtime
-        .map_err(|e| e.to_string())
-        .and_then(|runtime| runtime.block_on(run(once)));
+    let result = runtime.map_err(|e| e.to_string()).and_then(|runtime| {
+        let result = runtime.block_on(until_a_signal(stay));
+        runtime.shutdown_background();
+        result
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("adit demo: {message}");
-            ExitCode::FAILURE
-        }
+        Err(message) => fail(PROGRAM, &message),
     }
 }
 
-/// What happens once everything was tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stay {
-    UntilInterrupted,
-    Once,
+/// Whatever ends the demo, and whenever, its folder is dropped on the way out.
+async fn until_a_signal(stay: Stay) -> Result<(), String> {
+    // Before there is anything to take away: a signal without its handler would end the process on the spot.
+    let mut signals = Signals::with_quit().map_err(|e| format!("cannot wait for signals: {e}"))?;
+    let begun = tokio::select! {
+        biased;
+        () = signals.any() => Err("ended by a signal before everything was tried".into()),
+        begun = run(stay) => begun,
+    };
+    let _folder = begun?;
+    if stay == Stay::UntilInterrupted {
+        signals.any().await;
+        // Behind the ^C that the terminal shows; nobody may be reading any more.
+        let _ = say("\n");
+    }
+    Ok(())
+}
+
+/// Prints; a reader who has gone is an error like any other, so that what is to be taken away is.
+fn say(text: &str) -> Result<(), String> {
+    let mut output = std::io::stdout().lock();
+    let written = output.write_all(text.as_bytes());
+    written
+        .and_then(|()| output.flush())
+        .map_err(|e| format!("cannot write to standard output: {}", describe(&e)))
 }
 
 /// The four forwards, with the ports they got.
@@ -66,13 +97,16 @@ struct Ports {
     dynamic: u16,
 }
 
-async fn run(stay: Stay) -> Result<(), String> {
+/// Starts everything and tries it; gives the folder that everything lies in.
+async fn run(stay: Stay) -> Result<TempDir, String> {
     let folder = tempfile::tempdir().map_err(|e| format!("cannot make a folder: {e}"))?;
     let site = start(site::web(free().await?));
     let echo = start(site::echo(free().await?));
     let (server, account) = start_server(&folder).await?;
-    println!("adit demo: an aditd on {server}, a web site on {site} and a TCP echo on {echo},");
-    println!("all in this process. One SSH connection, encrypted, now carries four forwards.\n");
+    say(&format!(
+        "adit demo: an aditd on {server}, a web site on {site} and a TCP echo on {echo},\n\
+         all in this process. One SSH connection, encrypted, now carries four forwards.\n\n"
+    ))?;
     let mut client = connect(&folder, server, &account).await?;
     let socket = folder.path().join("web.sock");
     let ports = forward(&mut client, site, echo, &socket).await?;
@@ -80,22 +114,31 @@ async fn run(stay: Stay) -> Result<(), String> {
 
     explain_and_try(&ports, &socket).await?;
     let speed = throughput(ports.local).await?;
-    println!("throughput through -L: {speed:.0} MB/s, both ends of the tunnel on this machine\n");
-    if stay == Stay::Once {
-        println!("everything worked");
-        return Ok(());
+    say(&format!(
+        "throughput through -L: {speed:.0} MB/s, both ends of the tunnel on this machine\n\n"
+    ))?;
+    match stay {
+        Stay::Once => say("everything worked\n")?,
+        Stay::UntilInterrupted => say(&invitation(&ports, &socket))?,
     }
-    println!("now try it yourself (Ctrl-C ends the demo):");
-    println!("  a browser:  http://127.0.0.1:{}/", ports.local);
-    println!("  curl http://127.0.0.1:{}/", ports.local);
-    println!(
-        "  curl -x socks5h://127.0.0.1:{} http://{site}/",
-        ports.dynamic
-    );
-    println!("  curl --unix-socket {} http://demo/", socket.display());
-    tokio::signal::ctrl_c().await.map_err(|e| e.to_string())?;
-    println!();
-    Ok(())
+    Ok(folder)
+}
+
+fn invitation(ports: &Ports, socket: &Path) -> String {
+    let Ports {
+        site,
+        local,
+        dynamic,
+        ..
+    } = ports;
+    format!(
+        "now try it yourself (Ctrl-C ends the demo):\n  \
+         a browser:  http://127.0.0.1:{local}/\n  \
+         curl http://127.0.0.1:{local}/\n  \
+         curl -x socks5h://127.0.0.1:{dynamic} http://{site}/\n  \
+         curl --unix-socket {} http://demo/\n",
+        socket.display()
+    )
 }
 
 async fn free() -> Result<TcpListener, String> {
@@ -157,9 +200,11 @@ async fn connect(
         ..ClientOptions::default()
     };
     let settings = ClientSettings::new("127.0.0.1", &account.name, account.home.clone(), options);
-    Client::connect(vec![settings], &Prompts::none())
-        .await
-        .map_err(|e| e.to_string())
+    let connected = Client::connect(vec![settings], &Prompts::none()).await;
+    // It has served its turn; what is not there no end of the demo can leave behind, not even a SIGKILL.
+    let removed = std::fs::remove_file(folder.path().join("user"));
+    removed.map_err(|e| format!("cannot remove the demo's key: {}", describe(&e)))?;
+    connected.map_err(|e| e.to_string())
 }
 
 async fn forward(
@@ -223,40 +268,39 @@ async fn explain_and_try(ports: &Ports, socket: &Path) -> Result<(), String> {
         remote,
         dynamic,
     } = ports;
-    println!("-L {local}:{site}   the client listens, the server dials");
-    println!("   you ─▶ 127.0.0.1:{local} adit ═══ssh═══▶ aditd ─▶ {site} web site");
-    let page = visit::fetch_tcp(*local)
-        .await
-        .map_err(|e| format!("-L: {e}"))?;
-    println!("   fetched {page} bytes\n");
+    say(&format!(
+        "-L {local}:{site}   the client listens, the server dials\n   \
+         you ─▶ 127.0.0.1:{local} adit ═══ssh═══▶ aditd ─▶ {site} web site\n"
+    ))?;
+    let page = visit::fetch_tcp(*local).await;
+    let page = page.map_err(|e| format!("-L: {e}"))?;
+    say(&format!("   fetched {page} bytes\n\n"))?;
 
-    println!(
-        "-D {dynamic}   the client listens and speaks SOCKS, the server dials what it is asked for"
-    );
-    println!("   you ─▶ 127.0.0.1:{dynamic} adit ═══ssh═══▶ aditd ─▶ anywhere");
-    let page = visit::fetch_socks(*dynamic, *site)
-        .await
-        .map_err(|e| format!("-D: {e}"))?;
-    println!("   fetched {page} bytes from {site} through SOCKS5\n");
+    say(&format!(
+        "-D {dynamic}   the client listens and speaks SOCKS, the server dials what it is asked for\n   \
+         you ─▶ 127.0.0.1:{dynamic} adit ═══ssh═══▶ aditd ─▶ anywhere\n"
+    ))?;
+    let page = visit::fetch_socks(*dynamic, *site).await;
+    let page = page.map_err(|e| format!("-D: {e}"))?;
+    say(&format!(
+        "   fetched {page} bytes from {site} through SOCKS5\n\n"
+    ))?;
 
-    println!(
-        "-L {}:{site}   the same with a unix socket",
-        socket.display()
-    );
-    println!(
-        "   you ─▶ {} adit ═══ssh═══▶ aditd ─▶ {site} web site",
-        socket.display()
-    );
-    let page = visit::fetch_unix(socket)
-        .await
-        .map_err(|e| format!("unix socket: {e}"))?;
-    println!("   fetched {page} bytes\n");
+    let path = socket.display();
+    say(&format!(
+        "-L {path}:{site}   the same with a unix socket\n   \
+         you ─▶ {path} adit ═══ssh═══▶ aditd ─▶ {site} web site\n"
+    ))?;
+    let page = visit::fetch_unix(socket).await;
+    let page = page.map_err(|e| format!("unix socket: {e}"))?;
+    say(&format!("   fetched {page} bytes\n\n"))?;
 
-    println!("-R {remote}:{echo}   the server listens, the client dials");
-    println!("   {echo} echo ◀─ adit ◀═══ssh═══ aditd 127.0.0.1:{remote} ◀─ others");
+    say(&format!(
+        "-R {remote}:{echo}   the server listens, the client dials\n   \
+         {echo} echo ◀─ adit ◀═══ssh═══ aditd 127.0.0.1:{remote} ◀─ others\n"
+    ))?;
     let said = visit::echo(*remote).await.map_err(|e| format!("-R: {e}"))?;
-    println!("   the echo answered {said:?}\n");
-    Ok(())
+    say(&format!("   the echo answered {said:?}\n\n"))
 }
 
 /// Megabytes a second of one download through `-L`.

@@ -8,3 +8,4 @@ mod demo;
 pub mod limits;
 pub mod logger;
 pub mod server_cli;
+mod syslog;

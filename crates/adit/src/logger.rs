@@ -1,4 +1,4 @@
-//! Where messages go: standard error or a file, at the level of `LogLevel`.
+//! Where messages go: standard error, a file or the system's log, at the level of `LogLevel`.
 //!
 //! Messages of a program that runs in the foreground go to standard error, results to standard output.
 
@@ -11,6 +11,8 @@ use adit_proto::peer_text;
 use adit_tunnel::config::values::LogLevel;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use crate::syslog::Syslog;
+
 /// How lines begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
@@ -22,8 +24,28 @@ pub enum Style {
 
 /// Writes messages of adit's own crates.
 struct Logger {
-    file: Option<LogFile>,
+    sink: Sink,
     style: Style,
+}
+
+/// Where messages go.
+#[derive(Debug)]
+enum Sink {
+    StandardError,
+    File(LogFile),
+    Syslog(Syslog),
+}
+
+/// Where messages shall go.
+#[derive(Debug)]
+pub(crate) enum Destination<'a> {
+    /// Standard error.
+    StandardError,
+    /// The end of a file (`-E`).
+    File(&'a Path),
+    /// The system's log. A server's messages go to standard error as well: before it leaves the terminal somebody may be
+    /// reading them there, afterwards nobody can.
+    Syslog(Syslog),
 }
 
 /// The file of `-E`.
@@ -59,19 +81,34 @@ fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Sends messages to a file (`-E`), which it gives back, or to standard error where there is none.
+/// Sends messages there; gives the file back, if it is one.
 ///
 /// # Errors
 /// The file cannot be opened.
-pub fn install(level: LogLevel, file: Option<&Path>, style: Style) -> io::Result<Option<LogFile>> {
-    let file = file.map(LogFile::open).transpose()?;
-    let logger = Logger {
-        file: file.clone(),
-        style,
+pub(crate) fn install(
+    level: LogLevel,
+    destination: Destination<'_>,
+    style: Style,
+) -> io::Result<Option<LogFile>> {
+    let (sink, file) = match destination {
+        Destination::StandardError => (Sink::StandardError, None),
+        Destination::Syslog(syslog) => (Sink::Syslog(syslog), None),
+        Destination::File(path) => {
+            let file = LogFile::open(path)?;
+            (Sink::File(file.clone()), Some(file))
+        }
     };
+    let logger = Logger { sink, style };
     log::set_max_level(filter(level));
     log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
     Ok(file)
+}
+
+/// Writes an error whatever the level: what even a quiet program has to say.
+pub(crate) fn insist(message: &str) {
+    let mut record = Record::builder();
+    let record = record.level(Level::Error).target("adit");
+    log::logger().log(&record.args(format_args!("{message}")).build());
 }
 
 /// Another level, after a reload.
@@ -108,10 +145,18 @@ impl Log for Logger {
         };
         let message = record.args().to_string();
         let line = format!("{prefix}{}\n", peer_text::message(&message));
+        let to_standard_error = || io::stderr().lock().write_all(line.as_bytes());
         // There is nowhere left to report that a message could not be written.
-        let _ = match &self.file {
-            Some(file) => file.lock().write_all(line.as_bytes()),
-            None => io::stderr().lock().write_all(line.as_bytes()),
+        let _ = match &self.sink {
+            Sink::StandardError => to_standard_error(),
+            Sink::File(file) => file.lock().write_all(line.as_bytes()),
+            Sink::Syslog(syslog) => {
+                syslog.write(record.level(), line.trim_end());
+                match self.style {
+                    Style::Server => to_standard_error(),
+                    Style::Client => Ok(()),
+                }
+            }
         };
     }
 

@@ -11,12 +11,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use adit_tunnel::server::LocalAccount;
-use stand::{Program, Stand};
+use stand::{Errors, Program, Stand};
 
 #[test]
 fn help_and_version() {
     let stand = Stand::new();
     stand.check("adit-help", Program::Adit, &["--help"]);
+    stand.check("demo-help", Program::Adit, &["demo", "--help"]);
     stand.check("adit-version", Program::Adit, &["-V"]);
     stand.check("aditd-help", Program::Aditd, &["--help"]);
     stand.check("aditd-version", Program::Aditd, &["-V"]);
@@ -25,11 +26,14 @@ fn help_and_version() {
 #[test]
 fn command_lines_that_mean_nothing() {
     let stand = Stand::new();
-    let table: [(&str, &[&str]); 7] = [
+    let table: [(&str, &[&str]); 10] = [
         ("no-destination", &[]),
         ("unknown-flag", &["-N", "-z", "127.0.0.1"]),
         ("flag-not-supported", &["-N", "-W", "a:1", "127.0.0.1"]),
         ("bad-spec", &["-N", "-L", "x:y:z", "127.0.0.1"]),
+        ("spec-without-space", &["-NL9000:a:80:user@host"]),
+        ("spec-without-port", &["-N", "-L", "9000:youtube.com", "h"]),
+        ("like-a-command", &["-F", "none", "help"]),
         ("no-shell", &["-F", "none", "127.0.0.1"]),
         ("no-command", &["-F", "none", "127.0.0.1", "uptime"]),
         ("background-nothing", &["-F", "none", "-f", "127.0.0.1"]),
@@ -37,6 +41,8 @@ fn command_lines_that_mean_nothing() {
     for (name, args) in table {
         stand.check(name, Program::Adit, args);
     }
+    let args = ["demo", "--once", "--port", "8080"];
+    stand.check("demo-unknown-option", Program::Adit, &args);
 }
 
 #[test]
@@ -67,12 +73,15 @@ fn servers_that_cannot_be_reached_or_trusted() {
     let closed = stand.closed.to_string();
     let unreachable = ["-N", "-F", "none", "-p", &closed, "127.0.0.1"];
     stand.check("unreachable", Program::Adit, &unreachable);
+    let foreign = [&["-XAe", "none"], &unreachable[..]].concat();
+    stand.check("flags-passed-over", Program::Adit, &foreign);
     let log = stand.path("log");
     let logged = [&["-E", &log], &unreachable[..]].concat();
     stand.check("unreachable-logged", Program::Adit, &logged);
     let said = fs::read_to_string(&log).unwrap();
     assert!(said.starts_with("adit: connect to host"), "{said}");
     stand.check_login("wrong-key", "stranger", "known_hosts", &[]);
+    stand.check_login("public-key", "stranger.pub", "known_hosts", &[]);
     stand.check_login("changed-host-key", "user", "changed_hosts", &[]);
     stand.check_login(
         "unknown-host-key",
@@ -80,6 +89,34 @@ fn servers_that_cannot_be_reached_or_trusted() {
         "no_hosts",
         &["-o", "BatchMode=yes"],
     );
+    stand.check_login("unknown-host-key-no-terminal", "user", "no_hosts", &[]);
+    let strictly = ["-o", "StrictHostKeyChecking=yes"];
+    stand.check_login("unknown-host-key-strict", "user", "no_hosts", &strictly);
+}
+
+/// The first forward is up, the second ends it all.
+#[test]
+fn a_forward_that_is_up_says_so_to_a_person_only() {
+    let mut stand = Stand::new();
+    let here = format!("127.0.0.1:{}", stand.closed);
+    let args = ["-D", &here, "-L", "/nonexistent/s:h:1"];
+    let args = [&args[..], &["-o", "ExitOnForwardFailure=yes"]].concat();
+    let quietly = [&["-q"], &args[..]].concat();
+    stand.check_login("forward-up-piped", "user", "known_hosts", &args);
+    stand.errors_to = Errors::Terminal;
+    stand.check_login("forward-up-terminal", "user", "known_hosts", &args);
+    stand.check_login("forward-up-quiet", "user", "known_hosts", &quietly);
+}
+
+#[test]
+fn nothing_goes_to_the_background_without_a_forward() {
+    let stand = Stand::new();
+    let busy = format!("127.0.0.1:{}", stand.busy_port());
+    let ask = |name, flags| {
+        stand.check_login(name, "user", "known_hosts", &[flags, "-D", &busy]);
+    };
+    ask("background-in-vain", "-f");
+    ask("background-in-vain-quiet", "-fCq");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -53,12 +54,20 @@ fn server_serves_without_a_pid_file_that_cannot_be_written() {
 }
 
 #[test]
-fn daemon_that_logs_nowhere_says_so_before_it_leaves() {
+fn daemon_says_before_it_leaves_what_it_serves_where_it_logs_and_how_it_ends() {
     let folder = Folder::new();
     let log = folder.word("log");
-    let said = "aditd: nothing will be logged; use -E FILE, or -D with a service manager\n";
-    let table: [(&[&str], bool); 3] = [(&[], true), (&["-E", &log], false), (&["-q"], false)];
-    for (index, (args, warned)) in table.into_iter().enumerate() {
+    let to_file = format!("aditd: messages go to {log}\n");
+    let by_default = match UnixDatagram::unbound().unwrap().connect("/dev/log") {
+        Ok(()) => "aditd: messages go to syslog, facility LOCAL3\n",
+        Err(_) => "aditd: nothing will be logged, as this system has no syslog: use -E FILE, ",
+    };
+    let table: [(&[&str], &str); 3] = [
+        (&["-o", "SyslogFacility=LOCAL3"], by_default),
+        (&["-E", &log], &to_file),
+        (&["-q"], ""),
+    ];
+    for (index, (args, said)) in table.into_iter().enumerate() {
         // One each: a daemon that ends removes its own.
         let pid_file = folder.word(&format!("pid{index}"));
         let mut command = folder.aditd("host");
@@ -67,15 +76,71 @@ fn daemon_that_logs_nowhere_says_so_before_it_leaves() {
             .args(["-o", &format!("PidFile={pid_file}")]);
         let output = command.output().unwrap();
         let pid = fs::read_to_string(&pid_file).unwrap();
-        terminate(pid.trim().parse().unwrap());
+        let pid = pid.trim();
+        terminate(pid.parse().unwrap());
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let errors = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(
-            errors.matches(said).count(),
-            usize::from(warned),
-            "{errors}"
-        );
+        let user = LocalAccount::own().unwrap().name;
+        let serves = format!("aditd: serves tunnels for {user} on 127.0.0.1 port ");
+        let ends = format!("\naditd: kill {pid} ends it\n");
+        let speaks = !said.is_empty();
+        for words in [said, &serves, &ends] {
+            assert_eq!(
+                speaks,
+                speaks && errors.contains(words),
+                "{words}: {errors}"
+            );
+        }
+        assert!(speaks || errors.is_empty(), "{errors}");
     }
+}
+
+/// In a mount namespace of its own, where `/dev/log` is a socket of the test.
+#[test]
+fn daemon_logs_to_syslog_under_its_facility() {
+    let unshare = |args: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.arg("--mount").args(args);
+        command
+    };
+    if !unshare(&["true"]).status().is_ok_and(|s| s.success()) {
+        println!("not tested: this user may not make a mount namespace");
+        return;
+    }
+    let folder = Folder::new();
+    let syslog = UnixDatagram::bind(folder.path("log")).unwrap();
+    syslog.set_read_timeout(Some(LIMIT)).unwrap();
+    let pid_file = folder.word("pid");
+    let aditd = folder.aditd("host");
+    let script = "set -e; dev=$1/dev; shift; mkdir $dev; mount -t tmpfs none $dev
+        for name in null urandom; do touch $dev/$name; mount --bind /dev/$name $dev/$name; done
+        ln -s ${dev%dev}log $dev/log; mount --rbind $dev /dev; exec \"$@\"";
+    let root = folder.word("");
+    let mut command = unshare(&["sh", "-c", script, "sh", root.trim_end_matches('/')]);
+    command
+        .arg(aditd.get_program())
+        .args(aditd.get_args())
+        .args(["-o", &format!("PidFile={pid_file}")])
+        .args(["-o", "SyslogFacility=LOCAL3"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let pid = fs::read_to_string(&pid_file).unwrap();
+    let mut room = [0; 400];
+    let len = syslog.recv(&mut room).unwrap();
+    let said = String::from_utf8_lossy(&room[..len]);
+    terminate(pid.trim().parse().unwrap());
+    // LOCAL3 is 19, an informational message 6 (RFC 3164 §4.1.1).
+    let begin = format!(
+        "<{}>aditd[{}]: Server listening on ",
+        19 * 8 + 6,
+        pid.trim()
+    );
+    assert!(said.starts_with(&begin), "{said}");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        errors.contains("messages go to syslog, facility LOCAL3"),
+        "{errors}"
+    );
 }
 
 #[test]

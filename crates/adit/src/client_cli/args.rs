@@ -30,6 +30,10 @@ pub(super) struct Args {
     pub no_session: bool,
     /// `-q`.
     pub quiet: bool,
+    /// `-y`.
+    pub syslog: bool,
+    /// Flags that ssh has and adit has not, which change nothing about a tunnel.
+    pub passed_over: Vec<char>,
     /// `-v`, counted.
     pub verbose: u8,
     /// What to print instead of connecting.
@@ -79,7 +83,9 @@ running:
   -N       forwards only, no shell (required: adit has no shell yet)
   -f       go to the background once every forward is up
   -q       say nothing       -v  say more (-vv: much more)       -E FILE  append messages to FILE
-  -n -T    accepted; there is no standard input or terminal to leave alone
+  -y       log to syslog
+  -A -I -M -S -X -Y          accepted, with a warning: they say nothing about tunnels
+  -a -e -K -k -n -T -t -x    accepted: there is no terminal or session that they could be about
   -V       print the version --help  print this
 
 examples:
@@ -152,14 +158,34 @@ impl Args {
             'v' => self.verbose = self.verbose.saturating_add(1),
             'V' => self.print = Some(Print::Version),
             'h' => self.print = Some(Print::Help),
-            // Nothing of this exists in adit, so there is nothing to turn off.
-            'n' | 'T' | 'a' | 'x' | 'k' | '2' => {}
-            't' | 'A' | 'X' | 'Y' | 'K' | 's' | 'M' | 'G' => {
-                return Err(format!(
-                    "-{flag} is not supported yet: adit carries forwards only"
-                ));
+            'y' => self.syslog = true,
+            flag => self.foreign(flag, parser)?,
+        }
+        Ok(())
+    }
+
+    /// A flag of ssh's that adit has no use for. Without it a tunnel is what it would be with it, or less comfortable: it
+    /// is passed over, as the keyword in a file is. Or it asks for something else than a tunnel, and is refused.
+    fn foreign(&mut self, flag: char, parser: &mut lexopt::Parser) -> Result<(), String> {
+        match flag {
+            // Terminals, escape characters, Kerberos and the rest of what a session has: there is none to have it.
+            'n' | 'T' | 't' | 'a' | 'x' | 'k' | 'K' | '2' => {}
+            'e' => drop(text(parser)?),
+            'A' | 'X' | 'Y' | 'M' => self.passed_over.push(flag),
+            'S' | 'I' => {
+                let value = text(parser)?;
+                if value != "none" {
+                    self.passed_over.push(flag);
+                }
             }
-            'W' | 'w' | 'S' | 'O' | 'Q' | 'I' | 'e' | 'B' => {
+            '1' => return Err("SSH protocol v.1 is no longer supported".into()),
+            'O' => {
+                return Err(
+                    "-O is not supported yet: adit has no control socket; kill PID ends a tunnel"
+                        .into(),
+                );
+            }
+            's' | 'W' | 'w' | 'G' | 'Q' | 'B' | 'P' | 'Z' => {
                 return Err(format!("-{flag} is not supported yet"));
             }
             other => return Err(format!("unknown option -- {other}")),
@@ -212,8 +238,34 @@ mod tests {
     }
 
     #[test]
+    fn flags_that_change_nothing_about_a_tunnel_are_passed_over() {
+        let args = parse("-NAXYM -S sock -I lib -e none -ntTaxkK2 -S none host").unwrap();
+        assert_eq!(args.passed_over, ['A', 'X', 'Y', 'M', 'S', 'I']);
+        assert_eq!(args.destination.as_deref(), Some("host"));
+    }
+
+    #[test]
+    fn every_flag_of_ssh_is_known() {
+        // The getopt string of OpenSSH 10.5.
+        const FLAGS: &str =
+            "1246ACGKMNTVXYZafgknqstvxyB:D:E:F:I:J:L:O:P:Q:R:S:W:b:c:e:i:l:m:o:p:w:";
+        for flag in FLAGS.chars().filter(|&c| c != ':') {
+            if let Err(error) = parse(&format!("-{flag} value host")) {
+                assert!(!error.contains("unknown"), "{error}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_there_yet_is_refused_by_name() {
-        assert!(parse("-W h:1 host").unwrap_err().contains("-W"));
+        for flag in ["-W", "-w", "-s", "-G", "-Q", "-B", "-P", "-O", "-Z"] {
+            let error = parse(&format!("{flag} h:1 host")).unwrap_err();
+            assert!(
+                error.starts_with(&format!("{flag} is not supported yet")),
+                "{error}"
+            );
+        }
+        assert!(parse("-1 host").unwrap_err().contains("v.1"));
         assert!(parse("-z host").unwrap_err().contains('z'));
         assert!(parse("-L").is_err());
     }

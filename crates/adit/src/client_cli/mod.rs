@@ -1,27 +1,34 @@
 //! adit: from the command line to forwards that are up, until the connection or a signal ends them.
 
+mod announce;
 mod args;
+mod hints;
 mod options;
-mod signals;
+pub(crate) mod signals;
 mod terminal;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use adit_tunnel::client::{Client, ForwardError, Prompts, Started};
-use adit_tunnel::config::spec::Forward;
-use adit_tunnel::config::values::LogLevel;
+use adit_tunnel::client::{Client, ConnectError, ForwardError, Prompts};
+use adit_tunnel::config::values::{LogLevel, SyslogFacility};
 use adit_tunnel::net::Ended;
-use log::{error, info, warn};
+use adit_tunnel::net::listener::describe;
+use log::{error, warn};
 
 use crate::background::{self, StandardError};
 use crate::command_line::{FAILURE, fail};
-use crate::logger::{self, Style};
+use crate::logger::{self, Destination, Style};
+use crate::syslog::{self, Syslog};
+use announce::announce;
 use args::{Args, HELP};
 use options::Meaning;
 use signals::Signals;
 
 /// How messages begin.
 const PROGRAM: &str = "adit";
+/// Said instead of going to the background without a forward.
+const NOTHING_TO_STAY_FOR: &str = "no forward is up: not going to the background for nothing";
 
 /// Runs adit; gives its exit code.
 pub fn main() -> ExitCode {
@@ -56,14 +63,38 @@ fn run(args: &Args) -> Result<ExitCode, String> {
         return background::spawn_and_wait()
             .map_err(|e| format!("cannot go to the background: {e}"));
     }
-    logger::install(meaning.level, args.log_file.as_deref(), Style::Client)
-        .map_err(|e| format!("cannot open the log file: {e}"))?;
+    logger::install(
+        meaning.level,
+        log_destination(args, &meaning)?,
+        Style::Client,
+    )
+    .map_err(|e| format!("cannot open the log file: {e}"))?;
     meaning.warnings.iter().for_each(|w| warn!("{w}"));
     // From here on there is a log, which `-E` may have put into a file: what ends the run belongs there, too.
     Ok(serve(meaning).unwrap_or_else(|message| {
         error!("{message}");
         ExitCode::from(FAILURE)
     }))
+}
+
+/// `-E`, `-y`, or standard error.
+fn log_destination<'a>(args: &'a Args, meaning: &Meaning) -> Result<Destination<'a>, String> {
+    if let Some(file) = &args.log_file {
+        return Ok(Destination::File(file));
+    }
+    if !args.syslog {
+        return Ok(Destination::StandardError);
+    }
+    let facility = meaning.options.connection.syslog_facility;
+    let facility = facility.unwrap_or(SyslogFacility::User);
+    let syslog = Syslog::connect(Path::new(syslog::SOCKET), PROGRAM, facility);
+    syslog.map(Destination::Syslog).map_err(|e| {
+        format!(
+            "cannot log to the system: {}: {}\nhint: leave out -y, or use -E FILE",
+            syslog::SOCKET,
+            describe(&e)
+        )
+    })
 }
 
 fn serve(meaning: Meaning) -> Result<ExitCode, String> {
@@ -83,25 +114,21 @@ fn serve(meaning: Meaning) -> Result<ExitCode, String> {
 
 /// Connects, starts the forwards, and serves until the end.
 async fn tunnel(meaning: Meaning) -> Result<ExitCode, String> {
-    let host = meaning
-        .route
-        .last()
-        .map(|s| s.host.clone())
-        .unwrap_or_default();
+    let route = meaning.route.clone();
+    let host = route.last().map(|s| s.host.clone()).unwrap_or_default();
     let (prompts, questions) = Prompts::channel();
     let answering = tokio::spawn(terminal::answer(questions));
-    let connected = Client::connect(meaning.route, &prompts).await;
+    let connected = Client::connect(route, &prompts).await;
     answering.abort();
-    let mut client = connected.map_err(|error| with_hint(error.to_string(), error.hint()))?;
+    let mut client = connected.map_err(|error| {
+        let guess = match &error {
+            ConnectError::Resolve { host, .. } if *host == meaning.typed => hints::unresolved(host),
+            _ => None,
+        };
+        with_hint(error.to_string(), guess.as_deref().or(error.hint()))
+    })?;
     log::debug!("Authenticated to {host}.");
-    let exit_on_failure = meaning.options.exit_on_forward_failure == Some(true);
-    for forward in meaning.options.effective_forwards() {
-        match client.forward(forward).await {
-            Ok(started) => announce(forward, &started),
-            Err(error) if exit_on_failure => return Err(forward_message(&error, "Error")),
-            Err(error) => error!("{}", forward_message(&error, "Warning")),
-        }
-    }
+    start_forwards(&mut client, &meaning, &host).await?;
     if background::is_background() {
         let keep = match meaning.level >= LogLevel::Debug1 {
             true => StandardError::Keep,
@@ -119,14 +146,37 @@ async fn tunnel(meaning: Meaning) -> Result<ExitCode, String> {
     }
 }
 
-/// A forward is up: the port that the server chose is news, the rest is for those who debug.
-fn announce(forward: &Forward, started: &Started) {
-    match (started.allocated_port, forward) {
-        (Some(port), Forward::Remote { target, .. }) => {
-            info!("Allocated port {port} for remote forward to {target}");
+/// Starts the forwards. An error where the run ends for want of one, or, in the background, of all: nobody would see
+/// that nothing is there, so even a quiet program says so.
+async fn start_forwards(client: &mut Client, meaning: &Meaning, host: &str) -> Result<(), String> {
+    let one_is_enough = meaning.options.exit_on_forward_failure == Some(true);
+    let mut failures = Vec::new();
+    let mut are_up = 0_usize;
+    for forward in meaning.options.effective_forwards() {
+        match client.forward(forward).await {
+            Ok(started) => {
+                announce(forward, &started, meaning, host);
+                are_up += 1;
+            }
+            Err(error) if one_is_enough => {
+                failures.push(forward_message(&error, "Error"));
+                break;
+            }
+            Err(error) => {
+                let message = forward_message(&error, "Warning");
+                error!("{message}");
+                failures.push(message);
+            }
         }
-        (Some(port), _) => info!("Allocated port {port} for dynamic forward"),
-        (None, _) => log::debug!("{}: up", started.label),
+    }
+    let in_vain = background::is_background() && are_up == 0;
+    if in_vain && meaning.level == LogLevel::Quiet {
+        failures.iter().for_each(|message| logger::insist(message));
+    }
+    match failures.pop() {
+        Some(message) if one_is_enough => Err(message),
+        Some(_) if in_vain => Err(NOTHING_TO_STAY_FOR.into()),
+        _ => Ok(()),
     }
 }
 

@@ -14,7 +14,9 @@ use adit_tunnel::config::{FileSource, Lookups};
 use adit_tunnel::net::listener::describe;
 use nix::unistd::{Uid, User, gethostname};
 
+use super::announce::Audience;
 use super::args::{Args, ForwardFlag, Setting};
+use super::hints;
 use crate::command_line::{self, Machine};
 
 /// Hops of one route; more are a mistake.
@@ -31,6 +33,10 @@ pub(super) struct Meaning {
     pub warnings: Vec<String>,
     /// How much to say.
     pub level: LogLevel,
+    /// Who reads it.
+    pub audience: Audience,
+    /// The host as it was typed.
+    pub typed: String,
 }
 
 /// The user who runs this.
@@ -64,7 +70,15 @@ impl LocalUser {
 /// # Errors
 /// A sentence for the user, perhaps with a hint.
 pub(super) fn read(args: &Args) -> Result<Meaning, String> {
+    if args.log_file.is_some() && args.syslog {
+        return Err("cannot specify both -y and -E".into());
+    }
     let Some(typed) = &args.destination else {
+        // It may stand at the end of a specification, for want of a space.
+        let machine = Machine::read();
+        for (flag, text) in &args.forwards {
+            parse_forward(*flag, text, &machine.lookups())?;
+        }
         return Err(
             "no destination\nhint: adit -N -L 9000:localhost:80 user@host; adit --help shows more"
                 .into(),
@@ -90,7 +104,14 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
         );
     }
     if !carries_forwards_only {
-        return Err("no shell yet: adit carries forwards only\nhint: add -N".into());
+        let is_elsewhere = |name: &String| *name != destination.host;
+        let is_configured = options.host_name.as_ref().is_some_and(is_elsewhere);
+        let guess = hints::like_a_command(&destination.host)
+            .filter(|_| args.forwards.is_empty() && !is_configured);
+        let hint = guess.as_deref().unwrap_or("add -N");
+        return Err(format!(
+            "no shell yet: adit carries forwards only\nhint: {hint}"
+        ));
     }
     let target = reader.settings(&destination.host, options.clone())?;
     let mut route = reader.hops(&target, &destination.host)?;
@@ -99,11 +120,16 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
         true => LogLevel::Quiet,
         false => command_line::level(options.connection.log_level, args.verbose),
     };
+    let mut warnings = reader.warnings;
+    let passed_over = args.passed_over.iter();
+    warnings.extend(passed_over.map(|flag| format!("-{flag} is not supported and is passed over")));
     Ok(Meaning {
         route,
         options,
-        warnings: reader.warnings,
+        warnings,
         level,
+        audience: Audience::of(args.log_file.is_some() || args.syslog),
+        typed: destination.host,
     })
 }
 

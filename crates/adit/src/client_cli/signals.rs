@@ -9,24 +9,40 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::command_line::FAILURE;
 
 /// The signals, less those that whoever started this had ignored: `nohup` means it, and so does a shell's `&`.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     terminate: Option<Signal>,
     interrupt: Option<Signal>,
     hangup: Option<Signal>,
+    quit: Option<Signal>,
 }
 
 impl Signals {
-    pub(super) fn new() -> io::Result<Self> {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let heeded = |kind| match is_ignored(&status, kind) {
-            true => Ok(None),
-            false => signal(kind).map(Some),
-        };
+    /// The signals that end a tunnel.
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: heeded(SignalKind::terminate())?,
             interrupt: heeded(SignalKind::interrupt())?,
             hangup: heeded(SignalKind::hangup())?,
+            quit: None,
         })
+    }
+
+    /// Those, and Ctrl-\\: for who has something to take away before the end.
+    pub(crate) fn with_quit() -> io::Result<Self> {
+        Ok(Self {
+            quit: heeded(SignalKind::quit())?,
+            ..Self::new()?
+        })
+    }
+
+    /// Waits for any of them.
+    pub(crate) async fn any(&mut self) {
+        tokio::select! {
+            () = coming(&mut self.terminate) => {}
+            () = coming(&mut self.interrupt) => {}
+            () = coming(&mut self.hangup) => {}
+            () = coming(&mut self.quit) => {}
+        }
     }
 
     /// The outcome of `work`, or of the signal that came first; then everything `work` held is dropped in order.
@@ -42,6 +58,15 @@ impl Signals {
             () = coming(&mut self.hangup) => Ok(ExitCode::from(FAILURE)),
             result = work => result,
         }
+    }
+}
+
+/// Listens for the signal unless it is ignored.
+fn heeded(kind: SignalKind) -> io::Result<Option<Signal>> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    match is_ignored(&status, kind) {
+        true => Ok(None),
+        false => signal(kind).map(Some),
     }
 }
 

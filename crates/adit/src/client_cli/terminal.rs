@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 
-use adit_tunnel::client::{Echo, Question};
+use adit_tunnel::client::{Echo, Question, Subject};
 use adit_tunnel::net::listener::describe;
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use tokio::sync::mpsc::Receiver;
@@ -14,7 +14,12 @@ const MAX_ANSWER: u64 = 4096;
 /// Puts each question to the user of the terminal; without a terminal nobody answers.
 pub(super) async fn answer(mut questions: Receiver<Question>) {
     while let Some(question) = questions.recv().await {
-        let Question { text, echo, answer } = question;
+        let Question {
+            text,
+            echo,
+            subject,
+            answer,
+        } = question;
         let _restored = Terminal::saved();
         let typed = tokio::task::spawn_blocking(move || ask(&text, echo)).await;
         match typed {
@@ -22,6 +27,10 @@ pub(super) async fn answer(mut questions: Receiver<Question>) {
             Ok(Ok(typed)) => drop(answer.send(typed)),
             // Ctrl-C, which comes as a signal, too.
             Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
+            // The refusal of the key comes first in what is wrong, and says how to do without a terminal.
+            Ok(Err(error)) if subject == Subject::HostKey => {
+                log::debug!("cannot ask on the terminal: {}", describe(&error));
+            }
             Ok(Err(error)) => log::warn!("cannot ask on the terminal: {}", describe(&error)),
             Err(_) => {}
         }

@@ -42,7 +42,7 @@ usage: aditd [-Deqt] [-f config] [-p port] [-h host_key] [-o option] [-E log_fil
 
   -f FILE   read this sshd_config (without it, nothing but defaults)
   -D        stay in the foreground
-  -e        log to standard error (the default with -D)
+  -e        log to standard error (the default with -D; else to syslog, where there is one)
   -E FILE   append the log to FILE
   -p PORT   listen on PORT (may be repeated)
   -h FILE   use this host key (may be repeated)

@@ -3,27 +3,29 @@
 mod args;
 mod host_keys;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use adit_tunnel::config::FileSource;
 use adit_tunnel::config::sshd_config::{PidFile, ServerOptions};
-use adit_tunnel::config::values::LogLevel;
+use adit_tunnel::config::values::{LogLevel, SyslogFacility};
 use adit_tunnel::server::{LocalAccount, Server, ServerSettings};
 use log::{error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::background::{self, StandardError};
-use crate::command_line::{self, Machine, fail};
-use crate::logger::{self, LogFile, Style};
+use crate::command_line::{self, FAILURE, Machine, fail};
+use crate::logger::{self, Destination, LogFile, Style};
+use crate::syslog::{self, Syslog};
 use args::{Args, HELP};
 use host_keys::{Absent, SYSTEM};
 
 /// How messages begin.
 const PROGRAM: &str = "aditd";
-/// Said by a server that leaves the terminal and has nowhere else to write: there is no syslog here.
-const NO_LOG: &str = "nothing will be logged; use -E FILE, or -D with a service manager";
+/// Said by a server that leaves the terminal and has nowhere else to write.
+const NO_LOG: &str = "nothing will be logged, as this system has no syslog: use -E FILE, or -D with a service manager";
 /// Where an ordinary user's aditd listens without a configuration.
 const USER_PORT: u16 = 2222;
 
@@ -48,7 +50,10 @@ fn run() -> Result<ExitCode, String> {
     }
     let account = LocalAccount::own()?;
     let configured = load(&args, &account)?;
-    let log_file = logger::install(configured.level, args.log_file.as_deref(), Style::Server)
+    let facility = configured.settings.options.connection.syslog_facility;
+    let facility = facility.unwrap_or(SyslogFacility::Auth);
+    let (destination, log) = log_destination(&args, facility);
+    let log_file = logger::install(configured.level, destination, Style::Server)
         .map_err(|e| format!("cannot open the log file: {e}"))?;
     configured.report();
     if args.test {
@@ -57,14 +62,46 @@ fn run() -> Result<ExitCode, String> {
     let origin = Origin {
         args: &args,
         account: &account,
+        log,
         log_file,
     };
-    serve(&origin, configured).inspect_err(|message| {
-        // Who starts the server reads standard error, who looks for it later the file.
-        if args.log_file.is_some() {
+    let level = configured.level;
+    serve(&origin, configured).or_else(|message| match origin.log {
+        // Who starts the server reads standard error, who looks for it later the log.
+        Log::File => {
             error!("{message}");
+            Err(message)
         }
+        // These messages are on standard error, too.
+        Log::Syslog(_) if level >= LogLevel::Error => {
+            error!("{message}");
+            Ok(ExitCode::from(FAILURE))
+        }
+        _ => Err(message),
     })
+}
+
+/// Where a server's messages go once it has left the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Log {
+    File,
+    StandardError,
+    Syslog(SyslogFacility),
+    Nowhere,
+}
+
+/// `-E`, `-e` and `-D`, or as for sshd the system's log, where there is one.
+fn log_destination(args: &Args, facility: SyslogFacility) -> (Destination<'_>, Log) {
+    if let Some(file) = &args.log_file {
+        return (Destination::File(file), Log::File);
+    }
+    if args.log_to_stderr || !background::is_background() {
+        return (Destination::StandardError, Log::StandardError);
+    }
+    match Syslog::connect(Path::new(syslog::SOCKET), PROGRAM, facility) {
+        Ok(syslog) => (Destination::Syslog(syslog), Log::Syslog(facility)),
+        Err(_) => (Destination::StandardError, Log::Nowhere),
+    }
 }
 
 /// The configuration, with what to say about it once there is a log.
@@ -135,6 +172,7 @@ fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
 struct Origin<'a> {
     args: &'a Args,
     account: &'a LocalAccount,
+    log: Log,
     log_file: Option<LogFile>,
 }
 
@@ -172,14 +210,31 @@ fn serve(origin: &Origin<'_>, configured: Configured) -> Result<ExitCode, String
                 true => StandardError::Keep,
                 false => StandardError::Close,
             };
-            if keep == StandardError::Close && origin.log_file.is_none() && level != LogLevel::Quiet
-            {
-                eprintln!("{PROGRAM}: {NO_LOG}");
+            if level != LogLevel::Quiet {
+                eprintln!("{}", farewell(&server.local_addrs(), origin));
             }
             background::detach(keep).map_err(|e| format!("cannot go to the background: {e}"))?;
         }
         Ok(run_until_signal(Arc::new(server), signals, origin, &settings).await)
     })
+}
+
+/// Last words on the terminal: what is served, where messages go, how to end it.
+fn farewell(addresses: &[SocketAddr], origin: &Origin<'_>) -> String {
+    let place = |a: &SocketAddr| format!("{} port {}", a.ip(), a.port());
+    let places: Vec<String> = addresses.iter().map(place).collect();
+    let (user, pid) = (&origin.account.name, std::process::id());
+    let log = match (origin.log, &origin.args.log_file) {
+        (Log::File, Some(file)) => format!("messages go to {}", file.display()),
+        (Log::Syslog(facility), _) => format!("messages go to syslog, facility {facility}"),
+        (Log::StandardError, _) => "messages go to this terminal".into(),
+        _ => NO_LOG.into(),
+    };
+    format!(
+        "{PROGRAM}: serves tunnels for {user} on {}, in the background\n\
+         {PROGRAM}: {log}\n{PROGRAM}: kill {pid} ends it",
+        places.join(" and ")
+    )
 }
 
 /// The signals that mean something to a server.

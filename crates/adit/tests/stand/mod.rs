@@ -1,6 +1,7 @@
 //! A folder with keys, a server in this process, and a way to run a program to its end and write down what it said.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,13 @@ pub(crate) enum Program {
     Aditd,
 }
 
+/// Where a program's standard error goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Errors {
+    Pipe,
+    Terminal,
+}
+
 pub(crate) struct Stand {
     dir: TempDir,
     runtime: Runtime,
@@ -38,6 +46,8 @@ pub(crate) struct Stand {
     pub(crate) closed: u16,
     busy: OnceLock<TcpListener>,
     through: Vec<String>,
+    /// Where what programs say goes from here on.
+    pub(crate) errors_to: Errors,
 }
 
 impl Stand {
@@ -92,6 +102,7 @@ impl Stand {
             account,
             busy: OnceLock::new(),
             through: Vec::new(),
+            errors_to: Errors::Pipe,
         }
     }
 
@@ -153,14 +164,14 @@ impl Stand {
 
     /// Runs a program to its end and compares all that it said.
     pub(crate) fn check(&self, golden: &str, program: Program, args: &[&str]) {
-        let mut command = match self.through.as_slice() {
-            [] => Command::new(built(program)),
-            words => {
-                let mut command = Command::new("setpriv");
-                command.args(words);
-                command.arg(self.dir.path().join(name(program)));
-                command
-            }
+        // In a session of its own, no program can ask at the terminal that the tests run on.
+        let mut command = Command::new("setsid");
+        match self.through.as_slice() {
+            [] => command.arg(built(program)),
+            words => command
+                .arg("setpriv")
+                .args(words)
+                .arg(self.dir.path().join(name(program))),
         };
         command
             .args(args)
@@ -168,9 +179,15 @@ impl Stand {
             .env_remove("TZ")
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        let output = self
-            .runtime
-            .block_on(async { tokio::time::timeout(LIMIT, command.output()).await });
+        let output = self.runtime.block_on(async {
+            let running = async {
+                match self.errors_to {
+                    Errors::Pipe => command.output().await,
+                    Errors::Terminal => on_a_terminal(command).await,
+                }
+            };
+            tokio::time::timeout(LIMIT, running).await
+        });
         let output = output.unwrap_or_else(|_| panic!("{golden}: it goes on and on"));
         let said = transcript(name(program), args, &output.unwrap());
         super::compare(golden, &self.named(&said));
@@ -201,6 +218,24 @@ impl Stand {
             text + "SHA256:FINGERPRINT" + piece.get(FINGERPRINT..).unwrap_or_default()
         })
     }
+}
+
+/// Runs it with a terminal for its standard error.
+async fn on_a_terminal(mut command: Command) -> io::Result<Output> {
+    let terminal = nix::pty::openpty(None, None)?;
+    command.stderr(terminal.slave);
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut said = Vec::new();
+        // A terminal whose last user has gone ends with an error.
+        let _ = File::from(terminal.master).read_to_end(&mut said);
+        String::from_utf8_lossy(&said).replace("\r\n", "\n")
+    });
+    let running = command.stdout(Stdio::piped()).spawn()?;
+    // It holds the program's end of the terminal.
+    drop(command);
+    let mut output = running.wait_with_output().await?;
+    output.stderr = reading.await.unwrap().into_bytes();
+    Ok(output)
 }
 
 fn name(program: Program) -> &'static str {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::error::ConnectError;
 use super::settings::ClientSettings;
-use super::{Echo, Prompts, Trust};
+use super::{Prompts, Trust};
 use crate::known_hosts::file::{Hashing, append};
 use crate::known_hosts::{Decision, HostKeyStatus, check, decide, message};
 use crate::net::{Handle, Incoming};
@@ -72,9 +72,10 @@ pub(super) async fn judge(
     }
     let status = check(known, host, port, key);
     let text = message(&status, host, port, key);
-    let refuse = || ConnectError::HostKey {
+    let refuse = |hint: Option<&'static str>| ConnectError::HostKey {
         message: text.clone().unwrap_or_default(),
-        hint: hint(&status),
+        // The message about a key that changed says it already.
+        hint: hint.filter(|_| is_new(&status)),
     };
     let mode = settings
         .options
@@ -98,17 +99,20 @@ pub(super) async fn judge(
             );
             Ok(Trust::NoForwarding)
         }
-        Decision::Refuse => Err(refuse()),
+        Decision::Refuse => Err(refuse(Some(NOT_LISTED))),
         Decision::AskUser => {
             let question = format!(
                 "{}\nAre you sure you want to continue connecting (yes/no/[fingerprint])? ",
                 text.as_deref().unwrap_or_default()
             );
-            if consents(prompts, question, key).await {
-                add(settings, key);
-                return Ok(Trust::Full);
+            match consents(prompts, question, key).await {
+                Some(true) => {
+                    add(settings, key);
+                    Ok(Trust::Full)
+                }
+                Some(false) => Err(refuse(None)),
+                None => Err(refuse(Some(NOBODY_TO_ASK))),
             }
-            Err(refuse())
         }
     }
 }
@@ -122,31 +126,29 @@ fn ends_without_forwarding(settings: &ClientSettings, role: Role) -> bool {
     }
 }
 
-/// What to do about a key that was refused; the message about a changed one says it already.
-fn hint(status: &HostKeyStatus) -> Option<&'static str> {
-    match status {
-        HostKeyStatus::Unknown { other_types } if other_types.is_empty() => Some(
-            "compare the fingerprint with the host's, then answer yes at a terminal, or use -o StrictHostKeyChecking=accept-new",
-        ),
-        _ => None,
-    }
+/// Hint about a new key where `StrictHostKeyChecking` says not to ask.
+const NOT_LISTED: &str = "compare the fingerprint with the host's own, then add the line that ssh-keyscan prints to known_hosts, or use -o StrictHostKeyChecking=accept-new";
+/// Hint about a new key where nobody answers.
+const NOBODY_TO_ASK: &str = "there is no terminal to ask at, or BatchMode is on; compare the fingerprint with the host's own, then accept the key: say yes at a terminal once, or add the line that ssh-keyscan prints to known_hosts, or use -o StrictHostKeyChecking=accept-new";
+
+/// True for a key of a host of which no key is known.
+fn is_new(status: &HostKeyStatus) -> bool {
+    matches!(status, HostKeyStatus::Unknown { other_types } if other_types.is_empty())
 }
 
-/// Asks until the answer is yes, no or the fingerprint; at most a few times.
-async fn consents(prompts: &Prompts, question: String, key: &PublicKey) -> bool {
+/// Asks until the answer is yes, no or the fingerprint; at most a few times. None where nobody answers.
+async fn consents(prompts: &Prompts, question: String, key: &PublicKey) -> Option<bool> {
     let mut question = question;
     for _ in 0..5 {
-        let Some(answer) = prompts.ask(question, Echo::Visible).await else {
-            return false;
-        };
+        let answer = prompts.ask_about_host_key(question).await?;
         match answer.trim() {
-            "no" => return false,
-            "yes" => return true,
-            fingerprint if fingerprint == key.fingerprint_sha256() => return true,
+            "no" => return Some(false),
+            "yes" => return Some(true),
+            fingerprint if fingerprint == key.fingerprint_sha256() => return Some(true),
             _ => question = "Please type 'yes', 'no' or the fingerprint: ".into(),
         }
     }
-    false
+    Some(false)
 }
 
 /// A key that cannot be kept is no reason to end a connection that is right. The system's files are not added to.

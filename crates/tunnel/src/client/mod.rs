@@ -31,7 +31,7 @@ use crate::net::{Ended, Handle, Incoming};
 use crate::status::{ForwardCounters, ForwardStatus};
 
 pub use error::{ConnectError, ForwardError};
-pub use prompts::{Echo, Prompts, Question};
+pub use prompts::{Echo, Prompts, Question, Subject};
 pub use settings::ClientSettings;
 
 /// A logged-in connection with its forwards.

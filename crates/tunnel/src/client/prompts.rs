@@ -11,6 +11,15 @@ pub enum Echo {
     Hidden,
 }
 
+/// The matter of a question: who is told that nobody could be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A host key that is not known. The refusal that follows says all of it.
+    HostKey,
+    /// The login: a password, a passphrase, whatever the server wants to know.
+    Login,
+}
+
 /// One question, to be answered through `answer`; dropping it means that nobody answers.
 #[derive(Debug)]
 pub struct Question {
@@ -18,6 +27,8 @@ pub struct Question {
     pub text: String,
     /// Whether the answer may be seen.
     pub echo: Echo,
+    /// The matter of it.
+    pub subject: Subject,
     /// Where the answer goes.
     pub answer: oneshot::Sender<String>,
 }
@@ -38,10 +49,24 @@ impl Prompts {
         (Self(Some(sender)), receiver)
     }
 
-    /// Asks; none where nobody answers.
+    /// Asks for something that the login needs; none where nobody answers.
     pub(super) async fn ask(&self, text: String, echo: Echo) -> Option<String> {
+        self.put(text, echo, Subject::Login).await
+    }
+
+    /// Asks about a host key; none where nobody answers.
+    pub(super) async fn ask_about_host_key(&self, text: String) -> Option<String> {
+        self.put(text, Echo::Visible, Subject::HostKey).await
+    }
+
+    async fn put(&self, text: String, echo: Echo, subject: Subject) -> Option<String> {
         let (answer, answered) = oneshot::channel();
-        let question = Question { text, echo, answer };
+        let question = Question {
+            text,
+            echo,
+            subject,
+            answer,
+        };
         self.0.as_ref()?.send(question).await.ok()?;
         answered.await.ok()
     }

@@ -7,7 +7,8 @@ use super::error::LineError;
 use super::keyword::{Keyword, deprecated, first, moot, option, restricts, unsupported};
 use super::lines::Arguments;
 use super::values::{
-    AddressFamily, LogLevel, RekeyLimit, address_family, log_level, mask, rekey_limit, yes_no,
+    AddressFamily, LogLevel, RekeyLimit, SyslogFacility, address_family, log_level, mask,
+    rekey_limit, syslog_facility, yes_no,
 };
 use crate::net::TcpKeepAlive;
 use crate::net::listener::StaleSocket;
@@ -24,6 +25,8 @@ pub struct ConnectionOptions {
     pub tcp_keep_alive: Option<bool>,
     /// `LogLevel`; default INFO.
     pub log_level: Option<LogLevel>,
+    /// `SyslogFacility`; default AUTH at the server, USER at the client.
+    pub syslog_facility: Option<SyslogFacility>,
     /// `StreamLocalBindMask`; default 0177.
     pub stream_local_bind_mask: Option<u32>,
     /// `StreamLocalBindUnlink`; default no.
@@ -55,6 +58,9 @@ pub(super) static KEYWORDS: &[Keyword<ConnectionOptions>] = &[
     }),
     option("loglevel", |o, a, _| {
         first(&mut o.log_level, a.one(log_level)?)
+    }),
+    option("syslogfacility", |o, a, _| {
+        first(&mut o.syslog_facility, a.one(syslog_facility)?)
     }),
     option("streamlocalbindmask", |o, a, _| {
         first(&mut o.stream_local_bind_mask, a.one(mask)?)

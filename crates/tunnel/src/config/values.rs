@@ -49,6 +49,46 @@ pub enum LogLevel {
     Debug3,
 }
 
+/// The part of the system's log that messages belong to (`SyslogFacility`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyslogFacility {
+    /// Programs of users; the client's default.
+    User,
+    /// System services.
+    Daemon,
+    /// Logins; the server's default.
+    Auth,
+    /// Logins that only administrators read about.
+    AuthPriv,
+    /// One of eight that the administrator gives a meaning, 0 to 7.
+    Local(u8),
+}
+
+impl SyslogFacility {
+    /// The number in a message's priority (RFC 3164 §4.1.1).
+    pub fn code(self) -> u8 {
+        match self {
+            Self::User => 1,
+            Self::Daemon => 3,
+            Self::Auth => 4,
+            Self::AuthPriv => 10,
+            Self::Local(n) => 16 + n.min(7),
+        }
+    }
+}
+
+impl std::fmt::Display for SyslogFacility {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User => f.write_str("USER"),
+            Self::Daemon => f.write_str("DAEMON"),
+            Self::Auth => f.write_str("AUTH"),
+            Self::AuthPriv => f.write_str("AUTHPRIV"),
+            Self::Local(n) => write!(f, "LOCAL{n}"),
+        }
+    }
+}
+
 /// When the keys of a connection are renewed (`RekeyLimit`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RekeyLimit {
@@ -105,6 +145,24 @@ pub(crate) fn log_level(word: &str) -> Result<LogLevel, &'static str> {
         ("debug3", LogLevel::Debug3),
     ];
     choose(word, &table).ok_or("QUIET, FATAL, ERROR, INFO, VERBOSE, or DEBUG1 to DEBUG3")
+}
+
+pub(crate) fn syslog_facility(word: &str) -> Result<SyslogFacility, &'static str> {
+    let table = [
+        ("user", SyslogFacility::User),
+        ("daemon", SyslogFacility::Daemon),
+        ("auth", SyslogFacility::Auth),
+        ("authpriv", SyslogFacility::AuthPriv),
+        ("local0", SyslogFacility::Local(0)),
+        ("local1", SyslogFacility::Local(1)),
+        ("local2", SyslogFacility::Local(2)),
+        ("local3", SyslogFacility::Local(3)),
+        ("local4", SyslogFacility::Local(4)),
+        ("local5", SyslogFacility::Local(5)),
+        ("local6", SyslogFacility::Local(6)),
+        ("local7", SyslogFacility::Local(7)),
+    ];
+    choose(word, &table).ok_or("DAEMON, USER, AUTH, AUTHPRIV, or LOCAL0 to LOCAL7")
 }
 
 /// A decimal number without a sign.
@@ -296,6 +354,8 @@ mod tests {
         assert_eq!(yes_no("false"), Ok(false));
         assert!(yes_no("maybe").is_err());
         assert_eq!(log_level("debug"), Ok(LogLevel::Debug1));
+        assert_eq!(syslog_facility("Local7").map(SyslogFacility::code), Ok(23));
+        assert!(syslog_facility("local8").is_err());
         assert_eq!(address_family("INET6"), Ok(AddressFamily::Inet6));
     }
 

@@ -174,7 +174,6 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     unsupported("remotecommand", &["none"]),
     unsupported("securitykeyprovider", &["internal"]),
     unsupported("smartcarddevice", &["none"]),
-    unsupported("syslogfacility", &[]),
     unsupported("tag", &[]),
     unsupported("tunnel", &["no"]),
     unsupported("tunneldevice", &["any:any"]),

@@ -171,7 +171,6 @@ pub(super) static KEYWORDS: &[Keyword<ServerOptions>] = &[
     moot("sshdauthpath"),
     moot("sshdsessionpath"),
     moot("subsystem"),
-    moot("syslogfacility"),
     moot("x11displayoffset"),
     moot("x11forwarding"),
     moot("x11uselocalhost"),
