@@ -123,13 +123,13 @@ fn nothing_goes_to_the_background_without_a_forward() {
 fn jump_host_whose_key_changed() {
     let stand = Stand::new();
     let config = format!(
-        "StrictHostKeyChecking no\nIdentityFile {}\nUserKnownHostsFile {}\nGlobalKnownHostsFile none\n",
+        "Host hop\nHostName 127.0.0.1\nHost *\nStrictHostKeyChecking no\nIdentityFile {}\nUserKnownHostsFile {}\nGlobalKnownHostsFile none\n",
         stand.path("user"),
         stand.path("changed_hosts")
     );
     let config = stand.write("ssh_config", &config);
     let port = stand.server_port().to_string();
-    let hop = format!("127.0.0.1:{port}");
+    let hop = format!("hop:{port}");
     let args = ["-N", "-F", &config, "-J", &hop, "-p", &port, "127.0.0.1"];
     stand.check("changed-host-key-of-a-jump-host", Program::Adit, &args);
 }
