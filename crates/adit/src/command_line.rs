@@ -1,17 +1,21 @@
 //! What the command lines of both programs have in common: reading values, printing, failing, and what the
 //! configuration may look up on this machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use adit_tunnel::config::Lookups;
 use adit_tunnel::config::expand::service_port;
 use adit_tunnel::config::values::LogLevel;
+use adit_tunnel::small_file;
 use lexopt::ValueExt as _;
 use nix::unistd::User;
 
 /// Exit code of every failure, as OpenSSH has it.
 pub(crate) const FAILURE: u8 = 255;
+
+/// The longest list of services that is read, in bytes.
+const MAX_SERVICES: u64 = 16 << 20;
 
 /// What to print instead of doing anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +79,8 @@ pub(crate) struct Machine {
 impl Machine {
     /// This machine, its services read now.
     pub(crate) fn read() -> Self {
-        let services = std::fs::read_to_string("/etc/services").unwrap_or_default();
+        let services = small_file::read(Path::new("/etc/services"), MAX_SERVICES);
+        let services = String::from_utf8_lossy(&services.unwrap_or_default()).into_owned();
         Self {
             service: Box::new(move |name| service_port(&services, name)),
         }

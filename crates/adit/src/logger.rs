@@ -2,13 +2,14 @@
 //!
 //! Messages of a program that runs in the foreground go to standard error, results to standard output.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adit_proto::peer_text;
 use adit_tunnel::config::values::LogLevel;
+use adit_tunnel::small_file::open_log;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::syslog::Syslog;
@@ -59,7 +60,7 @@ impl LogFile {
     fn open(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
-            file: Arc::new(Mutex::new(append_to(path)?)),
+            file: Arc::new(Mutex::new(open_log(path)?)),
         })
     }
 
@@ -68,17 +69,13 @@ impl LogFile {
     /// # Errors
     /// It cannot be opened; messages go where they went.
     pub fn reopen(&self) -> io::Result<()> {
-        *self.lock() = append_to(&self.path)?;
+        *self.lock() = open_log(&self.path)?;
         Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, File> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
 }
 
 /// Sends messages there; gives the file back, if it is one.

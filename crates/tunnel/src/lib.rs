@@ -11,5 +11,6 @@ pub mod net;
 pub mod pattern;
 pub mod policy;
 pub mod server;
+pub mod small_file;
 mod sparse;
 pub mod status;

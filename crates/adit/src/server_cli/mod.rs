@@ -3,6 +3,8 @@
 mod args;
 mod host_keys;
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,6 +14,7 @@ use adit_tunnel::config::FileSource;
 use adit_tunnel::config::sshd_config::{PidFile, ServerOptions};
 use adit_tunnel::config::values::{LogLevel, SyslogFacility};
 use adit_tunnel::server::{LocalAccount, Server, ServerSettings};
+use adit_tunnel::small_file;
 use log::{error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -26,6 +29,8 @@ use host_keys::{Absent, SYSTEM};
 const PROGRAM: &str = "aditd";
 /// Said by a server that leaves the terminal and has nowhere else to write.
 const NO_LOG: &str = "nothing will be logged, as this system has no syslog: use -E FILE, or -D with a service manager";
+/// The longest pid file that may be ours, in bytes.
+const MAX_PID: u64 = 64;
 /// Where an ordinary user's aditd listens without a configuration.
 const USER_PORT: u16 = 2222;
 
@@ -317,7 +322,10 @@ struct OwnPidFile(PathBuf);
 impl OwnPidFile {
     /// As for sshd, a server without the file is better than none.
     fn write(path: PathBuf) -> Option<Self> {
-        match std::fs::write(&path, own_pid()) {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        let opened = small_file::open_to_write(&mut options, &path);
+        match opened.and_then(|mut file| file.write_all(own_pid().as_bytes())) {
             Ok(()) => Some(Self(path)),
             Err(error) => {
                 error!("cannot write the pid file {}: {error}", path.display());
@@ -330,7 +338,7 @@ impl OwnPidFile {
 impl Drop for OwnPidFile {
     fn drop(&mut self) {
         // It may be gone, or be that of a server which was started since.
-        if std::fs::read_to_string(&self.0).is_ok_and(|text| text == own_pid()) {
+        if small_file::read_text(&self.0, MAX_PID).is_ok_and(|text| text == own_pid()) {
             let _ = std::fs::remove_file(&self.0);
         }
     }

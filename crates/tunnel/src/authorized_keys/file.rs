@@ -1,12 +1,14 @@
 //! Reading `authorized_keys` safely: the one place of this module that touches the disk.
 
 use std::fmt;
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
+
+use crate::small_file::SmallFile;
 
 /// A larger file is refused.
 const MAX_FILE: u64 = 16 << 20;
@@ -67,28 +69,19 @@ pub fn read(
         path: path.to_owned(),
         source,
     };
-    // Opening must not wait for the other end of a pipe somebody put in place of the file.
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(path)
-        .map_err(io_error)?;
-    let metadata = file.metadata().map_err(io_error)?;
-    if !metadata.is_file() {
+    let refused = |source: io::Error| match source.kind() {
+        io::ErrorKind::InvalidInput => ReadError::NotAFile(path.to_owned()),
+        io::ErrorKind::FileTooLarge => ReadError::TooLarge(path.to_owned()),
+        _ => io_error(source),
+    };
+    let file = SmallFile::open(path).map_err(refused)?;
+    if !file.metadata().is_file() {
         return Err(ReadError::NotAFile(path.to_owned()));
     }
-    if metadata.len() > MAX_FILE {
-        return Err(ReadError::TooLarge(path.to_owned()));
-    }
     if strict == StrictModes::Yes {
-        check_modes(&file, path, home, owner)?;
+        check_modes(file.file(), path, home, owner)?;
     }
-    let mut contents = Vec::new();
-    let read = file.take(MAX_FILE + 1).read_to_end(&mut contents);
-    match read.map_err(io_error)? as u64 > MAX_FILE {
-        true => Err(ReadError::TooLarge(path.to_owned())),
-        false => Ok(contents),
-    }
+    file.read(MAX_FILE).map_err(refused)
 }
 
 /// Checks the open file, and the directories above `path` once symbolic links are resolved.

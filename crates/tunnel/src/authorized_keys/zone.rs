@@ -9,9 +9,13 @@ use std::path::Path;
 use tz::{DateTime, TimeZone, UtcDateTime};
 
 use super::UnixTime;
+use crate::small_file;
 
 /// Where a system says which zone it is in.
 const SYSTEM_ZONE: &str = "/etc/localtime";
+
+/// The longest description of a zone that is read, in bytes: the longest there is has some thousands.
+const MAX_ZONE: u64 = 1 << 20;
 
 /// A time zone with its past and future rules.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,7 +76,7 @@ impl LocalZone {
             name: path.display().to_string(),
             why,
         };
-        match std::fs::read(path) {
+        match small_file::read(path, MAX_ZONE) {
             Ok(bytes) => TimeZone::from_tz_data(&bytes)
                 .map(Self)
                 .map_err(|error| bad(error.to_string())),

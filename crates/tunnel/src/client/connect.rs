@@ -17,7 +17,7 @@ use tokio::time::timeout_at;
 use super::error::ConnectError;
 use super::host_key::{Presented, Role};
 use super::settings::ClientSettings;
-use super::{Client, Prompts, Trust, auth, host_key};
+use super::{Client, Prompts, Trust, aside, auth, host_key};
 use crate::forward::dial::{self, DialError};
 use crate::forward::relay::relay;
 use crate::known_hosts::file::read_all;
@@ -37,7 +37,10 @@ pub(super) async fn establish(
         Some(true) => &silent,
         _ => prompts,
     };
-    let known = read_all(&settings.known_hosts).map_err(|e| ConnectError::Local(e.to_string()))?;
+    let files = settings.known_hosts.clone();
+    let known = aside(move || read_all(&files)).await;
+    let known = known.map_err(|e| ConnectError::Local(e.to_string()))?;
+    let known = known.map_err(|e| ConnectError::Local(e.to_string()))?;
     let transport = settings
         .transport(&known)
         .map_err(|e| ConnectError::Local(e.to_string()))?;

@@ -17,6 +17,7 @@ mod prompts;
 mod remote;
 pub mod settings;
 
+use std::io;
 use std::sync::Arc;
 
 use adit_proto::peer_text;
@@ -184,6 +185,12 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.handle.end("disconnected by user");
     }
+}
+
+/// Does what may wait for a disk, or compute for a while, on another thread: this one listens for signals.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(io::Error::other)
 }
 
 /// How messages name a forward: `forward -L 9000 → db:5432`.

@@ -1,12 +1,12 @@
 //! Where configuration files come from: the disk, or memory for tests and fuzzing.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::ConfigError;
 use crate::pattern::{Case, wildcard};
+use crate::small_file::SmallFile;
 
 /// The largest configuration file, in bytes.
 pub const MAX_FILE: usize = 1024 * 1024;
@@ -57,6 +57,9 @@ impl FileSource {
             Ok(bytes) => Ok(bytes),
             Err(Refusal::Owner) => Err(ConfigError::BadOwner(path.to_path_buf())),
             Err(Refusal::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(Refusal::Io(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Err(unreadable("it is too large".into()))
+            }
             Err(Refusal::Io(error)) => Err(unreadable(error.to_string())),
         }
     }
@@ -86,20 +89,17 @@ impl From<io::Error> for Refusal {
 }
 
 fn read_disk(path: &Path, trust: Trust) -> Result<Option<Vec<u8>>, Refusal> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
+    let file = SmallFile::open(path)?;
+    let metadata = file.metadata();
     // Asked of the open file, not of the path: the path could lead elsewhere a moment later.
-    if trust == Trust::OwnerOnly && !owner_only(&metadata) {
+    if trust == Trust::OwnerOnly && !owner_only(metadata) {
         return Err(Refusal::Owner);
     }
     // A directory that a pattern caught, such as `conf.d/*`: nothing in it, as OpenSSH has it.
     if metadata.is_dir() {
         return Ok(Some(Vec::new()));
     }
-    let mut bytes = Vec::new();
-    // The size is not asked for: `-F <(…)` is a pipe.
-    file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    Ok(Some(file.read(MAX_FILE as u64)?))
 }
 
 fn owner_only(metadata: &std::fs::Metadata) -> bool {

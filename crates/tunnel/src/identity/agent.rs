@@ -173,6 +173,11 @@ impl AgentError {
     pub fn is_refusal(&self) -> bool {
         matches!(self.why, Fault::Refused)
     }
+
+    /// True where the agent let its time pass.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.why, Fault::TimedOut)
+    }
 }
 
 impl fmt::Display for AgentError {

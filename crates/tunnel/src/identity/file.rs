@@ -1,8 +1,8 @@
 //! Private keys in files: loading those of users and hosts, writing a new one for a host.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::error::{IdentityError, KeyFileFault, MAX_FILE_LEN};
 use super::openssh::{self, Container, OpenError};
 use super::pem::Pem;
+use crate::small_file::{SmallFile, names_descriptor, open_to_write};
 
 /// Permission bits of everybody but the owner.
 const OTHERS: u32 = 0o077;
@@ -61,7 +62,12 @@ pub fn load(path: &Path, passphrase: Option<&str>) -> Result<SigningKey, Identit
 
 /// The public half of a key, found without its passphrase: in the file's neighbour `.pub`, or in the
 /// clear in the file itself, which may also be a public key (whose private half an agent holds).
+///
+/// None for a descriptor: a pipe can be read once, which is for [`load`].
 pub fn public_half(path: &Path) -> Option<PublicKey> {
+    if names_descriptor(path) {
+        return None;
+    }
     let neighbour = read(&neighbour(path), Access::Anyone).ok();
     if let Some(key) = neighbour.and_then(|text| public_line(&text)) {
         return Some(key);
@@ -92,7 +98,11 @@ pub fn write_new_host_key(path: &Path, key: &SigningKey) -> Result<(), IdentityE
     let public = key.public_key();
     let line = format!("{} {}\n", public.key_type(), STANDARD.encode(public.blob()));
     let neighbour = neighbour(path);
-    fs::write(&neighbour, line).map_err(failed(&neighbour))
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    let opened = open_to_write(&mut options, &neighbour);
+    let written = opened.and_then(|mut file| file.write_all(line.as_bytes()));
+    written.map_err(failed(&neighbour))
 }
 
 /// Who may be able to read a file.
@@ -109,8 +119,8 @@ fn read(path: &Path, access: Access) -> Result<Zeroizing<String>, IdentityError>
         path: path.to_owned(),
         why,
     };
-    let file = File::open(path).map_err(failed)?;
-    let about = file.metadata().map_err(failed)?;
+    let file = SmallFile::open(path).map_err(failed)?;
+    let about = file.metadata();
     // A file of another user is not ours to protect: containers mount keys as root's, for one.
     let ours = about.uid() == nix::unistd::getuid().as_raw();
     if access == Access::OwnerOnly && ours && about.mode() & OTHERS != 0 {
@@ -119,14 +129,12 @@ fn read(path: &Path, access: Access) -> Result<Zeroizing<String>, IdentityError>
             mode: about.mode() & 0o7777,
         });
     }
-    // Room for all of it at once, so that growing leaves no copies behind.
-    let room = about.len().min(MAX_FILE_LEN) as usize + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    file.take(MAX_FILE_LEN + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > MAX_FILE_LEN {
-        return Err(IdentityError::unusable(path, KeyFileFault::TooLong));
+    let mut bytes = Zeroizing::new(Vec::new());
+    match file.read_to(MAX_FILE_LEN, &mut bytes) {
+        Err(why) if why.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(IdentityError::unusable(path, KeyFileFault::TooLong));
+        }
+        read => read.map_err(failed)?,
     }
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::line::{HASH_LEN, HASH_MAGIC, host_hash};
 use super::name;
+use crate::small_file::{self, open_to_write};
 
 /// The longest file that is read, in bytes.
 const MAX_LEN: u64 = 16 << 20;
@@ -153,18 +154,14 @@ fn read(path: &Path) -> Result<Option<String>, KnownHostsError> {
         path: path.to_owned(),
         why,
     };
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let bytes = match small_file::read(path, MAX_LEN) {
+        Ok(bytes) => bytes,
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(why) if why.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(KnownHostsError::TooLong(path.to_owned()));
+        }
         Err(why) => return Err(failed(why)),
     };
-    let mut bytes = Vec::new();
-    file.take(MAX_LEN + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > MAX_LEN {
-        return Err(KnownHostsError::TooLong(path.to_owned()));
-    }
     // Comments may be in any encoding; hosts and keys are ASCII.
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
@@ -192,12 +189,9 @@ fn write_line(path: &Path, mut line: String) -> io::Result<()> {
             .mode(0o700)
             .create(folder)?;
     }
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600);
+    let mut file = open_to_write(&mut options, path)?;
     if lacks_line_end(&mut file)? {
         line.insert(0, '\n');
     }

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, User};
 
 use crate::policy::Account;
+use crate::small_file;
+
+/// The longest file with a port in it, in bytes.
+const MAX_NUMBER: u64 = 64;
 
 /// An account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +69,7 @@ impl LocalAccount {
 }
 
 fn first_unprivileged_port(file: &Path) -> u16 {
-    let text = std::fs::read_to_string(file);
+    let text = small_file::read_text(file, MAX_NUMBER);
     let number = text.ok().and_then(|text| text.trim().parse().ok());
     number.unwrap_or(CUSTOMARY_PORT_START)
 }

@@ -9,16 +9,17 @@ use adit_proto::ident;
 use adit_proto::key::{KeyType, PublicKey, SignatureAlgorithm, SigningKey};
 use adit_proto::message::userauth::Method;
 use adit_proto::transport::algorithms::Compression;
-use log::{debug, warn};
+use log::{Level, debug, error, log, warn};
 use zeroize::Zeroizing;
 
 use super::{Login, PROMPTS, Reply};
-use crate::client::Echo;
 use crate::client::error::ConnectError;
+use crate::client::{Echo, aside};
 use crate::config::ssh_config::{IdentityAgent, PubkeyAuthentication};
 use crate::identity::agent::{Agent, AgentKey};
 use crate::identity::{IdentityError, file};
 use crate::net::Incoming;
+use crate::small_file::names_descriptor;
 
 /// The keys to try, in their order.
 #[derive(Default)]
@@ -69,7 +70,7 @@ impl Login<'_> {
             self.keys = Some(keys);
             return Ok(());
         }
-        keys.sent = self.first_offer(&mut keys);
+        keys.sent = self.first_offer(&mut keys).await;
         if let Some(offer) = &keys.sent
             && self.offer(offer).is_err()
         {
@@ -82,14 +83,16 @@ impl Login<'_> {
 
     /// What can be asked with the first key. Those that are of no use here are let go; what is wrong with a file is said
     /// when it is its turn.
-    fn first_offer(&self, keys: &mut Keys) -> Option<Offer> {
+    async fn first_offer(&self, keys: &mut Keys) -> Option<Offer> {
         let server_has_told = self
             .handle
             .inspect(|c| c.transport().peer_ext_info().server_sig_algs.is_some());
         while let Some(candidate) = keys.candidates.front() {
             let offer = match candidate {
                 Candidate::Agent(key) => self.offer_of_agent(keys, key),
-                Candidate::File(path) => self.offer_of_file(keys, path).ok()?,
+                // What comes out of a pipe comes once: when it is the key's turn.
+                Candidate::File(path) if names_descriptor(path) => return None,
+                Candidate::File(path) => self.offer_of_file(keys, path).await.ok()?,
             };
             if let Some(offer) = offer {
                 // RSA keys can sign in several ways, of which the server may take one.
@@ -141,7 +144,12 @@ impl Login<'_> {
         let mut agent = self.agent().await;
         let in_agent = match &mut agent {
             Some(agent) => agent.identities().await.unwrap_or_else(|error| {
-                debug!("{error}");
+                // Of that long a wait, the user wants to know the reason.
+                let level = match error.is_timeout() {
+                    true => Level::Warn,
+                    false => Level::Debug,
+                };
+                log!(level, "{error}");
                 Vec::new()
             }),
             None => Vec::new(),
@@ -150,7 +158,8 @@ impl Login<'_> {
             let public = file::public_half(&path);
             (path, public)
         });
-        let files: Vec<_> = files.collect();
+        let files = aside(move || files.collect::<Vec<_>>()).await;
+        let files = files.map_err(|e| ConnectError::Local(e.to_string()))?;
         let is_of_file = |candidate: &Candidate| match candidate {
             Candidate::Agent(key) => files.iter().any(|(_, public)| is_half_of(public, key)),
             Candidate::File(_) => true,
@@ -189,13 +198,20 @@ impl Login<'_> {
 
     /// A key without a passphrase signs at once; of another the server is asked whether it would do. An error where the file
     /// does not even tell the public half.
-    fn offer_of_file(&self, keys: &Keys, path: &Path) -> Result<Option<Offer>, IdentityError> {
-        match file::load(path, None) {
+    async fn offer_of_file(
+        &self,
+        keys: &Keys,
+        path: &Path,
+    ) -> Result<Option<Offer>, IdentityError> {
+        match load(path, None).await {
             Ok(key) => Ok(self.signed(keys, path, &key)),
-            Err(error) if wants_passphrase(&error) => match file::public_half(path) {
-                Some(public) => Ok(self.query(keys, public)),
-                None => Err(error),
-            },
+            Err(error) if wants_passphrase(&error) => {
+                let file = path.to_owned();
+                match aside(move || file::public_half(&file)).await {
+                    Ok(Some(public)) => Ok(self.query(keys, public)),
+                    _ => Err(error),
+                }
+            }
             Err(error) => Err(error),
         }
     }
@@ -215,7 +231,7 @@ impl Login<'_> {
         match key.sign(offer.algorithm, &data) {
             Ok(signature) => Some(offer.with(signature)),
             Err(error) => {
-                warn!("{}: {error}", path.display());
+                error!("{}: {error}", path.display());
                 None
             }
         }
@@ -302,7 +318,7 @@ impl Login<'_> {
             Ok(signature) => Ok(Some(offer.with(signature))),
             Err(error) => {
                 let (key_type, name) = (offer.public.key_type(), &key.comment);
-                warn!("{key_type} key {name}: {error}");
+                error!("{key_type} key {name}: {error}");
                 Ok(None)
             }
         }
@@ -310,7 +326,7 @@ impl Login<'_> {
 
     /// What to ask with a file's key. One that keeps even its public half to itself is unlocked for it.
     async fn offer_or_unlock(&self, keys: &Keys, path: &Path) -> Option<Offer> {
-        match self.offer_of_file(keys, path) {
+        match self.offer_of_file(keys, path).await {
             Ok(offer) => offer,
             Err(error) if wants_passphrase(&error) => self.unlocked(keys, path).await,
             Err(error) => {
@@ -339,8 +355,7 @@ impl Login<'_> {
             let Some(answer) = self.prompts.ask(text, Echo::Hidden).await else {
                 break;
             };
-            let passphrase = Zeroizing::new(answer);
-            match file::load(path, Some(&passphrase)) {
+            match load(path, Some(Zeroizing::new(answer))).await {
                 Ok(key) => return Ok(key),
                 Err(why) => error = why,
             }
@@ -357,7 +372,7 @@ impl Login<'_> {
             matches!(error, IdentityError::Io { why, .. } if why.kind() == ErrorKind::NotFound);
         let named = &self.settings.options.identity_files;
         if !missing {
-            warn!("{error}");
+            error!("{error}");
         } else if named.iter().any(|p| p == path) {
             warn!(
                 "Identity file {} not accessible: No such file or directory.",
@@ -410,6 +425,19 @@ impl Offer {
             ..self
         }
     }
+}
+
+/// Loads a key, which takes its time where it is encrypted.
+async fn load(
+    path: &Path,
+    passphrase: Option<Zeroizing<String>>,
+) -> Result<SigningKey, IdentityError> {
+    let file = path.to_owned();
+    let loading = aside(move || file::load(&file, passphrase.as_ref().map(|text| text.as_str())));
+    loading.await.unwrap_or_else(|why| {
+        let (act, path) = ("read", path.to_owned());
+        Err(IdentityError::Io { act, path, why })
+    })
 }
 
 /// The agent's keys that a file names, its others unless `IdentitiesOnly` forbids them, then the other files: a server

@@ -212,7 +212,7 @@ fn files_that_are_no_keys_are_told_apart() {
     assert_eq!(fault(&path), KeyFileFault::UnknownFormat);
     fs::write(&path, [0xff; 10]).unwrap();
     assert_eq!(fault(&path), KeyFileFault::UnknownFormat);
-    File::create(&path)
+    fs::File::create(&path)
         .unwrap()
         .set_len(MAX_FILE_LEN + 1)
         .unwrap();
