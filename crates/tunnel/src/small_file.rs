@@ -97,9 +97,9 @@ pub fn open_to_write(options: &mut OpenOptions, path: &Path) -> io::Result<File>
 /// True where a path stands for a descriptor that this program was given.
 pub fn names_descriptor(path: &Path) -> bool {
     let text = path.as_os_str().as_encoded_bytes();
-    let is_entry = |folder: &&str| text.starts_with(folder.as_bytes());
     let is_standard = matches!(text, b"/dev/stdin" | b"/dev/stdout" | b"/dev/stderr");
-    is_standard || DESCRIPTORS.iter().any(|folder| is_entry(folder))
+    let mut folders = DESCRIPTORS.iter();
+    is_standard || folders.any(|folder| text.starts_with(folder.as_bytes()))
 }
 
 /// Opens a log, which is appended to, and may be anything that takes lines: of a pipe, somebody must be reading already.
