@@ -31,6 +31,13 @@ pub enum Misbehaviour {
     Packet(String),
     /// A first line that is not an SSH identification.
     Identification(&'static str),
+    /// Another user name or service than in the request before, as `user for service`.
+    UserChanged {
+        /// What was asked for first.
+        from: String,
+        /// What was asked for then.
+        to: String,
+    },
     /// The key exchange went wrong, in the words of the key layer.
     KeyExchange(String),
 }
@@ -60,6 +67,12 @@ impl fmt::Display for Misbehaviour {
             Misbehaviour::Packet(what) => write!(f, "{what}"),
             Misbehaviour::Identification(what) => {
                 write!(f, "invalid SSH identification string: {what}")
+            }
+            Misbehaviour::UserChanged { from, to } => {
+                write!(
+                    f,
+                    "change of user name or service not allowed: {from} -> {to}"
+                )
             }
             Misbehaviour::KeyExchange(what) => write!(f, "key exchange failed: {what}"),
         }

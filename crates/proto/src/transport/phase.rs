@@ -69,7 +69,10 @@ impl Phase {
             (Category::Transport, _) => true,
             (Category::KexInit, Phase::Exchange) => false,
             // A second KEXINIT of the first exchange is caught where the exchange knows what it waits for.
-            (Category::KexInit, _) => true,
+            (Category::KexInit, Phase::FirstExchange { .. }) => true,
+            // Nobody needs new keys before the login, and every exchange is work for a stranger: OpenSSH, too, begins none
+            // before, and takes none in either role.
+            (Category::KexInit, Phase::Settled) => stage == Stage::Connected,
             (Category::Kex, Phase::FirstExchange { .. } | Phase::Exchange) => true,
             (Category::Kex, Phase::Settled) => false,
             (Category::Service | Category::Userauth, Phase::Settled) => {
@@ -133,6 +136,13 @@ mod tests {
         for number in [SERVICE_REQUEST, USERAUTH_SUCCESS, EXT_INFO] {
             assert!(check(Phase::Settled, number, Stage::Connected).is_err());
         }
+    }
+
+    #[test]
+    fn new_keys_wait_for_the_login() {
+        assert!(check(FIRST, KEXINIT, Stage::Authenticating).is_ok());
+        assert!(check(Phase::Settled, KEXINIT, Stage::Authenticating).is_err());
+        assert!(check(Phase::Settled, KEXINIT, Stage::Connected).is_ok());
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub enum AuthMethod {
 #[derive(Debug)]
 pub struct ServerAuth {
     accepted: Vec<SignatureAlgorithm>,
+    /// The client has asked for user authentication, which comes before its requests (RFC 4253 §10).
+    is_started: bool,
+    /// User and service of the first request; they stay.
+    asked_for: Option<(String, String)>,
     requests: u32,
     pending: Option<Pending>,
 }
@@ -63,6 +67,8 @@ impl ServerAuth {
     pub(crate) fn new(accepted: Vec<SignatureAlgorithm>) -> Self {
         Self {
             accepted,
+            is_started: false,
+            asked_for: None,
             requests: 0,
             pending: None,
         }
@@ -74,28 +80,30 @@ impl ServerAuth {
         payload: &[u8],
         session_id: &[u8],
     ) -> Result<ServerAuthStep, Error> {
+        self.requests += 1;
+        if self.requests > MAX_REQUESTS || self.pending.is_some() {
+            return Err(Misbehaviour::AsksFasterThanItReads.into());
+        }
         match payload[0] {
             number::SERVICE_REQUEST => {
                 let service = parse_service(payload)?;
                 if service != USERAUTH_SERVICE {
                     return Err(Misbehaviour::UnexpectedMessage(number::SERVICE_REQUEST).into());
                 }
+                self.is_started = true;
                 Ok(ServerAuthStep::Reply(encode_service(
                     number::SERVICE_ACCEPT,
                     service,
                 )))
             }
-            number::USERAUTH_REQUEST => self.recv_request(payload, session_id),
+            number::USERAUTH_REQUEST if self.is_started => self.recv_request(payload, session_id),
             number => Err(Misbehaviour::UnexpectedMessage(number).into()),
         }
     }
 
     fn recv_request(&mut self, payload: &[u8], session_id: &[u8]) -> Result<ServerAuthStep, Error> {
-        self.requests += 1;
-        if self.requests > MAX_REQUESTS || self.pending.is_some() {
-            return Err(Misbehaviour::AsksFasterThanItReads.into());
-        }
         let request = Request::parse(payload)?;
+        self.check_unchanged(&request)?;
         if request.service != CONNECTION_SERVICE {
             return Err(Misbehaviour::UnexpectedMessage(number::USERAUTH_REQUEST).into());
         }
@@ -124,6 +132,25 @@ impl ServerAuth {
             user: request.user.to_owned(),
             method,
         }))
+    }
+
+    /// What was found out about one user must not count for another.
+    fn check_unchanged(&mut self, request: &Request<'_>) -> Result<(), Misbehaviour> {
+        let (user, service) = (request.user, request.service);
+        let first = self
+            .asked_for
+            .get_or_insert_with(|| (user.to_owned(), service.to_owned()));
+        let shown = |user: &str, service: &str| {
+            let (user, service) = (peer_text::name(user), peer_text::name(service));
+            format!("{user} for {service}")
+        };
+        match first.0 == user && first.1 == service {
+            true => Ok(()),
+            false => Err(Misbehaviour::UserChanged {
+                from: shown(&first.0, &first.1),
+                to: shown(user, service),
+            }),
+        }
     }
 
     /// The algorithm of that name, or why it will not do, in OpenSSH's words. A query is held to it as much as a
@@ -214,6 +241,14 @@ mod tests {
         .to_vec()
     }
 
+    /// A server that has been asked for user authentication.
+    fn started(accepted: Vec<SignatureAlgorithm>) -> ServerAuth {
+        let mut auth = ServerAuth::new(accepted);
+        let ask = encode_service(number::SERVICE_REQUEST, USERAUTH_SERVICE);
+        auth.recv(&ask, SESSION).unwrap();
+        auth
+    }
+
     fn method(step: ServerAuthStep) -> AuthMethod {
         match step {
             ServerAuthStep::Decide(request) => request.method,
@@ -224,7 +259,7 @@ mod tests {
     #[test]
     fn signature_counts_only_for_its_own_session() {
         let key = SigningKey::generate_ed25519().unwrap();
-        let mut auth = ServerAuth::new(SignatureAlgorithm::ALL.to_vec());
+        let mut auth = started(SignatureAlgorithm::ALL.to_vec());
         let right = method(auth.recv(&request(&key, SESSION), SESSION).unwrap());
         assert_eq!(right, AuthMethod::KeySigned(key.public_key().clone()));
         auth.reject();
@@ -235,7 +270,7 @@ mod tests {
     #[test]
     fn signature_of_a_kind_that_is_not_accepted_proves_nothing() {
         let key = SigningKey::generate_ed25519().unwrap();
-        let mut auth = ServerAuth::new(vec![SignatureAlgorithm::RsaSha512]);
+        let mut auth = started(vec![SignatureAlgorithm::RsaSha512]);
         let signed = method(auth.recv(&request(&key, SESSION), SESSION).unwrap());
         auth.reject();
         let query = Request {
@@ -256,9 +291,56 @@ mod tests {
     #[test]
     fn second_request_before_the_verdict_is_misbehaviour() {
         let key = SigningKey::generate_ed25519().unwrap();
-        let mut auth = ServerAuth::new(SignatureAlgorithm::ALL.to_vec());
+        let mut auth = started(SignatureAlgorithm::ALL.to_vec());
         auth.recv(&request(&key, SESSION), SESSION).unwrap();
         assert!(auth.recv(&request(&key, SESSION), SESSION).is_err());
+    }
+
+    /// Asks which methods there are.
+    fn ask(user: &str, service: &str) -> Vec<u8> {
+        let method = Method::None;
+        Request {
+            user,
+            service,
+            method,
+        }
+        .encode()
+        .to_vec()
+    }
+
+    #[test]
+    fn request_before_the_service_is_misbehaviour() {
+        let mut auth = ServerAuth::new(SignatureAlgorithm::ALL.to_vec());
+        let early = auth.recv(&ask("u", CONNECTION_SERVICE), SESSION);
+        let unexpected = Misbehaviour::UnexpectedMessage(number::USERAUTH_REQUEST);
+        assert_eq!(early, Err(unexpected.into()));
+    }
+
+    #[test]
+    fn user_and_service_stay_what_the_first_request_had() {
+        for (user, service) in [("v", CONNECTION_SERVICE), ("u", "ssh\u{202e}")] {
+            let mut auth = started(SignatureAlgorithm::ALL.to_vec());
+            for _ in 0..2 {
+                assert!(auth.recv(&ask("u", CONNECTION_SERVICE), SESSION).is_ok());
+                auth.reject();
+            }
+            let error = auth.recv(&ask(user, service), SESSION).unwrap_err();
+            let shown = peer_text::name(service);
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "protocol error: change of user name or service not allowed: \
+                     u for ssh-connection -> {user} for {shown}"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn service_that_is_asked_for_without_end_is_misbehaviour() {
+        let mut auth = ServerAuth::new(SignatureAlgorithm::ALL.to_vec());
+        let ask = encode_service(number::SERVICE_REQUEST, USERAUTH_SERVICE);
+        assert!((0..2000).any(|_| auth.recv(&ask, SESSION).is_err()));
     }
 
     #[test]
