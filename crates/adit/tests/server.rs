@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -219,6 +219,47 @@ fn refused_logins_are_logged_in_opensshs_words() {
         for line in said {
             aditd.find(line, |found| without_port(found) == *line);
         }
+    }
+}
+
+/// A stranger who says good-bye at length before any key exchange, again and again.
+#[test]
+fn strangers_fill_no_log() {
+    let folder = Folder::new();
+    let mut aditd = Aditd::start(&folder, &[]);
+    let description = "\u{202e}ssh\n".repeat(30_000);
+    let mut payload = vec![1, 0, 0, 0, 11];
+    for text in [description.as_bytes(), b""] {
+        payload.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
+        payload.extend(text);
+    }
+    let padding = 16 - (payload.len() + 5) % 8;
+    let length = u32::try_from(payload.len() + padding + 1).unwrap();
+    let mut said = b"SSH-2.0-stranger\r\n".to_vec();
+    said.extend(length.to_be_bytes());
+    said.push(padding.try_into().unwrap());
+    said.extend(&payload);
+    said.extend(vec![0; padding]);
+    for _ in 0..100 {
+        let mut socket = TcpStream::connect(format!("127.0.0.1:{}", aditd.port)).unwrap();
+        socket.write_all(&said).unwrap();
+        // Until aditd has closed it; it does not read what it does not need.
+        let _ = socket.read_to_end(&mut Vec::new());
+    }
+    aditd.log_in(&folder, &LocalAccount::own().unwrap().name);
+    aditd.until("Accepted publickey for ");
+    let of_strangers: Vec<_> = aditd
+        .seen
+        .iter()
+        .filter(|l| l.contains("[preauth]"))
+        .collect();
+    assert_eq!(of_strangers.len(), 10, "{of_strangers:#?}");
+    for line in of_strangers {
+        assert!(line.chars().count() < 500, "{line}");
+        assert!(
+            line.contains(": \\u{202e}ssh\\u{a}") && line.contains('…'),
+            "{line}"
+        );
     }
 }
 

@@ -10,6 +10,7 @@ pub mod known_hosts;
 pub mod net;
 pub mod pattern;
 pub mod policy;
+mod repeats;
 pub mod server;
 pub mod small_file;
 mod sparse;

@@ -1,5 +1,6 @@
 //! Remote forwards: the server listens, connections are made here; for `-R port` the application says where to.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use adit_proto::message::connection::{ChannelType, GlobalRequest, OpenFailureReason};
 use adit_proto::peer_text;
-use log::{Level, debug, log, warn};
+use log::{Level, debug, log};
 use tokio::time::timeout;
 
 use super::error::ForwardError;
@@ -24,6 +25,7 @@ use crate::net::channel::Received;
 use crate::net::connection::ChannelAsked;
 use crate::net::{Channel, Stream};
 use crate::policy::{LISTEN_NOTICE, RuleList};
+use crate::repeats::{self, Source};
 use crate::status::ForwardCounters;
 
 /// How long an application may take over its SOCKS handshake.
@@ -87,10 +89,10 @@ impl Client {
                 RemoteAddress::Unix(socket_path.clone())
             }
             other => {
-                warn!(
-                    "server asked for a channel of type {}, refused",
-                    peer_text::name(other.name())
-                );
+                let name = peer_text::name(other.name());
+                log_unasked(format_args!(
+                    "server asked for a channel of type {name}, refused"
+                ));
                 asked.refuse(
                     OpenFailureReason::UNKNOWN_CHANNEL_TYPE,
                     "only what was asked for is forwarded",
@@ -99,7 +101,9 @@ impl Client {
             }
         };
         let Some(forward) = self.remote.get(&key) else {
-            warn!("server forwards a connection for {key}, which nobody asked for; refused");
+            log_unasked(format_args!(
+                "server forwards a connection for {key}, which nobody asked for; refused"
+            ));
             asked.refuse(
                 OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
                 "no such forward",
@@ -140,6 +144,12 @@ impl Client {
             }
         }
     }
+}
+
+/// Writes a line that the server can cause at will.
+fn log_unasked(line: fmt::Arguments<'_>) {
+    let source = Source::Named("the server".into());
+    repeats::log(Level::Warn, source, "channels that nobody asked for", line);
 }
 
 /// A refusal with the server's reason. sshd says `PATH:LINE: key options: …` right after the login, in time to be

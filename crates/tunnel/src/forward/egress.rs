@@ -16,6 +16,7 @@ use super::relay::relay;
 use crate::config::spec::Endpoint;
 use crate::config::values::AddressFamily;
 use crate::net::connection::ChannelAsked;
+use crate::repeats::{self, Source};
 use crate::status::ForwardCounters;
 
 /// One connection to make for the peer.
@@ -75,16 +76,20 @@ impl Egress {
 
     fn say_why_not(&self, error: &DialError) {
         let (label, target) = (&self.label, self.shown_target());
-        let unsaid = match error {
-            DialError::Full(_) => self.dials.note_refusal(),
-            // Who reads about what a rule forbade wants each.
-            DialError::Denied(_) => Some(0),
+        match error {
+            DialError::Full(_) => {}
+            DialError::Denied(_) => {
+                let source = Source::Named(label.clone());
+                let line = format_args!("{label}: {target}: {error}");
+                repeats::log(Level::Warn, source, "refused forwards", line);
+                return;
+            }
             _ => {
                 let failure = format!("{target}: {error}");
                 return failed(&self.counters, label, Level::Warn, &failure);
             }
-        };
-        match unsaid {
+        }
+        match self.dials.note_refusal() {
             None => {}
             Some(0) => warn!("{label}: {target}: {error}"),
             Some(unsaid) => warn!("{label}: {target}: {error} ({unsaid} more of this)"),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use adit_proto::message::connection::{ChannelType, OpenFailureReason};
 use adit_proto::peer_text;
-use log::warn;
+use log::{Level, warn};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::Peer;
 use super::auth::Login;
 use super::remote::{RemoteForwards, Request};
 use super::settings::ServerSettings;
@@ -113,11 +114,10 @@ impl Forwards {
             }
         };
         if let Err(denied) = permitted {
-            warn!(
-                "{}: refused local port forward to {}: {denied}",
-                self.login.who(),
-                peer_text::description(&target.to_string())
-            );
+            let (who, target) = (self.login.who(), target.to_string());
+            let target = peer_text::description(&target);
+            let line = format_args!("{who}: refused local port forward to {target}: {denied}");
+            Peer(self.login.peer).log(Level::Warn, "refused forwards", line);
             asked.refuse(
                 OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
                 denied.to_string(),

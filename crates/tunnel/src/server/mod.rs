@@ -14,6 +14,7 @@ pub mod settings;
 mod startups;
 mod workers;
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +24,7 @@ use adit_proto::Side;
 use adit_proto::connection::{Connection, ConnectionConfig};
 use adit_proto::error::Error;
 use adit_proto::peer_text;
-use log::{error, info, warn};
+use log::{Level, error};
 use tokio::time::timeout;
 
 pub use account::LocalAccount;
@@ -36,6 +37,7 @@ use crate::forward::descriptors::Pool;
 use crate::forward::dial;
 use crate::net::listener::{self, BindError, Listener, WILDCARD};
 use crate::net::{Ended, Stream, driver, handshake, memory, seed};
+use crate::repeats::{self, Source};
 
 /// The pause of a listener when the process is out of file descriptors.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_secs(1);
@@ -117,7 +119,8 @@ impl Server {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         let Some(startup) = self.startups.enter(settings.max_startups) else {
-            warn!("drop connection from {}: past MaxStartups", Peer(peer));
+            let line = format_args!("drop connection from {}: past MaxStartups", Peer(peer));
+            Peer(peer).log(Level::Warn, "connections past MaxStartups", line);
             // OpenSSH says one line before it closes; whether it is read is the client's matter.
             let _ = socket.try_write(b"Not allowed at this time\r\n");
             return;
@@ -142,9 +145,13 @@ impl Server {
 
 fn warn_unserved(peer: Option<SocketAddr>, error: &io::Error) {
     let why = listener::describe(error);
-    warn!(
-        "drop connection from {}: cannot serve it: {why}",
-        Peer(peer)
+    Peer(peer).log(
+        Level::Warn,
+        "connections that could not be served",
+        format_args!(
+            "drop connection from {}: cannot serve it: {why}",
+            Peer(peer)
+        ),
     );
 }
 
@@ -182,14 +189,13 @@ pub async fn serve_connection(
     let (handle, mut incoming) = match begun {
         Some(Ok(begun)) => begun,
         Some(Err(error)) => {
-            info!(
-                "Connection from {name} ended before identification: {}",
-                listener::describe(&error)
-            );
+            let why = listener::describe(&error);
+            let line = format_args!("Connection from {name} ended before identification: {why}");
+            name.log(Level::Info, "connections without identification", line);
             return;
         }
         None => {
-            info!("Timeout before authentication for connection from {name}");
+            name.log_timeout();
             return;
         }
     };
@@ -201,7 +207,7 @@ pub async fn serve_connection(
             return;
         }
         None => {
-            info!("Timeout before authentication for connection from {name}");
+            name.log_timeout();
             handle.end("Timeout before authentication");
             return;
         }
@@ -246,13 +252,24 @@ async fn before<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -
 }
 
 fn log_end(peer: Peer, when: &str, ended: &Ended) {
+    let kind = match when {
+        "" => "ended connections",
+        _ => "connections that ended before the login",
+    };
     match ended {
-        Ended::Protocol(Error::PeerDisconnected(disconnect)) => info!(
-            "Received disconnect from {peer}: {}{when}",
-            peer_text::description(&disconnect.description)
-        ),
-        Ended::Protocol(error) => error!("Connection from {peer}: {error}{when}"),
-        ended => info!("Connection from {peer} {ended}{when}"),
+        Ended::Protocol(Error::PeerDisconnected(disconnect)) => {
+            let why = peer_text::description(&disconnect.description);
+            let line = format_args!("Received disconnect from {peer}: {why}{when}");
+            peer.log(Level::Info, kind, line);
+        }
+        Ended::Protocol(error) => {
+            let line = format_args!("Connection from {peer}: {error}{when}");
+            peer.log(Level::Error, kind, line);
+        }
+        ended => {
+            let line = format_args!("Connection from {peer} {ended}{when}");
+            peer.log(Level::Info, kind, line);
+        }
     }
 }
 
@@ -260,8 +277,22 @@ fn log_end(peer: Peer, when: &str, ended: &Ended) {
 #[derive(Debug, Clone, Copy)]
 struct Peer(Option<SocketAddr>);
 
-impl std::fmt::Display for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Peer {
+    /// Writes a line that this peer can cause at will: beyond the first few of a kind they are counted. True if it was
+    /// written.
+    fn log(self, level: Level, kind: &'static str, line: fmt::Arguments<'_>) -> bool {
+        let source = Source::from(self.0.map(|address| address.ip()));
+        repeats::log(level, source, kind, line)
+    }
+
+    fn log_timeout(self) {
+        let line = format_args!("Timeout before authentication for connection from {self}");
+        self.log(Level::Info, "timeouts before authentication", line);
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(address) => write!(f, "{} port {}", address.ip().to_canonical(), address.port()),
             None => write!(f, "UNKNOWN port 65535"),

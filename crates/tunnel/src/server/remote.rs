@@ -7,10 +7,11 @@ use std::time::Instant;
 use adit_proto::connection::RequestRefused;
 use adit_proto::message::connection::GlobalRequest;
 use adit_proto::peer_text;
-use log::{debug, info, warn};
+use log::{Level, debug, warn};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 
+use super::Peer;
 use super::auth::Login;
 use super::settings::ServerSettings;
 use crate::forward::answered::Answered;
@@ -108,7 +109,12 @@ impl RemoteForwards {
         }
         let wanted = remote_bind(self.login.grant.gateway_ports(), &address);
         if let Some(notice) = wanted.notice(&address) {
-            info!("{}: {notice}", self.login.who());
+            let line = format_args!("{}: {notice}", self.login.who());
+            Peer(self.login.peer).log(
+                Level::Info,
+                "other listening addresses than asked for",
+                line,
+            );
             let _ = self.handle.debug(&notice);
         }
         let (family, descriptors) = (self.settings.family, &self.login.descriptors);
@@ -137,7 +143,8 @@ impl RemoteForwards {
             bound.port
         );
         for failure in &bound.failures {
-            warn!("{label}: {failure}");
+            let line = format_args!("{label}: {failure}");
+            Peer(self.login.peer).log(Level::Warn, "addresses without a listener", line);
             let _ = self.handle.debug(&format!("{LISTEN_NOTICE}: {failure}"));
         }
         let key = RemoteAddress::Tcp {
@@ -186,7 +193,8 @@ impl RemoteForwards {
         route: Route,
         bound: Bound,
     ) -> Result<(), RequestRefused> {
-        info!("{label}: listening");
+        let line = format_args!("{label}: listening");
+        Peer(self.login.peer).log(Level::Info, "remote forwards", line);
         let ingress = Arc::new(Ingress {
             label,
             peer_name: format!("client of {}", self.login.user),
@@ -224,7 +232,9 @@ impl RemoteForwards {
 
     /// Says why, here and to the client, whose wire format has no room for a reason.
     fn refuse_listen(&self, what: &str, why: &str) -> RequestRefused {
-        warn!("{}: refused remote forward {what}: {why}", self.login.who());
+        let who = self.login.who();
+        let line = format_args!("{who}: refused remote forward {what}: {why}");
+        Peer(self.login.peer).log(Level::Warn, "refused forwards", line);
         self.tell_refusal(what, why)
     }
 

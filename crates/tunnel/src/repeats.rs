@@ -1,0 +1,247 @@
+//! Log lines that others can cause as often as they like: of each kind and source the first few of a minute are
+//! written as they are, the rest is counted and summed up in one line.
+//!
+//! Log watchers see enough to act on; a disk does not fill, however fast a stranger fails.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use log::Level;
+use tokio::runtime::Handle;
+
+/// Lines of a kind and source that an interval writes out.
+const WRITTEN: u64 = 10;
+/// Time after the first line, at whose end the rest is summed up.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// Kinds and sources that are told apart at once; those beyond share one count for each kind.
+const MAX_COUNTED: usize = 256;
+
+/// The counts of this process: its log is one, too.
+static REPEATS: LazyLock<Mutex<Repeats>> = LazyLock::new(Mutex::default);
+
+/// Writes a line to the log, which is true, or counts it. `kind` is what a sum calls such lines: `failed logins`.
+pub(crate) fn log(
+    level: Level,
+    source: Source,
+    kind: &'static str,
+    line: fmt::Arguments<'_>,
+) -> bool {
+    if !log::log_enabled!(level) {
+        return false;
+    }
+    let now = Instant::now();
+    let (due, verdict) = {
+        let mut repeats = repeats();
+        let due = repeats.sums_due(now);
+        (due, repeats.count(level, source, kind, now))
+    };
+    write_sums(due);
+    match verdict {
+        Verdict::Write => log::log!(level, "{line}"),
+        Verdict::SumUpLater => sum_up_later(),
+        Verdict::Counted => {}
+    }
+    verdict == Verdict::Write
+}
+
+/// Without a runtime the next line that is logged writes the sum.
+fn sum_up_later() {
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(async {
+            tokio::time::sleep(INTERVAL).await;
+            let due = repeats().sums_due(Instant::now());
+            write_sums(due);
+        });
+    }
+}
+
+fn repeats() -> MutexGuard<'static, Repeats> {
+    REPEATS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write_sums(sums: Vec<(Level, String)>) {
+    for (level, sum) in sums {
+        log::log!(level, "{sum}");
+    }
+}
+
+/// Whose lines are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    /// An address; of IPv6 the network of 64 bits that one customer has.
+    Address(IpAddr),
+    /// A forward or a connection, as messages name it.
+    Named(String),
+    /// All for whom there is no room in the table, and sockets without an address.
+    Others,
+}
+
+impl From<Option<IpAddr>> for Source {
+    fn from(address: Option<IpAddr>) -> Self {
+        match address.map(|address| address.to_canonical()) {
+            Some(IpAddr::V6(ip)) => {
+                let network = ip.to_bits() & !u128::from(u64::MAX);
+                Self::Address(Ipv6Addr::from_bits(network).into())
+            }
+            Some(ip) => Self::Address(ip),
+            None => Self::Others,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(IpAddr::V6(network)) => write!(f, "{network}/64"),
+            Self::Address(ip) => write!(f, "{ip}"),
+            Self::Named(name) => write!(f, "{name}"),
+            Self::Others => write!(f, "other sources"),
+        }
+    }
+}
+
+/// What becomes of a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Write,
+    /// The first that is left out of its interval.
+    SumUpLater,
+    Counted,
+}
+
+#[derive(Debug, Default)]
+struct Repeats {
+    counts: HashMap<(Source, &'static str), Count>,
+}
+
+#[derive(Debug)]
+struct Count {
+    since: Instant,
+    lines: u64,
+    level: Level,
+}
+
+impl Repeats {
+    fn count(&mut self, level: Level, source: Source, kind: &'static str, now: Instant) -> Verdict {
+        let mut key = (source, kind);
+        if !self.counts.contains_key(&key) && self.counts.len() >= MAX_COUNTED {
+            key.0 = Source::Others;
+        }
+        let count = self.counts.entry(key).or_insert(Count {
+            since: now,
+            lines: 0,
+            level,
+        });
+        count.lines += 1;
+        match count.lines {
+            ..=WRITTEN => Verdict::Write,
+            lines if lines == WRITTEN + 1 => Verdict::SumUpLater,
+            _ => Verdict::Counted,
+        }
+    }
+
+    /// Forgets the intervals that are over, and gives the sums of those with more lines than were written.
+    fn sums_due(&mut self, now: Instant) -> Vec<(Level, String)> {
+        let is_over = |count: &Count| now.saturating_duration_since(count.since) >= INTERVAL;
+        let over = self.counts.extract_if(|_, count| is_over(count));
+        let sums = over.filter_map(|((source, kind), count)| {
+            let left_out = count.lines.checked_sub(WRITTEN).filter(|&n| n > 0)?;
+            let seconds = now.saturating_duration_since(count.since).as_secs();
+            let left_out = Thousands(left_out);
+            let sum = format!("… and {left_out} more {kind} from {source} in the last {seconds} s");
+            Some((count.level, sum))
+        });
+        sums.collect()
+    }
+}
+
+/// A number with a comma every three digits.
+struct Thousands(u64);
+
+impl fmt::Display for Thousands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0..1000 => write!(f, "{}", self.0),
+            n => write!(f, "{},{:03}", Thousands(n / 1000), n % 1000),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: &str = "failed logins";
+
+    fn source(ip: &str) -> Source {
+        Some(ip.parse().unwrap()).into()
+    }
+
+    #[test]
+    fn first_lines_are_written_and_the_rest_is_one_line() {
+        let mut repeats = Repeats::default();
+        let start = Instant::now();
+        let mut count = |now| repeats.count(Level::Info, source("10.0.0.1"), KIND, now);
+        for _ in 0..WRITTEN {
+            assert_eq!(count(start), Verdict::Write);
+        }
+        assert_eq!(count(start), Verdict::SumUpLater);
+        for _ in 0..4811 {
+            assert_eq!(count(start), Verdict::Counted);
+        }
+        let almost = start + INTERVAL - Duration::from_millis(1);
+        assert_eq!(repeats.sums_due(almost), []);
+        let sum = "… and 4,812 more failed logins from 10.0.0.1 in the last 60 s";
+        assert_eq!(
+            repeats.sums_due(start + INTERVAL),
+            [(Level::Info, sum.into())]
+        );
+        let verdict = repeats.count(Level::Info, source("10.0.0.1"), KIND, start + INTERVAL);
+        assert_eq!(verdict, Verdict::Write, "a new interval");
+    }
+
+    #[test]
+    fn what_was_written_in_full_has_no_sum() {
+        let mut repeats = Repeats::default();
+        let start = Instant::now();
+        repeats.count(Level::Info, source("10.0.0.1"), KIND, start);
+        assert_eq!(repeats.sums_due(start + INTERVAL), []);
+        assert!(repeats.counts.is_empty());
+    }
+
+    #[test]
+    fn kinds_and_sources_are_counted_apart_and_a_network_of_ipv6_is_one() {
+        let mut repeats = Repeats::default();
+        let start = Instant::now();
+        for n in 0..WRITTEN {
+            repeats.count(Level::Info, source(&format!("2001:db8::{n}")), KIND, start);
+        }
+        let mut count = |ip, kind| repeats.count(Level::Info, source(ip), kind, start);
+        assert_eq!(count("2001:db8:0:1::1", KIND), Verdict::Write);
+        assert_eq!(count("2001:db8::1", "invalid users"), Verdict::Write);
+        assert_eq!(count("2001:db8::99", KIND), Verdict::SumUpLater);
+        assert_eq!(source("::ffff:10.0.0.1"), source("10.0.0.1"));
+        let sums = repeats.sums_due(start + INTERVAL);
+        assert!(sums[0].1.contains("from 2001:db8::/64 in"), "{sums:?}");
+    }
+
+    #[test]
+    fn sources_beyond_the_table_share_one_count() {
+        let mut repeats = Repeats::default();
+        let start = Instant::now();
+        let mut count = |n: u32| {
+            let ip = IpAddr::V4(n.into());
+            repeats.count(Level::Info, Some(ip).into(), KIND, start)
+        };
+        let written = (0..100_000).filter(|&n| count(n) == Verdict::Write).count();
+        assert_eq!(written, MAX_COUNTED + usize::try_from(WRITTEN).unwrap());
+        assert_eq!(repeats.counts.len(), MAX_COUNTED + 1);
+        let sums = repeats.sums_due(start + INTERVAL);
+        let sum = "… and 99,734 more failed logins from other sources in the last 60 s";
+        assert_eq!(sums, [(Level::Info, sum.into())]);
+        assert!(repeats.counts.is_empty());
+    }
+}
