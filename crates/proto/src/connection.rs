@@ -157,9 +157,9 @@ impl Connection {
             transport: Transport::new(
                 side,
                 config.transport,
-                ident::ours(),
-                config.peer_ident,
+                [ident::ours(), config.peer_ident],
                 cookies.next(),
+                now,
             ),
             auth,
             channels,

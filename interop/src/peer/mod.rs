@@ -4,6 +4,7 @@
 
 mod adit;
 mod asyncssh;
+mod asyncssh_old;
 mod command_line;
 mod dropbear;
 mod erlang;
@@ -19,6 +20,7 @@ mod ssh2;
 
 pub use adit::{Adit, Wording};
 pub use asyncssh::Asyncssh;
+pub use asyncssh_old::AsyncsshOld;
 pub use dropbear::Dropbear;
 pub use erlang::Erlang;
 pub use go::Go;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+pub use super::strict::WithoutStrictKex;
 use crate::Side;
 use crate::cipher::{CipherName, MacName};
 use crate::error::Error;
@@ -45,6 +46,8 @@ pub struct Algorithms {
     pub macs: Vec<MacName>,
     /// Compression.
     pub compression: Compression,
+    /// Peers that lack strict key exchange and have nothing that is safe without it.
+    pub without_strict_kex: WithoutStrictKex,
 }
 
 impl Default for Algorithms {
@@ -57,6 +60,7 @@ impl Default for Algorithms {
             ciphers: CipherName::ALL.to_vec(),
             macs: MacName::ALL.to_vec(),
             compression: Compression::Off,
+            without_strict_kex: WithoutStrictKex::Refuse,
         }
     }
 }
@@ -249,12 +253,6 @@ fn choose<T>(
 /// An offer for a message, shortened: it may be as long as a packet.
 fn shown(names: &[String]) -> String {
     peer_text::description(&names.join(",")).to_string()
-}
-
-/// Without strict key exchange a man in the middle can drop packets from the start of a connection that uses one of
-/// these (CVE-2023-48795); AES-GCM and plain-MAC modes are not touched by it.
-pub(super) fn needs_strict_kex(choice: DirectionChoice) -> bool {
-    choice.cipher == CipherName::ChaCha20Poly1305 || choice.mac.is_some_and(MacName::is_etm)
 }
 
 #[cfg(test)]

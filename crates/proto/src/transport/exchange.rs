@@ -1,11 +1,14 @@
 //! One key exchange, message by message (RFC 4253 §7, RFC 5656 §4).
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use zeroize::Zeroizing;
 
-use super::algorithms::{self, Compression, DirectionChoice, FirstExchange, Negotiated};
-use super::{OpenChange, Transmit, Transport};
+use super::algorithms::{
+    self, Compression, DirectionChoice, FirstExchange, Negotiated, WithoutStrictKex,
+};
+use super::{Offering, OpenChange, Transmit, Transport, strict};
 use crate::Side;
 use crate::cipher::{DirectionKeys, MacName};
 use crate::error::{Error, Misbehaviour};
@@ -50,6 +53,13 @@ pub(super) struct AwaitReply {
     client_init: Vec<u8>,
 }
 
+#[cfg(test)]
+impl AwaitReply {
+    pub(super) fn negotiated(&self) -> &Negotiated {
+        &self.negotiated
+    }
+}
+
 /// The keys of both directions, from our point of view.
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -72,18 +82,50 @@ impl Exchange {
 
 impl Transport {
     pub(super) fn send_kexinit(&mut self, cookie: [u8; 16]) {
-        let mut ours = self
-            .config
-            .algorithms
-            .offer(self.side, cookie, self.is_first_exchange());
+        self.init_due = None;
+        let ours = self.our_init(cookie);
+        let ours_raw = ours.encode();
+        self.send_urgent(ours_raw.clone());
+        self.exchange = Exchange::InitSent { ours, ours_raw };
+    }
+
+    /// The first KEXINIT to a peer that may lack strict key exchange and has not sent its own. The client's order decides:
+    /// as a client we put first what is safe, as a server we leave out what is not.
+    pub(super) fn send_kexinit_unasked(&mut self, cookie: [u8; 16]) {
+        self.offering = match (self.side, self.config.algorithms.without_strict_kex) {
+            (Side::Client, _) => Offering::SafeFirst,
+            (Side::Server, WithoutStrictKex::Refuse) => Offering::OnlySafe,
+            (Side::Server, WithoutStrictKex::GoOn) => Offering::Everything,
+        };
+        self.send_kexinit(cookie);
+    }
+
+    fn our_init(&self, cookie: [u8; 16]) -> KexInit {
+        let all = &self.config.algorithms;
+        let offered = match self.offering {
+            Offering::Everything => Cow::Borrowed(all),
+            Offering::SafeFirst => Cow::Owned(strict::safe_first(all)),
+            Offering::OnlySafe => Cow::Owned(strict::only_safe(all)),
+        };
+        let mut ours = offered.offer(self.side, cookie, self.is_first_exchange());
         if self.side == Side::Server {
             // A server offers only what it has a key for.
             ours.server_host_key_algorithms
                 .retain(|name| self.config.host_key(name).is_some());
         }
-        let ours_raw = ours.encode();
-        self.send_urgent(ours_raw.clone());
-        self.exchange = Exchange::InitSent { ours, ours_raw };
+        ours
+    }
+
+    /// Chooses the offer for a peer that has shown its own, as its first KEXINIT: to one without strict key exchange only
+    /// what is safe, if that leaves something in common.
+    fn steer(&mut self, theirs: &KexInit, cookie: [u8; 16]) {
+        if self.strict {
+            return;
+        }
+        self.offering = Offering::OnlySafe;
+        if algorithms::negotiate(&self.our_init(cookie), theirs, self.side).is_err() {
+            self.offering = Offering::Everything;
+        }
     }
 
     /// One message of the key exchange. `cookie` is for our KEXINIT where the peer begins.
@@ -119,7 +161,12 @@ impl Transport {
     }
 
     fn recv_kexinit(&mut self, payload: &[u8], cookie: [u8; 16]) -> Result<(), Error> {
+        let theirs = KexInit::parse(payload)?;
+        self.note_announcements(&theirs)?;
         if matches!(self.exchange, Exchange::Idle) {
+            if self.is_first_exchange() == FirstExchange::Yes {
+                self.steer(&theirs, cookie);
+            }
             self.send_kexinit(cookie);
         }
         let Exchange::InitSent { ours, ours_raw } =
@@ -127,10 +174,8 @@ impl Transport {
         else {
             return Err(Misbehaviour::UnexpectedMessage(number::KEXINIT).into());
         };
-        let theirs = KexInit::parse(payload)?;
-        self.note_announcements(&theirs)?;
         let negotiated = algorithms::negotiate(&ours, &theirs, self.side)?;
-        self.check_strict(&negotiated)?;
+        self.check_strict(&negotiated, &theirs)?;
         self.ignore_next_kex_packet = negotiated.guess_was_wrong;
         let theirs_raw = payload.to_vec();
         match self.side {
@@ -181,15 +226,22 @@ impl Transport {
         Ok(())
     }
 
-    fn check_strict(&self, negotiated: &Negotiated) -> Result<(), Error> {
-        let choices = [negotiated.client_to_server, negotiated.server_to_client];
-        if self.strict || !choices.into_iter().any(algorithms::needs_strict_kex) {
+    fn check_strict(&mut self, negotiated: &Negotiated, theirs: &KexInit) -> Result<(), Error> {
+        if self.strict {
             return Ok(());
         }
-        Err(Error::PeerIncompatible(format!(
-            "the peer lacks strict key exchange, without which {} is open to CVE-2023-48795; choose aes256-gcm@openssh.com or aes256-ctr with Ciphers",
-            choices[0].cipher.as_str()
-        )))
+        if !strict::any_needs_strict_kex(negotiated) {
+            // Later exchanges shall not come to anything else.
+            self.offering = Offering::OnlySafe;
+            return Ok(());
+        }
+        match self.config.algorithms.without_strict_kex {
+            WithoutStrictKex::GoOn => Ok(()),
+            WithoutStrictKex::Refuse => {
+                let why = strict::refusal(negotiated, theirs);
+                Err(Error::PeerIncompatible(why))
+            }
+        }
     }
 
     /// Server: our public value, the proof, and NEWKEYS.

@@ -12,6 +12,7 @@
 pub mod algorithms;
 mod exchange;
 mod phase;
+mod strict;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::packet::{SequenceReset, Usage};
 use algorithms::{Algorithms, DirectionChoice, FirstExchange, Negotiated};
 use exchange::Exchange;
 pub(crate) use phase::{Phase, Stage, Verdict};
+use strict::Expected;
 
 /// Packets under one key after which new keys are due whatever the limit says (RFC 4344 §3.1).
 const MAX_PACKETS_PER_KEY: u64 = 1 << 31;
@@ -107,6 +109,16 @@ enum Held {
     Authenticated,
 }
 
+/// The part of the configured algorithms that our KEXINITs offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offering {
+    Everything,
+    /// The peer may lack strict key exchange.
+    SafeFirst,
+    /// The peer lacks it.
+    OnlySafe,
+}
+
 /// The transport of one connection.
 #[derive(Debug)]
 pub struct Transport {
@@ -118,6 +130,9 @@ pub struct Transport {
     /// `H` of the first exchange; set once, and the mark that it is over.
     session_id: Option<Vec<u8>>,
     strict: bool,
+    offering: Offering,
+    /// When our first KEXINIT leaves at the latest, while the peer's is awaited.
+    init_due: Option<Instant>,
     /// The peer said that it takes EXT_INFO.
     peer_takes_ext_info: bool,
     peer_ext_info: ExtInfo,
@@ -142,14 +157,16 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// A transport whose identification lines have been exchanged; it sends KEXINIT at once.
+    /// A transport whose identification lines have been exchanged. It sends KEXINIT at once, unless the peer may lack
+    /// strict key exchange: then what is offered depends on the peer's KEXINIT, which is awaited for a moment.
     pub fn new(
         side: Side,
         config: Arc<TransportConfig>,
-        our_ident: String,
-        peer_ident: String,
+        [our_ident, peer_ident]: [String; 2],
         cookie: [u8; 16],
+        now: Instant,
     ) -> Self {
+        let expected = strict::expected(&peer_ident, side);
         let mut transport = Self {
             side,
             config,
@@ -158,6 +175,8 @@ impl Transport {
             exchange: Exchange::Idle,
             session_id: None,
             strict: false,
+            offering: Offering::Everything,
+            init_due: None,
             peer_takes_ext_info: false,
             peer_ext_info: ExtInfo::default(),
             negotiated: None,
@@ -175,7 +194,11 @@ impl Transport {
             waiting_bytes: 0,
             open_changes: VecDeque::new(),
         };
-        transport.send_kexinit(cookie);
+        match expected {
+            Expected::Strict => transport.send_kexinit(cookie),
+            Expected::Unknown => transport.init_due = Some(now + strict::patience(side)),
+            Expected::UnknownUntilOurs => transport.send_kexinit_unasked(cookie),
+        }
         transport
     }
 
@@ -202,6 +225,17 @@ impl Transport {
     /// Whether both sides do strict key exchange.
     pub fn is_strict(&self) -> bool {
         self.strict
+    }
+
+    /// True while the last exchange's choice is open to CVE-2023-48795, which only [`WithoutStrictKex::GoOn`] allows.
+    ///
+    /// [`WithoutStrictKex::GoOn`]: algorithms::WithoutStrictKex::GoOn
+    pub fn is_open_to_terrapin(&self) -> bool {
+        !self.strict
+            && self
+                .negotiated
+                .as_ref()
+                .is_some_and(strict::any_needs_strict_kex)
     }
 
     /// What the peer announced in EXT_INFO; of a client nothing that only a server has to say.
@@ -362,17 +396,26 @@ impl Transport {
         }
     }
 
-    /// When keys are due by time.
+    /// When `handle_timeout` wants to be called.
     pub fn next_timeout(&self) -> Option<Instant> {
+        self.init_due.or_else(|| self.rekey_due())
+    }
+
+    /// When keys are due by time.
+    fn rekey_due(&self) -> Option<Instant> {
         let interval = self.config.rekey.interval?;
         self.may_begin_rekey()
             .then_some(self.keys_since? + interval)
     }
 
-    /// Starts a key exchange where the age of the present keys asks for it.
+    /// Starts a key exchange where the age of the present keys asks for it, or where the peer does not.
     pub fn handle_timeout(&mut self, now: Instant, cookie: [u8; 16]) {
-        if self.next_timeout().is_some_and(|due| due <= now) {
-            self.send_kexinit(cookie);
+        if self.next_timeout().is_none_or(|due| due > now) {
+            return;
+        }
+        match self.init_due {
+            Some(_) => self.send_kexinit_unasked(cookie),
+            None => self.send_kexinit(cookie),
         }
     }
 
@@ -437,5 +480,7 @@ impl Transport {
     }
 }
 
+#[cfg(test)]
+mod old_peer_tests;
 #[cfg(test)]
 mod tests;

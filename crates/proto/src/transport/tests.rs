@@ -17,12 +17,18 @@ fn pair() -> (Transport, Transport) {
     };
     let transport = |side, host_keys, ours: &str, theirs: &str| {
         let cookie = [side as u8; 16];
-        Transport::new(side, config(host_keys), ours.into(), theirs.into(), cookie)
+        let idents = [ours, theirs].map(str::to_owned);
+        Transport::new(side, config(host_keys), idents, cookie, Instant::now())
     };
     let host_key = SigningKey::generate_ed25519().unwrap();
     (
-        transport(Side::Client, vec![], "SSH-2.0-c", "SSH-2.0-s"),
-        transport(Side::Server, vec![host_key], "SSH-2.0-s", "SSH-2.0-c"),
+        transport(Side::Client, vec![], "SSH-2.0-adit_c", "SSH-2.0-adit_s"),
+        transport(
+            Side::Server,
+            vec![host_key],
+            "SSH-2.0-adit_s",
+            "SSH-2.0-adit_c",
+        ),
     )
 }
 

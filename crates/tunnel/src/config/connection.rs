@@ -43,6 +43,8 @@ pub struct ConnectionOptions {
     pub host_key_algorithms: Option<AlgorithmList>,
     /// `PubkeyAcceptedAlgorithms`.
     pub pubkey_accepted_algorithms: Option<AlgorithmList>,
+    /// `AllowTerrapin`, which OpenSSH does not have: default no.
+    pub allow_terrapin: Option<bool>,
 }
 
 /// The shared keywords. None of them may stand in a program's own table, too.
@@ -91,6 +93,9 @@ pub(super) static KEYWORDS: &[Keyword<ConnectionOptions>] = &[
     option("pubkeyacceptedkeytypes", |o, a, _| {
         let list = algorithms(AlgorithmKind::Signature, a)?;
         first(&mut o.pubkey_accepted_algorithms, list)
+    }),
+    option("allowterrapin", |o, a, _| {
+        first(&mut o.allow_terrapin, a.one(yes_no)?)
     }),
     // They restrict, and are not supported.
     restricts("casignaturealgorithms", &[]),

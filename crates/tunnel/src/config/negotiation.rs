@@ -4,7 +4,7 @@
 use adit_proto::cipher::{CipherName, MacName};
 use adit_proto::kex::KexAlgorithm;
 use adit_proto::key::SignatureAlgorithm;
-use adit_proto::transport::algorithms::{Algorithms, Compression};
+use adit_proto::transport::algorithms::{Algorithms, Compression, WithoutStrictKex};
 
 use super::algorithms::{AlgorithmError, AlgorithmList};
 use super::connection::ConnectionOptions;
@@ -52,6 +52,10 @@ impl ConnectionOptions {
             )?,
             user_key: SignatureAlgorithm::ALL.to_vec(),
             compression,
+            without_strict_kex: match self.allow_terrapin {
+                Some(true) => WithoutStrictKex::GoOn,
+                _ => WithoutStrictKex::Refuse,
+            },
         };
         Ok(Offer {
             algorithms,
@@ -142,6 +146,22 @@ mod tests {
         );
         assert_eq!(offer.passed_over, ["3des-cbc"]);
         assert_eq!(offer.algorithms.macs, MacName::ALL);
+    }
+
+    #[test]
+    fn open_pairs_are_refused_unless_the_setting_allows_them() {
+        for (setting, expected) in [
+            (None, WithoutStrictKex::Refuse),
+            (Some(false), WithoutStrictKex::Refuse),
+            (Some(true), WithoutStrictKex::GoOn),
+        ] {
+            let options = ConnectionOptions {
+                allow_terrapin: setting,
+                ..ConnectionOptions::default()
+            };
+            let offer = options.offer(Compression::Off).unwrap();
+            assert_eq!(offer.algorithms.without_strict_kex, expected);
+        }
     }
 
     #[test]

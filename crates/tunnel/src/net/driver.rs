@@ -16,10 +16,10 @@ use adit_proto::message::connection::{OpenFailure, OpenFailureReason};
 use adit_proto::message::number;
 use adit_proto::packet::{Body, Opened, Opener};
 use adit_proto::transport::OpenChange;
-use adit_proto::transport::algorithms::Negotiated;
 use log::debug;
 use tokio::sync::mpsc;
 
+use super::agreed;
 use super::channel::Channel;
 use super::connection::{
     ChannelAsked, ChannelIo, Ended, Handle, Incoming, Refusal, Shared, SocketState,
@@ -336,9 +336,7 @@ impl Driver {
             Event::HostKey(key) => Incoming::HostKey(key),
             Event::KeysChanged => {
                 shared.counters.key_exchanges.add(1);
-                if let Some(agreed) = state.connection.negotiated() {
-                    log_agreed(agreed);
-                }
+                agreed::log(state.connection.transport());
                 debug!("NEWKEYS sent, NEWKEYS received");
                 Incoming::KeysChanged
             }
@@ -584,14 +582,6 @@ fn write_slices(sink: &Stream, input: &[u8], slices: &[Range<usize>]) -> io::Res
         }
     }
     Ok(total)
-}
-
-/// In OpenSSH's words.
-fn log_agreed(agreed: &Negotiated) {
-    debug!("kex: algorithm: {}", agreed.kex.as_str());
-    debug!("kex: host key algorithm: {}", agreed.host_key.as_str());
-    debug!("kex: server->client {}", agreed.server_to_client);
-    debug!("kex: client->server {}", agreed.client_to_server);
 }
 
 /// For an owner that serves no more.

@@ -10,6 +10,7 @@
 //! Two locks: `Outbound` (seal and write) is taken before `State` (the channel table), never after it. Opening happens
 //! outside both, sealing outside `State`. Nobody holds a lock across an await.
 
+mod agreed;
 pub mod channel;
 pub mod connection;
 pub mod driver;

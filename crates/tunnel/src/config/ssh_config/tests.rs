@@ -311,6 +311,14 @@ fn forwards_of_all_kinds_are_read_once_each() {
 }
 
 #[test]
+fn keyword_of_our_own_allows_what_is_open_to_terrapin() {
+    let allows = |text| options(text).connection.allow_terrapin;
+    assert_eq!(allows("AllowTerrapin yes\n"), Some(true));
+    assert_eq!(allows("AllowTerrapin no\nAllowTerrapin yes\n"), Some(false));
+    assert_eq!(allows(""), None);
+}
+
+#[test]
 fn typed_values_arrive_typed() {
     let got = options(
         "ConnectTimeout 1m\nServerAliveInterval none\nRekeyLimit 1G 1h\nPermitRemoteOpen a:1 [::1]:*\nStreamLocalBindMask 0007\nStrictHostKeyChecking off\nIdentityAgent $MY_SOCK\nSessionType none\nRequestTTY force\nPubkeyAuthentication host-bound\nUserKnownHostsFile none\nCiphers +aes128-cbc\nPreferredAuthentications publickey,password\n",

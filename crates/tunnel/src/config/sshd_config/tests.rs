@@ -84,6 +84,14 @@ fn forwarding_is_read_into_the_terms_of_policy() {
 }
 
 #[test]
+fn keyword_of_our_own_allows_what_is_open_to_terrapin() {
+    let allows = |text| options(text).connection.allow_terrapin;
+    assert_eq!(allows("AllowTerrapin yes\n"), Some(true));
+    assert_eq!(allows("AllowTerrapin no\nAllowTerrapin yes\n"), Some(false));
+    assert_eq!(allows(""), None);
+}
+
+#[test]
 fn typed_values_arrive_typed() {
     let got = options(
         "Port 22\nPort 2222\nPort 22\nHostKey /k1\nHostKey /k2\nMaxStartups 10:30:60\nLoginGraceTime 2m\nMaxAuthTries 3\nClientAliveInterval 30\nClientAliveCountMax 0\nStrictModes no\nPidFile none\nCompression delayed\nRekeyLimit 16\nPasswordAuthentication no\nPermitRootLogin no\n",

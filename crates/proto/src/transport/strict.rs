@@ -1,0 +1,248 @@
+//! Peers without strict key exchange: who is expected to have it, and what is safe without it.
+//!
+//! Without it somebody on the way can remove packets from the start of a connection, unseen, where a cipher's state does
+//! not depend on every packet before: ChaCha20-Poly1305, and any encrypt-then-MAC (CVE-2023-48795, Terrapin). AES-GCM
+//! counts its own packets, and a plain MAC covers a count that the removal would upset: they need no strict key exchange.
+//! [ADR 7](../../../../docs/adr/0007-peers-without-strict-kex.md) has the reasons behind the waiting.
+
+use std::time::Duration;
+
+use super::algorithms::{Algorithms, DirectionChoice, Negotiated};
+use crate::Side;
+use crate::cipher::{CipherName, MacName};
+use crate::message::kex::KexInit;
+
+/// Rule for a peer that lacks strict key exchange and with which no safe pair of cipher and MAC is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WithoutStrictKex {
+    /// The connection is refused.
+    #[default]
+    Refuse,
+    /// What both ends have is used, although it is open to CVE-2023-48795.
+    GoOn,
+}
+
+/// Strict key exchange as the identification line lets us expect it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// The peer has it.
+    Strict,
+    /// The line does not tell; the peer's KEXINIT will.
+    Unknown,
+    /// The line does not tell, and the peer, a client, sends its KEXINIT only after ours.
+    UnknownUntilOurs,
+}
+
+/// Wait of a client for the server's KEXINIT: it stands right behind the server's identification, mostly in the same
+/// segment.
+const CLIENT_PATIENCE: Duration = Duration::from_millis(100);
+/// Wait of a server for the client's KEXINIT: one round trip, as the client first has to read our identification.
+const SERVER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long one side waits for the KEXINIT of a peer whose identification does not tell.
+pub(super) fn patience(side: Side) -> Duration {
+    match side {
+        Side::Client => CLIENT_PATIENCE,
+        Side::Server => SERVER_PATIENCE,
+    }
+}
+
+/// The first release with strict key exchange of each program, as its identification begins.
+const SINCE: [(&str, Version); 13] = [
+    ("adit_", [0, 0, 0]),
+    ("OpenSSH_", [9, 6, 0]),
+    ("dropbear_", [2024, 84, 0]),
+    ("libssh_", [0, 10, 6]),
+    ("libssh2_", [1, 11, 1]),
+    ("PuTTY_Release_", [0, 80, 0]),
+    ("AsyncSSH_", [2, 14, 2]),
+    ("paramiko_", [3, 4, 0]),
+    ("russh_", [0, 40, 2]),
+    ("ssh2js", [1, 15, 0]),
+    ("JSCH_", [0, 2, 15]),
+    ("Erlang/", [5, 1, 1]),
+    ("WinSCP_release_", [6, 2, 0]),
+];
+
+/// Distributions that brought it to an older OpenSSH: how the identification begins, and the first revision that has it,
+/// or a later one where the first is in doubt.
+const BACKPORTS: [(&str, u32); 4] = [
+    ("OpenSSH_9.2p1 Debian-2+deb12u", 2),
+    ("OpenSSH_8.4p1 Debian-5+deb11u", 4),
+    ("OpenSSH_8.9p1 Ubuntu-3ubuntu0.", 7),
+    ("OpenSSH_8.2p1 Ubuntu-4ubuntu0.", 12),
+];
+
+type Version = [u32; 3];
+
+/// Judges by the peer's identification line. A line that lies costs the peer no more than the offer that suits it: what
+/// counts is what its KEXINIT announces.
+pub(super) fn expected(ident: &str, our_side: Side) -> Expected {
+    let software = ident.strip_prefix("SSH-2.0-").unwrap_or_default();
+    let has = |&(name, since): &(&str, Version)| {
+        software
+            .strip_prefix(name)
+            .is_some_and(|rest| version(rest) >= since)
+    };
+    let has_backport = |&(revision, since): &(&str, u32)| {
+        software
+            .strip_prefix(revision)
+            .is_some_and(|rest| version(rest)[0] >= since)
+    };
+    if SINCE.iter().any(has) || BACKPORTS.iter().any(has_backport) {
+        return Expected::Strict;
+    }
+    match our_side {
+        Side::Server if software.starts_with("libssh_") => Expected::UnknownUntilOurs,
+        _ => Expected::Unknown,
+    }
+}
+
+/// The numbers that a text begins with: `9.2p1` is 9.2.0.
+fn version(text: &str) -> Version {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let mut version = [0; 3];
+    for (part, digits) in version.iter_mut().zip(text[..end].split('.')) {
+        *part = digits.parse().unwrap_or(0);
+    }
+    version
+}
+
+/// True for what CVE-2023-48795 reaches without strict key exchange.
+pub(super) fn needs_strict_kex(choice: DirectionChoice) -> bool {
+    !is_safe_cipher(choice.cipher) || !choice.mac.is_none_or(is_safe_mac)
+}
+
+/// True if a choice of either direction needs strict key exchange.
+pub(super) fn any_needs_strict_kex(negotiated: &Negotiated) -> bool {
+    needs_strict_kex(negotiated.client_to_server) || needs_strict_kex(negotiated.server_to_client)
+}
+
+fn is_safe_cipher(cipher: CipherName) -> bool {
+    cipher != CipherName::ChaCha20Poly1305
+}
+
+fn is_safe_mac(mac: MacName) -> bool {
+    !mac.is_etm()
+}
+
+/// The part of an offer of which every pair is safe without strict key exchange; the whole where nothing would be left.
+pub(super) fn only_safe(all: &Algorithms) -> Algorithms {
+    let mut safe = all.clone();
+    safe.ciphers.retain(|&c| is_safe_cipher(c));
+    safe.macs.retain(|&m| is_safe_mac(m));
+    if safe.ciphers.is_empty() || safe.macs.is_empty() {
+        return all.clone();
+    }
+    safe
+}
+
+/// The same offer with what is safe in front: a client's order decides, so a safe pair is chosen where there is one.
+pub(super) fn safe_first(all: &Algorithms) -> Algorithms {
+    let mut sorted = all.clone();
+    sorted.ciphers.sort_by_key(|&c| !is_safe_cipher(c));
+    sorted.macs.sort_by_key(|&m| !is_safe_mac(m));
+    sorted
+}
+
+/// The words for a peer that is refused: the cause, what would work, and the way around it.
+pub(super) fn refusal(agreed: &Negotiated, theirs: &KexInit) -> String {
+    let choices = [agreed.client_to_server, agreed.server_to_client];
+    let cause = choices.into_iter().find(|&c| needs_strict_kex(c));
+    let cause = cause.map(pair_in_words).unwrap_or_default();
+    let remedy = match safe_pair_of(theirs) {
+        Some((cipher, None)) => format!("the peer has {cipher}: allow it with Ciphers"),
+        Some((cipher, Some(mac))) => {
+            format!("the peer has {cipher} with {mac}: allow them with Ciphers and MACs")
+        }
+        None => {
+            "the peer would have to offer aes256-gcm@openssh.com, or aes256-ctr with hmac-sha2-256 \
+                 (not -etm), or to be brought up to date"
+                .to_owned()
+        }
+    };
+    format!(
+        "the peer lacks strict key exchange, without which {cause} is open to CVE-2023-48795 (Terrapin); {remedy}; \
+         the setting AllowTerrapin yes takes the risk"
+    )
+}
+
+fn pair_in_words(choice: DirectionChoice) -> String {
+    match choice.mac {
+        Some(mac) => format!("{} with {mac}", choice.cipher),
+        None => choice.cipher.to_string(),
+    }
+}
+
+/// A safe pair that we would have, if our lists allowed it.
+fn safe_pair_of(theirs: &KexInit) -> Option<(CipherName, Option<MacName>)> {
+    let has = |lists: [&Vec<String>; 2], name: &str| {
+        lists.iter().all(|list| list.iter().any(|n| n == name))
+    };
+    let ciphers = [
+        &theirs.encryption_client_to_server,
+        &theirs.encryption_server_to_client,
+    ];
+    let macs = [&theirs.mac_client_to_server, &theirs.mac_server_to_client];
+    let mut safe_macs = MacName::ALL.iter().copied().filter(|&m| is_safe_mac(m));
+    let mac = safe_macs.find(|mac| has(macs, mac.as_str()));
+    let mut safe = CipherName::ALL.iter().filter(|&&c| is_safe_cipher(c));
+    let cipher = safe.find(|c| has(ciphers, c.as_str()) && (c.is_aead() || mac.is_some()))?;
+    Some((*cipher, mac.filter(|_| !cipher.is_aead())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identification_tells_who_has_strict_key_exchange() {
+        for (ident, expected_of_client) in [
+            ("adit_0.1.0", Expected::Strict),
+            ("OpenSSH_9.6", Expected::Strict),
+            ("OpenSSH_10.0p2 Debian-5", Expected::Strict),
+            ("OpenSSH_9.5p1", Expected::Unknown),
+            ("OpenSSH_7.5", Expected::Unknown),
+            ("OpenSSH_9.2p1 Debian-2+deb12u10", Expected::Strict),
+            ("OpenSSH_9.2p1 Debian-2+deb12u1", Expected::Unknown),
+            ("OpenSSH_9.2p1 Debian-2", Expected::Unknown),
+            ("OpenSSH_for_Windows_8.1", Expected::Unknown),
+            ("dropbear_2024.85", Expected::Strict),
+            ("dropbear_2022.83", Expected::Unknown),
+            ("AsyncSSH_2.24.1", Expected::Strict),
+            ("AsyncSSH_2.13.2", Expected::Unknown),
+            ("ssh2js1.17.0", Expected::Strict),
+            ("libssh_0.11.1", Expected::Strict),
+            ("libssh_0.9.6", Expected::UnknownUntilOurs),
+            ("libssh2_1.10.0", Expected::Unknown),
+            ("PuTTY_Release_0.78", Expected::Unknown),
+            ("Go", Expected::Unknown),
+            ("OpenSSH_99999999999999999999", Expected::Unknown),
+            ("", Expected::Unknown),
+        ] {
+            let line = format!("SSH-2.0-{ident}");
+            assert_eq!(expected(&line, Side::Server), expected_of_client, "{ident}");
+        }
+        let server = expected("SSH-2.0-libssh_0.9.6", Side::Client);
+        assert_eq!(server, Expected::Unknown, "a server speaks by itself");
+    }
+
+    #[test]
+    fn safe_part_of_an_offer_has_no_pair_that_is_open() {
+        let all = Algorithms::default();
+        let safe = only_safe(&all);
+        assert!(safe.ciphers.iter().all(|&c| is_safe_cipher(c)));
+        assert!(safe.macs.iter().all(|&m| is_safe_mac(m)));
+        let sorted = safe_first(&all);
+        assert_eq!(sorted.ciphers.len(), all.ciphers.len());
+        assert_eq!(sorted.ciphers.last(), Some(&CipherName::ChaCha20Poly1305));
+        assert!(is_safe_mac(sorted.macs[0]) && sorted.macs.last().unwrap().is_etm());
+        let only_open = Algorithms {
+            ciphers: vec![CipherName::ChaCha20Poly1305],
+            ..all
+        };
+        assert_eq!(only_safe(&only_open).ciphers, only_open.ciphers);
+    }
+}
