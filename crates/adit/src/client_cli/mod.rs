@@ -2,6 +2,7 @@
 
 mod announce;
 mod args;
+mod forwards;
 mod hints;
 mod options;
 pub(crate) mod signals;
@@ -10,7 +11,7 @@ mod terminal;
 use std::path::Path;
 use std::process::ExitCode;
 
-use adit_tunnel::client::{Client, ConnectError, ForwardError, Prompts};
+use adit_tunnel::client::{Client, ConnectError, Prompts};
 use adit_tunnel::config::values::{LogLevel, SyslogFacility};
 use adit_tunnel::net::Ended;
 use adit_tunnel::net::listener::describe;
@@ -20,15 +21,13 @@ use crate::background::{self, StandardError};
 use crate::command_line::{FAILURE, fail};
 use crate::logger::{self, Destination, Style};
 use crate::syslog::{self, Syslog};
-use announce::announce;
 use args::{Args, HELP};
+use forwards::Forwards;
 use options::Meaning;
 use signals::Signals;
 
 /// How messages begin.
 const PROGRAM: &str = "adit";
-/// Said instead of going to the background without a forward.
-const NOTHING_TO_STAY_FOR: &str = "no forward is up: not going to the background for nothing";
 
 /// Runs adit; gives its exit code.
 pub fn main() -> ExitCode {
@@ -128,7 +127,10 @@ async fn tunnel(meaning: Meaning) -> Result<ExitCode, String> {
         with_hint(error.to_string(), guess.as_deref().or(error.hint()))
     })?;
     log::debug!("Authenticated to {host}.");
-    start_forwards(&mut client, &meaning, &host).await?;
+    let mut forwards = Forwards::new(&meaning, &host);
+    if let Some(ended) = forwards.start(&mut client).await? {
+        return outcome(ended, &host);
+    }
     if background::is_background() {
         let keep = match meaning.level >= LogLevel::Debug1 {
             true => StandardError::Keep,
@@ -136,7 +138,13 @@ async fn tunnel(meaning: Meaning) -> Result<ExitCode, String> {
         };
         background::detach(keep).map_err(|e| format!("cannot go to the background: {e}"))?;
     }
-    match client.run().await {
+    let ended = forwards.serve(&mut client).await?;
+    outcome(ended, &host)
+}
+
+/// What the end of the connection means to whoever started it.
+fn outcome(ended: Ended, host: &str) -> Result<ExitCode, String> {
+    match ended {
         Ended::ByUs => Ok(ExitCode::SUCCESS),
         Ended::ClosedByPeer => Err(format!("Connection to {host} closed by remote host.")),
         Ended::Protocol(adit_proto::error::Error::PeerSilent(_)) => {
@@ -144,51 +152,6 @@ async fn tunnel(meaning: Meaning) -> Result<ExitCode, String> {
         }
         ended => Err(format!("{host}: {ended}")),
     }
-}
-
-/// Starts the forwards. An error where the run ends for want of one, or, in the background, of all: nobody would see
-/// that nothing is there, so even a quiet program says so.
-async fn start_forwards(client: &mut Client, meaning: &Meaning, host: &str) -> Result<(), String> {
-    let one_is_enough = meaning.options.exit_on_forward_failure == Some(true);
-    let mut failures = Vec::new();
-    let mut are_up = 0_usize;
-    for forward in meaning.options.effective_forwards() {
-        match client.forward(forward).await {
-            Ok(started) => {
-                announce(forward, &started, meaning, host);
-                are_up += 1;
-            }
-            Err(error) if one_is_enough => {
-                failures.push(forward_message(&error, "Error"));
-                break;
-            }
-            Err(error) => {
-                let message = forward_message(&error, "Warning");
-                error!("{message}");
-                failures.push(message);
-            }
-        }
-    }
-    let in_vain = background::is_background() && are_up == 0;
-    if in_vain && meaning.level == LogLevel::Quiet {
-        failures.iter().for_each(|message| logger::insist(message));
-    }
-    match failures.pop() {
-        Some(message) if one_is_enough => Err(message),
-        Some(_) if in_vain => Err(NOTHING_TO_STAY_FOR.into()),
-        _ => Ok(()),
-    }
-}
-
-fn forward_message(error: &ForwardError, severity: &str) -> String {
-    let mut message = match error {
-        ForwardError::Refused { .. } | ForwardError::NotTrusted => format!("{severity}: {error}"),
-        error => error.to_string(),
-    };
-    if severity == "Error" && matches!(error, ForwardError::Bind { .. }) {
-        message.push_str("\nCould not request local forwarding.");
-    }
-    with_hint(message, error.hint())
 }
 
 fn with_hint(message: String, hint: Option<&str>) -> String {

@@ -3,11 +3,13 @@
 //! ```text
 //!   Client::connect ─▶ connect (directly, or through hops) ─▶ host_key ─▶ auth
 //!   Client::forward ─▶ local (listeners here) / remote (listeners there)
+//!   Client::request ─▶ the same, and asks: the answers come out of Client::news
 //!   Client::run     ─▶ connections of remote forwards, until the end
 //! ```
 //!
 //! It prints nothing: what a user must hear goes to `log`, questions go through [`Prompts`].
 
+mod asks;
 mod auth;
 mod connect;
 mod error;
@@ -31,6 +33,8 @@ use crate::forward::registry::{Registry, RemoteForward};
 use crate::net::{Ended, Handle, Incoming};
 use crate::status::{ForwardCounters, ForwardStatus};
 
+use asks::Asks;
+pub use asks::{News, silence};
 pub use error::{ConnectError, ForwardError};
 pub use prompts::{Echo, Prompts, Question, Subject};
 pub use settings::ClientSettings;
@@ -48,6 +52,7 @@ pub struct Client {
     remote: Registry<RemoteForward>,
     forwards: Vec<(String, Arc<ForwardCounters>)>,
     dials: Arc<Dials>,
+    asks: Asks,
 }
 
 /// How far the server's host key is trusted.
@@ -98,6 +103,7 @@ impl Client {
                 remote: Registry::default(),
                 forwards: Vec::new(),
                 dials: Arc::default(),
+                asks: Asks::default(),
             };
             if route.peek().is_none() {
                 client.hops = hops;
@@ -113,29 +119,34 @@ impl Client {
     /// # Errors
     /// Why it could not be started; the connection and the other forwards live on.
     pub async fn forward(&mut self, forward: &Forward) -> Result<Started, ForwardError> {
-        if self.trust == Trust::NoForwarding {
-            return Err(ForwardError::NotTrusted);
-        }
-        match forward {
-            Forward::Local { .. } | Forward::Dynamic { .. } => self.start_local(forward).await,
-            Forward::Remote { .. } | Forward::RemoteDynamic { .. } => {
-                self.start_remote(forward).await
-            }
+        match self.request(forward).await? {
+            Some(started) => Ok(started),
+            None => self.answer_to(forward).await,
         }
     }
 
-    /// Serves remote forwards until the connection ends; gives the reason.
+    fn check_trust(&self) -> Result<(), ForwardError> {
+        match self.trust {
+            Trust::Full => Ok(()),
+            Trust::NoForwarding => Err(ForwardError::NotTrusted),
+        }
+    }
+
+    /// Serves remote forwards until the connection ends; gives the reason. What becomes of those that were asked for with
+    /// [`request`](Self::request) goes to the log.
     pub async fn run(&mut self) -> Ended {
-        while let Some(event) = self.incoming.recv().await {
-            if let Some(said) = self.handle_event(event) {
-                log::debug!("Remote: {said}");
+        loop {
+            match self.news().await {
+                News::Forward(_, Ok(started)) => log::debug!("{}: up", started.label),
+                News::Forward(_, Err(error)) => log::warn!("{error}"),
+                News::Silence(labels) => log::warn!("{}", silence(&labels)),
+                News::Ended(ended) => return ended,
             }
         }
-        self.handle.why_ended()
     }
 
-    /// Does what an event asks for; gives what the server said for people to read.
-    fn handle_event(&self, event: Incoming) -> Option<String> {
+    /// Does what an event asks for.
+    fn handle_event(&mut self, event: Incoming) {
         match event {
             Incoming::Open(asked) => self.serve_remote(asked),
             Incoming::Global {
@@ -146,19 +157,15 @@ impl Client {
                     .handle
                     .reply_global(Err(adit_proto::connection::RequestRefused));
             }
-            Incoming::Debug(text) => return Some(peer_text::description(&text).to_string()),
+            Incoming::Answer(reply) => self.take_answer(reply),
+            Incoming::Debug(text) => {
+                let said = peer_text::description(&text).to_string();
+                if let Some(said) = self.asks.keep(said) {
+                    log::debug!("Remote: {said}");
+                }
+            }
             _ => {}
         }
-        None
-    }
-
-    /// What the server has said for people to read since this was last asked.
-    fn heard(&mut self) -> Vec<String> {
-        let mut heard = Vec::new();
-        while let Ok(event) = self.incoming.try_recv() {
-            heard.extend(self.handle_event(event));
-        }
-        heard
     }
 
     /// The connection, for ending it from elsewhere.

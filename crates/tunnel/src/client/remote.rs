@@ -6,14 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_proto::message::connection::{ChannelType, GlobalRequest, OpenFailureReason};
+use adit_proto::message::connection::{ChannelType, OpenFailureReason};
 use adit_proto::peer_text;
-use log::{Level, debug, log};
+use log::{Level, debug};
 use tokio::time::timeout;
 
-use super::error::ForwardError;
-use super::{Client, Started, label};
-use crate::config::spec::{BindAddress, Endpoint, Forward, ListenSpec};
+use super::Client;
+use crate::config::spec::Endpoint;
 use crate::config::values::AddressFamily;
 use crate::forward::dial::{DialError, Dialled, Dials, dial_tcp};
 use crate::forward::egress::Egress;
@@ -24,7 +23,7 @@ use crate::forward::socks::{Host, Outcome, Progress, Request, Socks};
 use crate::net::channel::Received;
 use crate::net::connection::ChannelAsked;
 use crate::net::{Channel, Stream};
-use crate::policy::{LISTEN_NOTICE, RuleList};
+use crate::policy::RuleList;
 use crate::repeats::{self, Source};
 use crate::status::ForwardCounters;
 
@@ -32,52 +31,6 @@ use crate::status::ForwardCounters;
 const SOCKS_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Client {
-    pub(super) async fn start_remote(
-        &mut self,
-        forward: &Forward,
-    ) -> Result<Started, ForwardError> {
-        let label = label(forward);
-        let (listen, target) = match forward {
-            Forward::Remote { listen, target } => (listen, RemoteTarget::Fixed(target.clone())),
-            Forward::RemoteDynamic { listen } => (listen, RemoteTarget::Dynamic),
-            Forward::Local { .. } | Forward::Dynamic { .. } => {
-                unreachable!("local forwards start in local.rs")
-            }
-        };
-        let request = request(listen);
-        for said in self.heard() {
-            debug!("Remote: {said}");
-        }
-        let reply = self
-            .handle
-            .ask_global(request)
-            .await
-            .map_err(ForwardError::Ended)?;
-        // What a server says between a request and its answer is about the request.
-        let Ok(allocated_port) = reply else {
-            return Err(refused(label, listen, self.heard()));
-        };
-        let entry = RemoteForward {
-            label: label.clone(),
-            target,
-            counters: self.counters(&label),
-        };
-        let key = registered_at(listen, allocated_port);
-        let inserted = self.remote.insert(key, entry);
-        // Only now: connections of this forward may have come along with the words.
-        let said = self.heard();
-        if inserted.is_err() {
-            return Err(refused(label, listen, said));
-        }
-        for said in said {
-            log!(loudness(&said), "{label}: the server says: {said}");
-        }
-        Ok(Started {
-            label,
-            allocated_port: allocated_port.filter(|_| asks_for_any_port(listen)),
-        })
-    }
-
     /// A connection came to one of our ports at the server.
     pub(super) fn serve_remote(&self, asked: ChannelAsked) {
         let key = match &asked.channel_type {
@@ -150,69 +103,6 @@ impl Client {
 fn log_unasked(line: fmt::Arguments<'_>) {
     let source = Source::Named("the server".into());
     repeats::log(Level::Warn, source, "channels that nobody asked for", line);
-}
-
-/// A refusal with the server's reason. sshd says `PATH:LINE: key options: …` right after the login, in time to be
-/// taken for one.
-fn refused(label: String, listen: &ListenSpec, mut said: Vec<String>) -> ForwardError {
-    said.retain(|text| !text.contains(": key options:"));
-    let (what, port) = match listen {
-        ListenSpec::Tcp { port, .. } => (format!("port {port}"), Some(*port)),
-        ListenSpec::Unix(path) => (format!("path {}", path.to_string_lossy()), None),
-    };
-    ForwardError::Refused {
-        label,
-        what,
-        port,
-        said,
-    }
-}
-
-/// How loud a server's words about a forward that is up are: only another address than the one asked for is a warning.
-fn loudness(said: &str) -> Level {
-    match said.starts_with(LISTEN_NOTICE) {
-        true => Level::Warn,
-        false => Level::Debug,
-    }
-}
-
-/// The request on the wire.
-fn request(listen: &ListenSpec) -> GlobalRequest {
-    match listen {
-        ListenSpec::Tcp { bind, port } => GlobalRequest::TcpipForward {
-            address_to_bind: wire_address(bind),
-            port: *port,
-        },
-        ListenSpec::Unix(path) => GlobalRequest::StreamLocalForward {
-            socket_path: path.to_string_lossy().into_owned(),
-        },
-    }
-}
-
-fn wire_address(bind: &BindAddress) -> String {
-    match bind {
-        BindAddress::Default => "localhost".into(),
-        BindAddress::Any => String::new(),
-        BindAddress::Host(host) => host.clone(),
-    }
-}
-
-fn asks_for_any_port(listen: &ListenSpec) -> bool {
-    matches!(listen, ListenSpec::Tcp { port: 0, .. })
-}
-
-/// Under which name the server will announce connections.
-fn registered_at(listen: &ListenSpec, allocated_port: Option<u16>) -> RemoteAddress {
-    match listen {
-        ListenSpec::Tcp { bind, port } => RemoteAddress::Tcp {
-            address: wire_address(bind),
-            port: match port {
-                0 => allocated_port.unwrap_or(0),
-                port => *port,
-            },
-        },
-        ListenSpec::Unix(path) => RemoteAddress::Unix(path.to_string_lossy().into_owned()),
-    }
 }
 
 /// One connection of a remote dynamic forward.
@@ -334,92 +224,5 @@ async fn read_request(channel: &Channel) -> io::Result<(Request, Vec<u8>)> {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use adit_proto::connection::RequestRefused;
-    use adit_proto::userauth::client::ClientAuthEvent;
-    use tokio::task::JoinSet;
-
-    use super::*;
-    use crate::client::{ClientSettings, Trust};
-    use crate::config::ssh_config::ClientOptions;
-    use crate::forward::registry::Registry;
-    use crate::net::pair::ends;
-    use crate::net::{Handle, Incoming};
-
-    const KEY_OPTIONS: &str = "/home/u/.ssh/authorized_keys:1: key options: port-forwarding";
-
-    /// What a refused forward's error holds of what a server said between the request and its answer.
-    async fn said_of(words: &'static [&'static str]) -> Vec<String> {
-        let ((handle, mut incoming), (server, mut requests)) = ends();
-        let refusing = tokio::spawn(async move {
-            while let Some(event) = requests.recv().await {
-                match event {
-                    Incoming::AuthRequest(_) => server.accept_user().unwrap(),
-                    Incoming::Global { .. } => {
-                        words.iter().for_each(|text| server.debug(text).unwrap());
-                        server.reply_global(Err(RequestRefused)).unwrap();
-                    }
-                    _ => {}
-                }
-            }
-        });
-        while let Some(event) = incoming.recv().await {
-            match event {
-                Incoming::HostKey(_) => handle.accept_host_key(),
-                Incoming::Auth(ClientAuthEvent::Success) => break,
-                _ => {}
-            }
-        }
-        let listen = ListenSpec::Tcp {
-            bind: BindAddress::Default,
-            port: 9,
-        };
-        let mut client = client(handle, incoming);
-        let refused = client.forward(&Forward::RemoteDynamic { listen }).await;
-        drop(client);
-        refusing.await.unwrap();
-        match refused {
-            Err(ForwardError::Refused { said, .. }) => said,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn client(handle: Handle, incoming: tokio::sync::mpsc::Receiver<Incoming>) -> Client {
-        let options = ClientOptions::default();
-        Client {
-            settings: Arc::new(ClientSettings::new(
-                "h",
-                "u",
-                "/nonexistent".into(),
-                options,
-            )),
-            handle,
-            incoming,
-            hops: Vec::new(),
-            trust: Trust::Full,
-            listening: JoinSet::new(),
-            remote: Registry::default(),
-            forwards: Vec::new(),
-            dials: Arc::default(),
-        }
-    }
-
-    #[tokio::test]
-    async fn options_of_the_login_key_are_no_reason_for_a_refusal() {
-        const REASON: &str = "Server has disabled port forwarding.";
-        assert!(said_of(&[KEY_OPTIONS]).await.is_empty());
-        assert_eq!(said_of(&[KEY_OPTIONS, REASON]).await, [REASON]);
-    }
-
-    #[test]
-    fn only_another_listen_address_is_worth_a_warning() {
-        let notice = "Forwarding listen address \"a\" overridden by server GatewayPorts";
-        assert_eq!(loudness(notice), Level::Warn);
-        assert_eq!(loudness(KEY_OPTIONS), Level::Debug);
-        assert_eq!(loudness("hello"), Level::Debug);
     }
 }

@@ -89,6 +89,13 @@ impl<T> Registry<T> {
             .map(|(_, entry)| entry)
     }
 
+    /// Takes out the first that listens there and is the one that is meant.
+    pub fn remove_one(&mut self, address: &RemoteAddress, is_it: impl Fn(&T) -> bool) -> Option<T> {
+        let mut entries = self.entries.iter();
+        let index = entries.position(|(a, entry)| a == address && is_it(entry))?;
+        Some(self.entries.remove(index).1)
+    }
+
     /// Takes out the one that listens there.
     pub fn remove(&mut self, address: &RemoteAddress) -> Option<T> {
         let index = self.entries.iter().position(|(a, _)| a == address)?;

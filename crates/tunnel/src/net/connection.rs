@@ -68,6 +68,8 @@ pub enum Incoming {
         /// Whether an answer is wanted.
         want_reply: bool,
     },
+    /// The answer to the oldest unanswered [`Handle::ask_in_turn`]: success with the allocated port, where there is one.
+    Answer(Result<Option<u16>, RequestRefused>),
     /// A key exchange is complete.
     KeysChanged,
     /// A text for a person who debugs.
@@ -141,7 +143,8 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) channels: Vec<Option<ChannelIo>>,
-    pub(super) replies: VecDeque<oneshot::Sender<Result<Option<u16>, RequestRefused>>>,
+    /// Who waits for the answers to global requests; none where they come out with all else.
+    pub(super) replies: VecDeque<Option<oneshot::Sender<Result<Option<u16>, RequestRefused>>>>,
     pub(super) ended: Option<Ended>,
     pub(super) opened_usage: Usage,
     next_token: u64,
@@ -362,6 +365,20 @@ impl Handle {
         request: GlobalRequest,
     ) -> Result<Result<Option<u16>, RequestRefused>, Ended> {
         let (sender, receiver) = oneshot::channel();
+        self.send_global(request, Some(sender))?;
+        receiver.await.map_err(|_| self.why_ended())
+    }
+
+    /// Asks the peer something; the answer is an [`Incoming::Answer`], in its turn among what else the peer sends.
+    pub fn ask_in_turn(&self, request: GlobalRequest) -> Result<(), Ended> {
+        self.send_global(request, None)
+    }
+
+    fn send_global(
+        &self,
+        request: GlobalRequest,
+        answer: Option<oneshot::Sender<Result<Option<u16>, RequestRefused>>>,
+    ) -> Result<(), Ended> {
         {
             let mut state = self.0.state();
             if let Some(ended) = &state.ended {
@@ -371,10 +388,10 @@ impl Handle {
                 .connection
                 .ask_global(request)
                 .map_err(Ended::Protocol)?;
-            state.replies.push_back(sender);
+            state.replies.push_back(answer);
         }
         self.0.kick();
-        receiver.await.map_err(|_| self.why_ended())
+        Ok(())
     }
 
     /// Asks the peer for a channel and waits until it gives or refuses it.

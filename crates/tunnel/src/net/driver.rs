@@ -326,13 +326,15 @@ impl Driver {
                 self.handle_channel_event(shared, state, event);
                 return Ok(());
             }
-            Event::GlobalReply(reply) => {
-                if let Some(sender) = state.replies.pop_front() {
+            Event::GlobalReply(reply) => match state.replies.pop_front() {
+                Some(None) => Incoming::Answer(reply),
+                Some(Some(sender)) => {
                     // Whoever asked may have gone.
                     let _ = sender.send(reply);
+                    return Ok(());
                 }
-                return Ok(());
-            }
+                None => return Ok(()),
+            },
             Event::HostKey(key) => Incoming::HostKey(key),
             Event::KeysChanged => {
                 shared.counters.key_exchanges.add(1);
