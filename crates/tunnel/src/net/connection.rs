@@ -50,6 +50,9 @@ impl std::fmt::Display for Ended {
 
 impl std::error::Error for Ended {}
 
+/// The answer to a global request: the port that was allocated, where there is one, or a refusal.
+pub type GlobalAnswer = Result<Option<u16>, RequestRefused>;
+
 /// What the peer wants from the owner of the connection, in order.
 #[derive(Debug)]
 pub enum Incoming {
@@ -69,7 +72,7 @@ pub enum Incoming {
         want_reply: bool,
     },
     /// The answer to the oldest unanswered [`Handle::ask_in_turn`]: success with the allocated port, where there is one.
-    Answer(Result<Option<u16>, RequestRefused>),
+    Answer(GlobalAnswer),
     /// A key exchange is complete.
     KeysChanged,
     /// A text for a person who debugs.
@@ -144,7 +147,7 @@ pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) channels: Vec<Option<ChannelIo>>,
     /// Who waits for the answers to global requests; none where they come out with all else.
-    pub(super) replies: VecDeque<Option<oneshot::Sender<Result<Option<u16>, RequestRefused>>>>,
+    pub(super) replies: VecDeque<Option<oneshot::Sender<GlobalAnswer>>>,
     pub(super) ended: Option<Ended>,
     pub(super) opened_usage: Usage,
     next_token: u64,
@@ -360,10 +363,7 @@ impl Handle {
     }
 
     /// Asks the peer something and waits for the answer.
-    pub async fn ask_global(
-        &self,
-        request: GlobalRequest,
-    ) -> Result<Result<Option<u16>, RequestRefused>, Ended> {
+    pub async fn ask_global(&self, request: GlobalRequest) -> Result<GlobalAnswer, Ended> {
         let (sender, receiver) = oneshot::channel();
         self.send_global(request, Some(sender))?;
         receiver.await.map_err(|_| self.why_ended())
@@ -377,7 +377,7 @@ impl Handle {
     fn send_global(
         &self,
         request: GlobalRequest,
-        answer: Option<oneshot::Sender<Result<Option<u16>, RequestRefused>>>,
+        answer: Option<oneshot::Sender<GlobalAnswer>>,
     ) -> Result<(), Ended> {
         {
             let mut state = self.0.state();
