@@ -18,6 +18,7 @@ use std::process::Command;
 adit_interop::each_pairing! {
     [
         a_stranger_is_denied
+        an_agent_with_too_many_keys_is_named
         an_unknown_host_key_ends_the_connection
         a_busy_local_port_ends_the_client
         a_busy_remote_port_ends_the_client
@@ -41,6 +42,38 @@ fn a_stranger_is_denied(pairing: &Pairing) {
         pairing.launch(&server, &ask).end(),
         &["127.0.0.1: Permission denied (publickey"],
     );
+}
+
+fn an_agent_with_too_many_keys_is_named(pairing: &Pairing) {
+    let scratch = pairing.scratch();
+    let socket = scratch.file("agent");
+    let mut command = Command::new("ssh-agent");
+    command.arg("-D").arg("-a").arg(&socket);
+    let _agent = Process::start("agent", command, scratch.path()).unwrap();
+    let there = wait::until("the agent", || match socket.exists() {
+        true => Ok(()),
+        false => Err(Pending::NotYet("no socket".into())),
+    });
+    there.unwrap();
+    for name in ["k1", "k2", "k3", "k4", "k5"] {
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]);
+        keygen.arg(scratch.file(name));
+        process::run("ssh-keygen", keygen, scratch.path());
+        let mut add = Command::new("ssh-add");
+        add.arg("-q").arg(scratch.file(name));
+        add.env("SSH_AUTH_SOCK", &socket);
+        process::run("ssh-add", add, scratch.path());
+    }
+    let server = pairing.serve(&ServerAsk::config(&["MaxAuthTries 3"]));
+    let agent = format!("IdentityAgent={}", socket.display());
+    let ask = ClientAsk::args(&["-o", &agent, "-o", "IdentitiesOnly=no"]);
+    let ended = pairing.launch(&server, &ask).end();
+    let words = match Adit.wording() {
+        Wording::OpenSsh => ["Too many authentication failures"; 2],
+        Wording::Adit => ["(after 3 keys of the agent)", "-o IdentitiesOnly=yes"],
+    };
+    fails(ended, &words);
 }
 
 fn an_unknown_host_key_ends_the_connection(pairing: &Pairing) {

@@ -14,6 +14,7 @@ impl Mac {
     /// A MAC under `key`.
     pub(crate) fn new(name: MacName, key: &[u8]) -> Mac {
         let algorithm = match name {
+            MacName::HmacSha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
             MacName::HmacSha256 | MacName::HmacSha256Etm => hmac::HMAC_SHA256,
             MacName::HmacSha512 | MacName::HmacSha512Etm => hmac::HMAC_SHA512,
         };

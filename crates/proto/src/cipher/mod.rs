@@ -114,20 +114,28 @@ pub enum MacName {
     HmacSha256Etm,
     /// `hmac-sha2-512-etm@openssh.com`: over the ciphertext, the length in clear.
     HmacSha512Etm,
+    /// `hmac-sha1` (RFC 4253 §6.4): over the plaintext. What is broken of SHA-1 is not what HMAC needs of it; it is for old
+    /// and small peers that have nothing else.
+    HmacSha1,
 }
 
 impl MacName {
+    /// What a server offers unless it is told otherwise: old servers have to be reached, old clients can be renewed.
+    pub const SERVER: &'static [MacName] = Self::ALL.split_at(4).0;
+
     /// Every MAC, the better constructions first.
     pub const ALL: &'static [MacName] = &[
         MacName::HmacSha256Etm,
         MacName::HmacSha512Etm,
         MacName::HmacSha256,
         MacName::HmacSha512,
+        MacName::HmacSha1,
     ];
 
     /// The name as it stands in `SSH_MSG_KEXINIT`.
     pub const fn as_str(self) -> &'static str {
         match self {
+            MacName::HmacSha1 => "hmac-sha1",
             MacName::HmacSha256 => "hmac-sha2-256",
             MacName::HmacSha512 => "hmac-sha2-512",
             MacName::HmacSha256Etm => "hmac-sha2-256-etm@openssh.com",
@@ -143,6 +151,7 @@ impl MacName {
     /// Bytes of key that the key exchange must derive; a packet's tag is as long.
     pub const fn key_len(self) -> usize {
         match self {
+            MacName::HmacSha1 => 20,
             MacName::HmacSha256 | MacName::HmacSha256Etm => 32,
             MacName::HmacSha512 | MacName::HmacSha512Etm => 64,
         }
@@ -306,7 +315,7 @@ mod tests {
         for other in ["", "none", "aes128-cbc", "AES128-CTR", "aes128-gcm"] {
             assert_eq!(CipherName::from_name(other), None);
         }
-        assert_eq!(MacName::from_name("hmac-sha1"), None);
+        assert_eq!(MacName::from_name("hmac-md5"), None);
     }
 
     #[test]

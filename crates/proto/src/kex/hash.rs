@@ -49,9 +49,12 @@ pub struct ExchangeInput<'a> {
     pub server_kexinit: &'a [u8],
     /// `K_S`: the server's host key.
     pub host_key_blob: &'a [u8],
-    /// `Q_C` or `C_INIT`: the client's public value.
+    /// What a group exchange says of the group (RFC 4419 §3), encoded: the sizes asked for, prime and generator. Empty
+    /// otherwise.
+    pub group: &'a [u8],
+    /// `Q_C`, `C_INIT` or `e`: the client's public value.
     pub client_init: &'a [u8],
-    /// `Q_S` or `S_REPLY`: the server's public value.
+    /// `Q_S`, `S_REPLY` or `f`: the server's public value.
     pub server_reply: &'a [u8],
 }
 
@@ -62,17 +65,19 @@ impl ExchangeInput<'_> {
     /// If a field is 4 GiB or longer; each of them came out of one packet.
     pub fn exchange_hash(&self, algorithm: KexAlgorithm, secret: &SharedSecret) -> Vec<u8> {
         let mut context = algorithm.hash().context();
-        for field in [
-            self.client_ident,
-            self.server_ident,
-            self.client_kexinit,
-            self.server_kexinit,
-            self.host_key_blob,
-            self.client_init,
-            self.server_reply,
-        ] {
+        let mut string = |field: &[u8]| {
             context.update(&length(field.len()));
             context.update(field);
+        };
+        string(self.client_ident);
+        string(self.server_ident);
+        string(self.client_kexinit);
+        string(self.server_kexinit);
+        string(self.host_key_blob);
+        context.update(self.group);
+        for public_value in [self.client_init, self.server_reply] {
+            context.update(&length(public_value.len()));
+            context.update(public_value);
         }
         secret.feed(&mut context);
         context.finish().as_ref().to_vec()
@@ -141,11 +146,12 @@ mod tests {
             case.hash(|input| input.client_kexinit = b"other"),
             case.hash(|input| input.server_kexinit = b"other"),
             case.hash(|input| input.host_key_blob = b"other"),
+            case.hash(|input| input.group = b"other"),
             case.hash(|input| input.client_init = b"other"),
             case.hash(|input| input.server_reply = b"other"),
         ];
         seen.sort();
         seen.dedup();
-        assert_eq!(seen.len(), 8);
+        assert_eq!(seen.len(), 9);
     }
 }

@@ -12,6 +12,8 @@
 //! Everything here is arithmetic on byte strings. Who sends which message when is not known here.
 
 mod derive;
+mod dh;
+mod dh_groups;
 mod ecdh;
 mod hash;
 mod mlkem;
@@ -25,6 +27,7 @@ pub use secret::SharedSecret;
 
 use std::fmt;
 
+use dh::{DhKey, Group, NamedGroup};
 use ecdh::{Curve, EcdhKey};
 use mlkem::HybridClient;
 
@@ -43,23 +46,41 @@ pub enum KexAlgorithm {
     EcdhNistp384,
     /// ECDH on NIST P-521 (RFC 5656 §4).
     EcdhNistp521,
+    /// Diffie-Hellman in a group that the server chooses (RFC 4419); clients only.
+    DhGroupExchangeSha256,
+    /// Diffie-Hellman in group 16, 4096 bits (RFC 8268).
+    DhGroup16Sha512,
+    /// Diffie-Hellman in group 18, 8192 bits (RFC 8268).
+    DhGroup18Sha512,
+    /// Diffie-Hellman in group 14, 2048 bits (RFC 8268).
+    DhGroup14Sha256,
 }
 
 /// What a key exchange algorithm does with its public values.
 enum Method {
     Ecdh(Curve),
     Hybrid,
+    Dh(NamedGroup),
+    GroupExchange,
 }
 
 impl KexAlgorithm {
+    /// What a server offers unless it is told otherwise: old servers have to be reached, old clients can be renewed, and
+    /// Diffie-Hellman is work that a stranger can ask for.
+    pub const SERVER: &'static [KexAlgorithm] = Self::ALL.split_at(6).0;
+
     /// Every algorithm, most preferred first.
-    pub const ALL: [KexAlgorithm; 6] = [
+    pub const ALL: [KexAlgorithm; 10] = [
         KexAlgorithm::MlKem768X25519Sha256,
         KexAlgorithm::Curve25519Sha256,
         KexAlgorithm::Curve25519Sha256LibSsh,
         KexAlgorithm::EcdhNistp256,
         KexAlgorithm::EcdhNistp384,
         KexAlgorithm::EcdhNistp521,
+        KexAlgorithm::DhGroupExchangeSha256,
+        KexAlgorithm::DhGroup16Sha512,
+        KexAlgorithm::DhGroup18Sha512,
+        KexAlgorithm::DhGroup14Sha256,
     ];
 
     /// The name in KEXINIT.
@@ -71,6 +92,10 @@ impl KexAlgorithm {
             KexAlgorithm::EcdhNistp256 => "ecdh-sha2-nistp256",
             KexAlgorithm::EcdhNistp384 => "ecdh-sha2-nistp384",
             KexAlgorithm::EcdhNistp521 => "ecdh-sha2-nistp521",
+            KexAlgorithm::DhGroupExchangeSha256 => "diffie-hellman-group-exchange-sha256",
+            KexAlgorithm::DhGroup16Sha512 => "diffie-hellman-group16-sha512",
+            KexAlgorithm::DhGroup18Sha512 => "diffie-hellman-group18-sha512",
+            KexAlgorithm::DhGroup14Sha256 => "diffie-hellman-group14-sha256",
         }
     }
 
@@ -83,12 +108,21 @@ impl KexAlgorithm {
     pub fn hash(self) -> HashAlgorithm {
         match self {
             KexAlgorithm::EcdhNistp384 => HashAlgorithm::Sha384,
-            KexAlgorithm::EcdhNistp521 => HashAlgorithm::Sha512,
+            KexAlgorithm::EcdhNistp521
+            | KexAlgorithm::DhGroup16Sha512
+            | KexAlgorithm::DhGroup18Sha512 => HashAlgorithm::Sha512,
             KexAlgorithm::MlKem768X25519Sha256
             | KexAlgorithm::Curve25519Sha256
             | KexAlgorithm::Curve25519Sha256LibSsh
-            | KexAlgorithm::EcdhNistp256 => HashAlgorithm::Sha256,
+            | KexAlgorithm::EcdhNistp256
+            | KexAlgorithm::DhGroupExchangeSha256
+            | KexAlgorithm::DhGroup14Sha256 => HashAlgorithm::Sha256,
         }
+    }
+
+    /// True where the server is asked for a group first, and [`ClientKex::in_group`] stands for [`ClientKex::start`].
+    pub fn is_group_exchange(self) -> bool {
+        matches!(self.method(), Method::GroupExchange)
     }
 
     /// Answers a client's public value: gives the server's (`Q_S` or `S_REPLY`, the content of the
@@ -101,6 +135,12 @@ impl KexAlgorithm {
                 let secret = key.agree(client_init, "Q_C")?;
                 Ok((key.into_public(), SharedSecret::mpint(secret)))
             }
+            Method::Dh(group) => {
+                let key = DhKey::generate(group.group()?)?;
+                let secret = key.agree(client_init, "e")?;
+                Ok((key.public().to_vec(), SharedSecret::mpint(secret)))
+            }
+            Method::GroupExchange => Err(KexError::Library("choose a group for a client")),
         }
     }
 
@@ -113,6 +153,10 @@ impl KexAlgorithm {
             KexAlgorithm::EcdhNistp256 => Method::Ecdh(Curve::Nistp256),
             KexAlgorithm::EcdhNistp384 => Method::Ecdh(Curve::Nistp384),
             KexAlgorithm::EcdhNistp521 => Method::Ecdh(Curve::Nistp521),
+            KexAlgorithm::DhGroupExchangeSha256 => Method::GroupExchange,
+            KexAlgorithm::DhGroup16Sha512 => Method::Dh(NamedGroup::Group16),
+            KexAlgorithm::DhGroup18Sha512 => Method::Dh(NamedGroup::Group18),
+            KexAlgorithm::DhGroup14Sha256 => Method::Dh(NamedGroup::Group14),
         }
     }
 }
@@ -133,6 +177,7 @@ pub struct ClientKex {
 enum ClientSecret {
     Ecdh(EcdhKey),
     Hybrid(HybridClient),
+    Dh(DhKey),
 }
 
 impl ClientKex {
@@ -149,7 +194,23 @@ impl ClientKex {
                 let public = key.public().to_vec();
                 (ClientSecret::Ecdh(key), public)
             }
+            Method::Dh(group) => return Self::in_dh_group(group.group()?),
+            Method::GroupExchange => {
+                return Err(KexError::Library("use a group that is not chosen"));
+            }
         };
+        Ok((Self { secret }, public))
+    }
+
+    /// The same in the group that a server chose: prime and generator, as unsigned numbers (RFC 4419 §3).
+    pub fn in_group(prime: &[u8], generator: &[u8]) -> Result<(Self, Vec<u8>), KexError> {
+        Self::in_dh_group(Group::chosen(prime, generator)?)
+    }
+
+    fn in_dh_group(group: Group) -> Result<(Self, Vec<u8>), KexError> {
+        let key = DhKey::generate(group)?;
+        let public = key.public().to_vec();
+        let secret = ClientSecret::Dh(key);
         Ok((Self { secret }, public))
     }
 
@@ -158,6 +219,7 @@ impl ClientKex {
         match self.secret {
             ClientSecret::Hybrid(client) => client.finish(server_reply),
             ClientSecret::Ecdh(key) => Ok(SharedSecret::mpint(key.agree(server_reply, "Q_S")?)),
+            ClientSecret::Dh(key) => Ok(SharedSecret::mpint(key.agree(server_reply, "f")?)),
         }
     }
 }
@@ -224,6 +286,17 @@ impl std::error::Error for KexError {}
 mod tests {
     use super::*;
 
+    /// Those that begin with the client's public value.
+    fn direct() -> impl Iterator<Item = KexAlgorithm> {
+        let all = KexAlgorithm::ALL.into_iter();
+        all.filter(|alg| !alg.is_group_exchange())
+    }
+
+    /// Those whose public values have one length.
+    fn fixed() -> impl Iterator<Item = KexAlgorithm> {
+        direct().filter(|alg| !matches!(alg.method(), Method::Dh(_)))
+    }
+
     /// The bytes as they enter the hash, to compare two secrets.
     fn encoded(secret: &SharedSecret) -> Vec<u8> {
         secret.to_wire().to_vec()
@@ -231,7 +304,7 @@ mod tests {
 
     #[test]
     fn both_sides_of_every_algorithm_agree() {
-        for alg in KexAlgorithm::ALL {
+        for alg in direct() {
             let (client, init) = ClientKex::start(alg).unwrap();
             let (reply, server_secret) = alg.respond(&init).unwrap();
             let client_secret = client.finish(&reply).unwrap();
@@ -241,7 +314,7 @@ mod tests {
 
     #[test]
     fn two_exchanges_share_nothing() {
-        for alg in KexAlgorithm::ALL {
+        for alg in direct() {
             let (_, first) = ClientKex::start(alg).unwrap();
             let (_, second) = ClientKex::start(alg).unwrap();
             assert_ne!(first, second, "{alg}");
@@ -269,7 +342,7 @@ mod tests {
 
     #[test]
     fn value_of_wrong_length_is_refused_by_both_sides() {
-        for alg in KexAlgorithm::ALL {
+        for alg in fixed() {
             let (_, init) = ClientKex::start(alg).unwrap();
             let (reply, _) = alg.respond(&init).unwrap();
             for (good, side) in [(&init, "client"), (&reply, "server")] {
@@ -297,7 +370,7 @@ mod tests {
 
     #[test]
     fn zeros_of_the_right_length_are_refused_by_both_sides() {
-        for alg in KexAlgorithm::ALL {
+        for alg in direct() {
             let (_, init) = ClientKex::start(alg).unwrap();
             let (reply, _) = alg.respond(&init).unwrap();
             let error = alg.respond(&vec![0; init.len()]).unwrap_err();

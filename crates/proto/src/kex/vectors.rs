@@ -57,6 +57,7 @@ impl Exchange {
             client_kexinit: b"\x14client kexinit",
             server_kexinit: b"\x14server kexinit",
             host_key_blob: b"host key blob",
+            group: &[],
             client_init: &client_init,
             server_reply: &server_reply,
         };

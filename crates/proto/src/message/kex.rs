@@ -1,4 +1,4 @@
-//! Messages of the key exchange (RFC 4253 §7.1, RFC 5656 §4).
+//! Messages of the key exchange (RFC 4253 §7.1 and §8, RFC 5656 §4, RFC 4419 §3).
 
 use super::{names, number};
 use crate::wire::{Reader, WireError, Writer};
@@ -78,7 +78,8 @@ impl KexInit {
     }
 }
 
-/// SSH_MSG_KEX_ECDH_INIT (RFC 5656 §4): the client's public value.
+/// SSH_MSG_KEX_ECDH_INIT (RFC 5656 §4): the client's public value. SSH_MSG_KEXDH_INIT (RFC 4253 §8) is the same, with the
+/// content of an `mpint` for the string's.
 pub fn parse_ecdh_init(payload: &[u8]) -> Result<&[u8], WireError> {
     let mut r = Reader::new(payload);
     r.u8("message number")?;
@@ -94,7 +95,7 @@ pub fn encode_ecdh_init(client_init: &[u8]) -> Vec<u8> {
     w.into_vec()
 }
 
-/// SSH_MSG_KEX_ECDH_REPLY (RFC 5656 §4).
+/// SSH_MSG_KEX_ECDH_REPLY (RFC 5656 §4); SSH_MSG_KEXDH_REPLY and SSH_MSG_KEX_DH_GEX_REPLY are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EcdhReply<'a> {
     /// K_S, the server's public host key.
@@ -127,6 +128,58 @@ impl<'a> EcdhReply<'a> {
             .string(self.signature);
         w.into_vec()
     }
+}
+
+/// Sizes of the group that a client asks for, in bits: the least, the wanted, the most.
+pub type GroupSizes = [u32; 3];
+
+/// SSH_MSG_KEX_DH_GEX_REQUEST as bytes (RFC 4419 §3).
+pub fn encode_group_request(sizes: GroupSizes) -> Vec<u8> {
+    let mut w = Writer::message(number::KEX_DH_GEX_REQUEST);
+    for size in sizes {
+        w.u32(size);
+    }
+    w.into_vec()
+}
+
+/// SSH_MSG_KEX_DH_GEX_GROUP (RFC 4419 §3): the group that the server chose, as unsigned numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DhGroup<'a> {
+    /// The prime.
+    pub p: &'a [u8],
+    /// The generator.
+    pub g: &'a [u8],
+}
+
+impl<'a> DhGroup<'a> {
+    /// Reads the message.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, WireError> {
+        let mut r = Reader::new(payload);
+        r.u8("message number")?;
+        let group = Self {
+            p: r.unsigned_mpint("p")?,
+            g: r.unsigned_mpint("g")?,
+        };
+        r.finish()?;
+        Ok(group)
+    }
+
+    /// What the exchange hash covers of it, with the sizes that were asked for.
+    pub fn hashed(&self, sizes: GroupSizes) -> Vec<u8> {
+        let mut w = Writer::new();
+        for size in sizes {
+            w.u32(size);
+        }
+        w.unsigned_mpint(self.p).unsigned_mpint(self.g);
+        w.into_vec()
+    }
+}
+
+/// SSH_MSG_KEX_DH_GEX_INIT as bytes (RFC 4419 §3): the client's public value, the content of an `mpint`.
+pub fn encode_group_init(public: &[u8]) -> Vec<u8> {
+    let mut w = Writer::message(number::KEX_DH_GEX_INIT);
+    w.string(public);
+    w.into_vec()
 }
 
 #[cfg(test)]

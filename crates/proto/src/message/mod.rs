@@ -10,7 +10,7 @@ pub mod userauth;
 
 use crate::wire::{Reader, WireError};
 
-/// Message numbers (RFC 4250 §4.1.2, RFC 8308, RFC 5656, OpenSSH PROTOCOL §1.9).
+/// Message numbers (RFC 4250 §4.1.2, RFC 8308, RFC 5656, RFC 4419, OpenSSH PROTOCOL §1.9).
 #[allow(missing_docs)]
 pub mod number {
     pub const DISCONNECT: u8 = 1;
@@ -24,6 +24,11 @@ pub mod number {
     pub const NEWKEYS: u8 = 21;
     pub const KEX_ECDH_INIT: u8 = 30;
     pub const KEX_ECDH_REPLY: u8 = 31;
+    /// The numbers of the key exchange mean something else in each method (RFC 4419 §5).
+    pub const KEX_DH_GEX_GROUP: u8 = 31;
+    pub const KEX_DH_GEX_INIT: u8 = 32;
+    pub const KEX_DH_GEX_REPLY: u8 = 33;
+    pub const KEX_DH_GEX_REQUEST: u8 = 34;
     pub const USERAUTH_REQUEST: u8 = 50;
     pub const USERAUTH_FAILURE: u8 = 51;
     pub const USERAUTH_SUCCESS: u8 = 52;

@@ -18,7 +18,7 @@ fn suites() -> Vec<Suite> {
             false => suites.extend(MacName::ALL.iter().map(|&mac| (cipher, Some(mac)))),
         }
     }
-    assert_eq!(suites.len(), 3 + 3 * 4);
+    assert_eq!(suites.len(), 3 + 3 * 5);
     suites
 }
 

@@ -20,15 +20,18 @@ pub(super) const STRICT_C: &str = "kex-strict-c-v00@openssh.com";
 /// Announces strict key exchange, server.
 pub(super) const STRICT_S: &str = "kex-strict-s-v00@openssh.com";
 
-const ZLIB: &str = "zlib@openssh.com";
+const ZLIB_DELAYED: &str = "zlib@openssh.com";
+const ZLIB: &str = "zlib";
 
-/// Whether compression is asked for.
+/// Compression, as it is asked for and as it is agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// `none` alone.
+    /// `none`. A client that asks for it takes compression all the same from a server that has nothing else.
     Off,
     /// zlib@openssh.com, which begins after authentication: a client prefers it, a server leaves the choice to the client.
     Delayed,
+    /// `zlib` (RFC 4253 §6.2), which begins with the keys: for servers that have nothing else.
+    Immediate,
 }
 
 /// The algorithms that one side offers, most preferred first.
@@ -68,7 +71,10 @@ impl Default for Algorithms {
 impl Algorithms {
     /// The offer as KEXINIT. The pseudo-methods stand only in the first one of a connection.
     pub(super) fn offer(&self, side: Side, cookie: [u8; 16], first: FirstExchange) -> KexInit {
-        let mut kex: Vec<String> = self.kex.iter().map(|k| k.as_str().to_owned()).collect();
+        // A server has no groups to choose from.
+        let has = |k: &&KexAlgorithm| side == Side::Client || !k.is_group_exchange();
+        let kex = self.kex.iter().filter(has);
+        let mut kex: Vec<String> = kex.map(|k| k.as_str().to_owned()).collect();
         if first == FirstExchange::Yes {
             match side {
                 Side::Client => kex.extend([EXT_INFO_C.to_owned(), STRICT_C.to_owned()]),
@@ -98,9 +104,11 @@ impl Algorithms {
 
     fn compression_names(&self, side: Side) -> Vec<String> {
         let names: &[&str] = match (self.compression, side) {
-            (Compression::Off, _) => &["none"],
-            (Compression::Delayed, Side::Client) => &[ZLIB, "none"],
-            (Compression::Delayed, Side::Server) => &["none", ZLIB],
+            (Compression::Off, Side::Client) => &["none", ZLIB_DELAYED, ZLIB],
+            (Compression::Off, Side::Server) => &["none"],
+            (_, Side::Client) => &[ZLIB_DELAYED, ZLIB, "none"],
+            (Compression::Delayed, Side::Server) => &["none", ZLIB_DELAYED],
+            (Compression::Immediate, Side::Server) => &[ZLIB],
         };
         names.iter().map(|&n| n.to_owned()).collect()
     }
@@ -130,7 +138,8 @@ impl fmt::Display for DirectionChoice {
         let mac = self.mac.map_or("<implicit>", MacName::as_str);
         let compression = match self.compression {
             Compression::Off => "none",
-            Compression::Delayed => ZLIB,
+            Compression::Delayed => ZLIB_DELAYED,
+            Compression::Immediate => ZLIB,
         };
         let cipher = self.cipher.as_str();
         write!(f, "cipher: {cipher} MAC: {mac} compression: {compression}")
@@ -220,7 +229,8 @@ fn choose_direction(
         compression[1],
         |name| match name {
             "none" => Some(Compression::Off),
-            ZLIB => Some(Compression::Delayed),
+            ZLIB_DELAYED => Some(Compression::Delayed),
+            ZLIB => Some(Compression::Immediate),
             _ => None,
         },
     )?;
@@ -305,6 +315,22 @@ mod tests {
             };
             assert_eq!(chosen.client_to_server.compression, expected);
             assert_eq!(chosen.server_to_client.compression, expected);
+        }
+    }
+
+    #[test]
+    fn server_that_has_only_zlib_gets_it_unasked() {
+        for (has, expected) in [
+            ("zlib@openssh.com", Compression::Delayed),
+            ("zlib", Compression::Immediate),
+            ("zlib,zlib@openssh.com", Compression::Delayed),
+            ("zlib,none", Compression::Off),
+        ] {
+            let (client, mut server) = offers();
+            server.compression_client_to_server = has.split(',').map(str::to_owned).collect();
+            let chosen = negotiate(&client, &server, Side::Client).unwrap();
+            assert_eq!(chosen.client_to_server.compression, expected, "{has}");
+            assert_eq!(chosen.server_to_client.compression, Compression::Off);
         }
     }
 

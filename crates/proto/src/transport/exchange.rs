@@ -14,9 +14,13 @@ use crate::cipher::{DirectionKeys, MacName};
 use crate::error::{Error, Misbehaviour};
 use crate::kex::{ClientKex, ExchangeInput, KeyDerivation, SharedSecret};
 use crate::key::PublicKey;
-use crate::message::kex::{self as message, EcdhReply, KexInit};
+use crate::message::kex::{self as message, DhGroup, EcdhReply, GroupSizes, KexInit};
 use crate::message::number;
 use crate::packet::SequenceReset;
+
+/// Sizes of the group that we ask for (RFC 4419 §3): as strong as X25519, and nothing that [`ClientKex::in_group`] would
+/// refuse.
+const GROUP_SIZES: GroupSizes = [2048, 3072, 8192];
 
 /// How far a key exchange is; each state holds what is valid in it.
 #[derive(Debug)]
@@ -25,6 +29,11 @@ pub(super) enum Exchange {
     Idle,
     /// We sent KEXINIT.
     InitSent { ours: KexInit, ours_raw: Vec<u8> },
+    /// Client: we asked for a group.
+    AwaitGroup {
+        negotiated: Negotiated,
+        inits: Inits,
+    },
     /// Client: we sent our public value.
     AwaitReply(Box<AwaitReply>),
     /// Client: the server's proof is right; is it the right server?
@@ -51,10 +60,19 @@ pub(super) struct AwaitReply {
     inits: Inits,
     kex: ClientKex,
     client_init: Vec<u8>,
+    /// What the exchange hash covers of the group; empty where the method names it.
+    group: Vec<u8>,
 }
 
-#[cfg(test)]
 impl AwaitReply {
+    fn reply_number(&self) -> u8 {
+        match self.negotiated.kex.is_group_exchange() {
+            true => number::KEX_DH_GEX_REPLY,
+            false => number::KEX_ECDH_REPLY,
+        }
+    }
+
+    #[cfg(test)]
     pub(super) fn negotiated(&self) -> &Negotiated {
         &self.negotiated
     }
@@ -66,6 +84,13 @@ pub(super) struct Keys {
     outbound: DirectionKeys,
     inbound: DirectionKeys,
     exchange_hash: Vec<u8>,
+}
+
+/// What both ends said in the exchange itself.
+struct PublicValues<'a> {
+    group: &'a [u8],
+    client: &'a [u8],
+    server: &'a [u8],
 }
 
 impl Exchange {
@@ -149,7 +174,10 @@ impl Transport {
             (number::KEX_ECDH_INIT, Exchange::AwaitInit { negotiated, inits }) => {
                 self.recv_ecdh_init(payload, negotiated, &inits)
             }
-            (number::KEX_ECDH_REPLY, Exchange::AwaitReply(state)) => {
+            (number::KEX_DH_GEX_GROUP, Exchange::AwaitGroup { negotiated, inits }) => {
+                self.recv_group(payload, negotiated, inits)
+            }
+            (number, Exchange::AwaitReply(state)) if number == state.reply_number() => {
                 self.recv_ecdh_reply(payload, *state)
             }
             (number::NEWKEYS, Exchange::AwaitNewKeys { inbound }) => {
@@ -180,17 +208,11 @@ impl Transport {
         let theirs_raw = payload.to_vec();
         match self.side {
             Side::Client => {
-                let (kex, client_init) = ClientKex::start(negotiated.kex).map_err(internal)?;
-                self.send_urgent(message::encode_ecdh_init(&client_init));
-                self.exchange = Exchange::AwaitReply(Box::new(AwaitReply {
-                    negotiated,
-                    inits: Inits {
-                        client: ours_raw,
-                        server: theirs_raw,
-                    },
-                    kex,
-                    client_init,
-                }));
+                let inits = Inits {
+                    client: ours_raw,
+                    server: theirs_raw,
+                };
+                self.send_public_value(negotiated, inits)
             }
             Side::Server => {
                 self.exchange = Exchange::AwaitInit {
@@ -200,8 +222,47 @@ impl Transport {
                         server: ours_raw,
                     },
                 };
+                Ok(())
             }
         }
+    }
+
+    /// Client: our public value, or first the question for a group.
+    fn send_public_value(&mut self, negotiated: Negotiated, inits: Inits) -> Result<(), Error> {
+        if negotiated.kex.is_group_exchange() {
+            self.send_urgent(message::encode_group_request(GROUP_SIZES));
+            self.exchange = Exchange::AwaitGroup { negotiated, inits };
+            return Ok(());
+        }
+        let (kex, client_init) = ClientKex::start(negotiated.kex).map_err(internal)?;
+        self.send_urgent(message::encode_ecdh_init(&client_init));
+        self.exchange = Exchange::AwaitReply(Box::new(AwaitReply {
+            negotiated,
+            inits,
+            kex,
+            client_init,
+            group: Vec::new(),
+        }));
+        Ok(())
+    }
+
+    /// Client: our public value in the group that the server chose (RFC 4419 §3).
+    fn recv_group(
+        &mut self,
+        payload: &[u8],
+        negotiated: Negotiated,
+        inits: Inits,
+    ) -> Result<(), Error> {
+        let group = DhGroup::parse(payload)?;
+        let (kex, client_init) = ClientKex::in_group(group.p, group.g).map_err(bad_kex)?;
+        self.send_urgent(message::encode_group_init(&client_init));
+        self.exchange = Exchange::AwaitReply(Box::new(AwaitReply {
+            negotiated,
+            inits,
+            kex,
+            client_init,
+            group: group.hashed(GROUP_SIZES),
+        }));
         Ok(())
     }
 
@@ -262,7 +323,11 @@ impl Transport {
             &negotiated,
             inits,
             blob,
-            [client_init, &server_reply],
+            PublicValues {
+                group: &[],
+                client: client_init,
+                server: &server_reply,
+            },
             &secret,
         );
         let signature = host_key
@@ -290,7 +355,11 @@ impl Transport {
             &state.negotiated,
             &state.inits,
             reply.host_key,
-            [&state.client_init, reply.server_reply],
+            PublicValues {
+                group: &state.group,
+                client: &state.client_init,
+                server: reply.server_reply,
+            },
             &secret,
         );
         host_key
@@ -330,15 +399,14 @@ impl Transport {
         self.keys_wait = true;
         let first = self.session_id.is_none();
         self.session_id.get_or_insert(keys.exchange_hash);
-        if first && self.peer_takes_ext_info {
-            self.send_ext_info();
-        }
-        if self.authenticated
-            && self
-                .choices()
-                .is_some_and(|(o, _)| o.compression == Compression::Delayed)
+        if self
+            .choices()
+            .is_some_and(|(o, _)| self.compresses_from_keys_on(o))
         {
             self.out.push_back(Transmit::StartCompression);
+        }
+        if first && self.peer_takes_ext_info {
+            self.send_ext_info();
         }
         self.exchange = Exchange::AwaitNewKeys {
             inbound: Box::new(keys.inbound),
@@ -351,15 +419,22 @@ impl Transport {
             keys: inbound,
             reset: self.sequence_reset(),
         });
-        if self.authenticated
-            && self
-                .choices()
-                .is_some_and(|(_, i)| i.compression == Compression::Delayed)
+        if self
+            .choices()
+            .is_some_and(|(_, i)| self.compresses_from_keys_on(i))
         {
             self.open_changes.push_back(OpenChange::StartDecompression);
         }
         self.exchanges += 1;
         self.keys_since = Some(now);
+    }
+
+    fn compresses_from_keys_on(&self, choice: DirectionChoice) -> bool {
+        match choice.compression {
+            Compression::Off => false,
+            Compression::Delayed => self.authenticated,
+            Compression::Immediate => true,
+        }
     }
 
     fn sequence_reset(&self) -> SequenceReset {
@@ -374,7 +449,7 @@ impl Transport {
         negotiated: &Negotiated,
         inits: &Inits,
         host_key_blob: &[u8],
-        public_values: [&[u8]; 2],
+        public: PublicValues<'_>,
         secret: &SharedSecret,
     ) -> Vec<u8> {
         let (client_ident, server_ident) = match self.side {
@@ -387,8 +462,9 @@ impl Transport {
             client_kexinit: &inits.client,
             server_kexinit: &inits.server,
             host_key_blob,
-            client_init: public_values[0],
-            server_reply: public_values[1],
+            group: public.group,
+            client_init: public.client,
+            server_reply: public.server,
         }
         .exchange_hash(negotiated.kex, secret)
     }

@@ -20,10 +20,10 @@ use crate::message::userauth::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAuthEvent {
     /// The request failed, or was right and not enough.
-    ///
-    /// A password that the server wants changed first (RFC 4252 §8) is a failure too: adit changes none. What the server
-    /// said of it comes as a `Banner` before, and `password` is not among the methods any more.
     Failure(Failure),
+    /// The password was right, and the server wants it changed first (RFC 4252 §8), which adit does not do. What the server
+    /// said of it comes as a `Banner` before.
+    PasswordExpired,
     /// The key that was asked about would be accepted: sign with it.
     KeyAccepted,
     /// Questions for the user.
@@ -57,8 +57,6 @@ pub struct ClientAuth {
     service: Service,
     /// The oldest first; as many as the owner sends without waiting.
     waiting: VecDeque<Waiting>,
-    /// What the last failure said that can continue.
-    methods: Vec<String>,
 }
 
 impl ClientAuth {
@@ -68,7 +66,6 @@ impl ClientAuth {
             user,
             service: Service::Asked,
             waiting: VecDeque::new(),
-            methods: Vec::new(),
         };
         let service = encode_service(number::SERVICE_REQUEST, USERAUTH_SERVICE);
         let none = auth.request(Method::None);
@@ -149,14 +146,9 @@ impl ClientAuth {
     ) -> Result<Vec<ClientAuthEvent>, Error> {
         let prompt = message::parse_password_change_request(payload)?;
         self.waiting.pop_front();
-        self.methods.retain(|method| method != "password");
-        let failure = Failure {
-            methods: self.methods.clone(),
-            partial_success: false,
-        };
         Ok(vec![
             ClientAuthEvent::Banner(prompt),
-            ClientAuthEvent::Failure(failure),
+            ClientAuthEvent::PasswordExpired,
         ])
     }
 
@@ -167,7 +159,6 @@ impl ClientAuth {
             (number::USERAUTH_FAILURE, _) => {
                 let failure = Failure::parse(payload)?;
                 self.waiting.pop_front();
-                self.methods.clone_from(&failure.methods);
                 Ok(ClientAuthEvent::Failure(failure))
             }
             (number::USERAUTH_60, Some(Waiting::KeyQuery { algorithm, key })) => {
@@ -308,18 +299,14 @@ mod tests {
     }
 
     #[test]
-    fn expired_password_is_a_failure_that_leaves_the_other_methods() {
+    fn expired_password_is_told_and_leaves_the_other_methods() {
         let mut auth = ready();
         auth.request(Method::Password(b"old"));
         let mut w = crate::wire::Writer::message(number::USERAUTH_60);
         w.string("Your password has expired").string("en");
-        let failure = Failure {
-            methods: vec!["publickey".into()],
-            partial_success: false,
-        };
         let expected = vec![
             ClientAuthEvent::Banner("Your password has expired".into()),
-            ClientAuthEvent::Failure(failure),
+            ClientAuthEvent::PasswordExpired,
         ];
         assert_eq!(auth.recv(w.as_slice()), Ok(expected));
         assert!(auth.recv(w.as_slice()).is_err(), "it was answered");

@@ -101,6 +101,7 @@ fn peer_without_strict_key_exchange_may_send_ignore_and_its_sequence_numbers_go_
         client_kexinit: &client_init,
         server_kexinit: &server_init,
         host_key_blob: reply.host_key,
+        group: &[],
         client_init: &q_c,
         server_reply: reply.server_reply,
     }

@@ -5,6 +5,7 @@ mod keys;
 
 use std::time::Duration;
 
+use adit_proto::error::Error;
 use adit_proto::message::userauth::{Failure, InfoRequest, Method};
 use adit_proto::peer_text;
 use adit_proto::userauth::client::ClientAuthEvent;
@@ -18,7 +19,7 @@ use super::error::ConnectError;
 use super::settings::ClientSettings;
 use super::{Echo, Prompts, Trust};
 use crate::config::ssh_config::ClientOptions;
-use crate::net::{Handle, Incoming};
+use crate::net::{Ended, Handle, Incoming};
 
 /// How often a password or passphrase is asked for.
 const PROMPTS: u32 = 3;
@@ -26,6 +27,8 @@ const PROMPTS: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often a server may say that it wants more.
 const MAX_PARTIAL_SUCCESSES: u32 = 8;
+/// Refused keys after which a server that ends the login does so because of them; some take no more than three.
+const MANY_KEYS: usize = 3;
 /// Rounds of questions in one keyboard-interactive attempt.
 const MAX_ROUNDS: u32 = 16;
 
@@ -55,10 +58,14 @@ pub(super) async fn log_in(
         }
     }
     handle.end("no authentication method left");
+    let methods = match login.methods.is_empty() {
+        true => steps.iter().map(|s| s.method().to_owned()).collect(),
+        false => login.methods,
+    };
     Err(ConnectError::Denied {
         user: settings.user.clone(),
         host: settings.host.clone(),
-        methods: login.methods,
+        methods,
     })
 }
 
@@ -67,8 +74,12 @@ struct Login<'a> {
     incoming: &'a mut Receiver<Incoming>,
     settings: &'a ClientSettings,
     prompts: &'a Prompts,
-    /// What the server would still take, by its last answer.
+    /// What the server would still take, by its last answer. Some servers name nothing, and take something all the same.
     methods: Vec<String>,
+    /// What is not tried again, until the server has taken something else.
+    spent: Vec<&'static str>,
+    /// Keys of the agent that were tried.
+    agent_keys: usize,
     /// The server took something since this was last asked, and wants more.
     partial_success: bool,
     /// What `public_keys` has still to try, once it is known.
@@ -105,6 +116,8 @@ impl<'a> Login<'a> {
             settings,
             prompts,
             methods: Vec::new(),
+            spent: Vec::new(),
+            agent_keys: 0,
             partial_success: false,
             keys: None,
         }
@@ -162,6 +175,10 @@ impl<'a> Login<'a> {
                     self.note(failure);
                     Reply::Verdict(false)
                 }
+                ClientAuthEvent::PasswordExpired => {
+                    self.spent.push(Step::Ask(Asking::Password).method());
+                    Reply::Verdict(false)
+                }
             });
         }
     }
@@ -178,9 +195,14 @@ impl<'a> Login<'a> {
     }
 
     fn ended(&self) -> ConnectError {
-        ConnectError::Ended {
-            host: self.settings.host.clone(),
-            ended: self.handle.why_ended(),
+        let (host, ended) = (self.settings.host.clone(), self.handle.why_ended());
+        let by_peer = matches!(
+            ended,
+            Ended::ClosedByPeer | Ended::Protocol(Error::PeerDisconnected(_))
+        );
+        match self.agent_keys {
+            keys @ MANY_KEYS.. if by_peer => ConnectError::TooManyKeys { host, ended, keys },
+            _ => ConnectError::Ended { host, ended },
         }
     }
 
@@ -208,12 +230,17 @@ impl<'a> Login<'a> {
             "Authentications that can continue: {}",
             peer_text::description(&methods)
         );
+        if failure.partial_success {
+            self.spent.clear();
+        }
         self.methods = failure.methods;
         self.partial_success |= failure.partial_success;
     }
 
+    /// Whether a method is worth a try. A server that names none may take any: ssh, too, goes by its own list then.
     fn may(&self, method: &str) -> bool {
-        self.methods.iter().any(|m| m == method)
+        let named = self.methods.is_empty() || self.methods.iter().any(|m| m == method);
+        named && !self.spent.contains(&method)
     }
 
     /// Asks the user as often as `NumberOfPasswordPrompts` allows, while the server takes the method.
@@ -263,7 +290,8 @@ impl<'a> Login<'a> {
                         .answer_prompts(&answers)
                         .map_err(|_| self.ended())?,
                     None => {
-                        self.methods.retain(|m| m != "keyboard-interactive");
+                        self.spent
+                            .push(Step::Ask(Asking::KeyboardInteractive).method());
                         return Ok(Interaction::NobodyAnswers);
                     }
                 },

@@ -45,6 +45,15 @@ pub enum ConnectError {
         /// Why.
         ended: Ended,
     },
+    /// The server ended the login after it had been shown key after key of the agent.
+    TooManyKeys {
+        /// The host.
+        host: String,
+        /// Why.
+        ended: Ended,
+        /// Keys of the agent that were tried.
+        keys: usize,
+    },
     /// The host key was refused.
     HostKey {
         /// What is wrong with it, with a hint.
@@ -94,6 +103,9 @@ impl fmt::Display for ConnectError {
                 Ended::ClosedByPeer => write!(f, "Connection to {host} closed by remote host."),
                 ended => write!(f, "{host}: {ended}"),
             },
+            Self::TooManyKeys { host, ended, keys } => {
+                write!(f, "{host}: {ended} (after {keys} keys of the agent)")
+            }
             Self::HostKey { message, .. } => write!(f, "{message}\nHost key verification failed."),
             Self::NotTrusted { message } => write!(f, "{message}\nError: {NOT_TRUSTED}"),
             Self::Denied {
@@ -125,6 +137,9 @@ impl ConnectError {
                 _ => None,
             },
             Self::HostKey { hint, .. } => *hint,
+            Self::TooManyKeys { .. } => Some(
+                "the agent has more keys than the server lets anybody try (MaxAuthTries): name the right one with -i KEY -o IdentitiesOnly=yes",
+            ),
             Self::Denied { .. } => Some(
                 "name the key with -i, and see that its .pub is in the server's authorized_keys; -v shows what was tried",
             ),

@@ -19,34 +19,43 @@ pub struct Offer {
 }
 
 impl ConnectionOptions {
-    /// The offer that the four lists make; a list that is set nowhere offers everything.
+    /// The offer of a client that the four lists make; a list that is set nowhere offers everything.
     ///
     /// # Errors
     /// A list of which nothing is left.
     pub fn offer(&self, compression: Compression) -> Result<Offer, AlgorithmError> {
+        self.offer_by_default(&KexAlgorithm::ALL, MacName::ALL, compression)
+    }
+
+    fn offer_by_default(
+        &self,
+        kex: &[KexAlgorithm],
+        macs: &[MacName],
+        compression: Compression,
+    ) -> Result<Offer, AlgorithmError> {
         let mut passed_over = Vec::new();
         let algorithms = Algorithms {
             ciphers: pick(
                 self.ciphers.as_ref(),
-                CipherName::ALL,
+                [CipherName::ALL; 2],
                 CipherName::as_str,
                 &mut passed_over,
             )?,
             macs: pick(
                 self.macs.as_ref(),
-                MacName::ALL,
+                [macs, MacName::ALL],
                 MacName::as_str,
                 &mut passed_over,
             )?,
             kex: pick(
                 self.kex_algorithms.as_ref(),
-                &KexAlgorithm::ALL,
+                [kex, &KexAlgorithm::ALL],
                 KexAlgorithm::as_str,
                 &mut passed_over,
             )?,
             host_key: pick(
                 self.host_key_algorithms.as_ref(),
-                &SignatureAlgorithm::ALL,
+                [&SignatureAlgorithm::ALL; 2],
                 SignatureAlgorithm::as_str,
                 &mut passed_over,
             )?,
@@ -63,12 +72,18 @@ impl ConnectionOptions {
         })
     }
 
-    /// The same for a server, which takes from users only what `PubkeyAcceptedAlgorithms` names.
+    /// The same for a server, which offers what is for old servers only if a list names it, and takes from users only what `PubkeyAcceptedAlgorithms` names.
     ///
     /// # Errors
     /// A list of which nothing is left.
     pub fn server_offer(&self, compression: Compression) -> Result<Offer, AlgorithmError> {
-        let mut offer = self.offer(compression)?;
+        let mut offer =
+            self.offer_by_default(KexAlgorithm::SERVER, MacName::SERVER, compression)?;
+        // A server has no groups for a client to choose from.
+        let kex = &mut offer.algorithms.kex;
+        for without in kex.extract_if(.., |k| k.is_group_exchange()) {
+            offer.passed_over.push(without.as_str().to_owned());
+        }
         offer.algorithms.user_key = self.accepted(&mut offer.passed_over)?;
         Ok(offer)
     }
@@ -88,7 +103,7 @@ impl ConnectionOptions {
     ) -> Result<Vec<SignatureAlgorithm>, AlgorithmError> {
         pick(
             self.pubkey_accepted_algorithms.as_ref(),
-            &SignatureAlgorithm::ALL,
+            [&SignatureAlgorithm::ALL; 2],
             SignatureAlgorithm::as_str,
             passed_over,
         )
@@ -105,17 +120,18 @@ impl Offer {
     }
 }
 
+/// Applies a list to the default, the first of the two, given all that there is.
 fn pick<T: Copy>(
     list: Option<&AlgorithmList>,
-    all: &[T],
+    [default, all]: [&[T]; 2],
     name: impl Fn(T) -> &'static str,
     passed_over: &mut Vec<String>,
 ) -> Result<Vec<T>, AlgorithmError> {
     let Some(list) = list else {
-        return Ok(all.to_vec());
+        return Ok(default.to_vec());
     };
-    let names: Vec<&str> = all.iter().map(|&a| name(a)).collect();
-    let resolved = list.resolve(&names, &names)?;
+    let [default, names] = [default, all].map(|l| l.iter().map(|&a| name(a)).collect::<Vec<_>>());
+    let resolved = list.resolve(&default, &names)?;
     passed_over.extend(resolved.passed_over);
     let chosen = resolved.names.iter();
     Ok(chosen
@@ -146,6 +162,29 @@ mod tests {
         );
         assert_eq!(offer.passed_over, ["3des-cbc"]);
         assert_eq!(offer.algorithms.macs, MacName::ALL);
+    }
+
+    #[test]
+    fn server_has_what_old_peers_need_only_if_a_list_names_it() {
+        let options = |kex: Option<&str>, macs: Option<&str>| ConnectionOptions {
+            kex_algorithms: kex.map(|l| AlgorithmList::parse(AlgorithmKind::Kex, l).unwrap()),
+            macs: macs.map(|l| AlgorithmList::parse(AlgorithmKind::Mac, l).unwrap()),
+            ..ConnectionOptions::default()
+        };
+        let client = options(None, None).offer(Compression::Off).unwrap();
+        let has_dh = |o: &Offer| o.algorithms.kex.contains(&KexAlgorithm::DhGroup14Sha256);
+        let has_sha1 = |o: &Offer| o.algorithms.macs.contains(&MacName::HmacSha1);
+        assert!(has_dh(&client) && has_sha1(&client));
+        let server = |kex, macs| options(kex, macs).server_offer(Compression::Off).unwrap();
+        let default = server(None, None);
+        assert!(!has_dh(&default) && !has_sha1(&default));
+        let asked = server(
+            Some("+diffie-hellman-group14-sha256,diffie-hellman-group-exchange-sha256"),
+            Some("+hmac-sha1"),
+        );
+        assert!(has_dh(&asked) && has_sha1(&asked));
+        assert_eq!(asked.passed_over, ["diffie-hellman-group-exchange-sha256"]);
+        assert!(!has_dh(&server(Some("-ecdh*"), None)));
     }
 
     #[test]

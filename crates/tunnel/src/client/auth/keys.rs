@@ -269,6 +269,9 @@ impl Login<'_> {
         candidate: &Candidate,
         sent: Option<Offer>,
     ) -> Result<bool, ConnectError> {
+        if matches!(candidate, Candidate::Agent(_)) {
+            self.agent_keys += 1;
+        }
         let offer = match sent {
             Some(sent) => sent,
             None => {
