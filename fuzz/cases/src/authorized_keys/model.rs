@@ -204,7 +204,7 @@ impl Line {
             Some(seconds) => self.expired |= moment.now.0 >= seconds - shift,
             None => self.spoilt(BadOptions::BadValue {
                 option: "expiry-time",
-                why: "not a time",
+                why: "is not a time",
             }),
         }
         Ok(())
