@@ -13,7 +13,7 @@ fn name_that_does_not_resolve_is_read_again_for_what_was_meant() {
         ),
         (
             "list",
-            "hint: 'list' is taken for the name of a host; adit --help ",
+            "hint: 'list' is taken for the name of a host: is it one? adit --help ",
         ),
         (
             "host.invalid",

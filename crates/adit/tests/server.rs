@@ -144,6 +144,37 @@ fn daemon_logs_to_syslog_under_its_facility() {
 }
 
 #[test]
+fn failures_behind_a_dynamic_forward_are_ten_lines_a_minute() {
+    let folder = Folder::new();
+    let aditd = Aditd::start(&folder, &[]);
+    let (proxy, closed) = (free_port(), free_port());
+    let mut command = aditd.adit(&folder, "user");
+    command.args(["-D", &proxy.to_string()]);
+    let mut client = Ended(command.stderr(Stdio::piped()).spawn().unwrap());
+    let begun = Instant::now();
+    while TcpStream::connect(("127.0.0.1", proxy)).is_err() {
+        assert!(begun.elapsed() < LIMIT, "the proxy does not come up");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let [high, low] = closed.to_be_bytes();
+    for _ in 0..30 {
+        let mut stream = TcpStream::connect(("127.0.0.1", proxy)).unwrap();
+        let request = [4, 1, high, low, 127, 0, 0, 1, 0];
+        stream.write_all(&request).unwrap();
+        let mut reply = [0; 8];
+        stream.read_exact(&mut reply).unwrap();
+        assert_eq!(reply[1], 91, "refused");
+    }
+    terminate(client.0.id().try_into().unwrap());
+    let mut said = String::new();
+    let mut errors = client.0.stderr.take().unwrap();
+    errors.read_to_string(&mut said).unwrap();
+    let refused = format!(": 127.0.0.1:{closed} refused (from server 127.0.0.1)");
+    // The connection that found the proxy up is a failure, too, and may be one of the ten.
+    assert!((9..=10).contains(&said.matches(&refused).count()), "{said}");
+}
+
+#[test]
 fn hangup_opens_the_log_file_anew() {
     let folder = Folder::new();
     let log = folder.path("log");

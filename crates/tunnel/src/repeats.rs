@@ -47,6 +47,17 @@ pub(crate) fn log(
     verdict == Verdict::Write
 }
 
+/// Says that a connection of a forward failed, or counts it.
+pub(crate) fn connection_failed(level: Level, label: &str, failure: &str) {
+    let source = Source::Named(label.to_owned());
+    log(
+        level,
+        source,
+        "failed connections",
+        format_args!("{label}: {failure}"),
+    );
+}
+
 /// Without a runtime the next line that is logged writes the sum.
 fn sum_up_later() {
     if let Ok(runtime) = Handle::try_current() {

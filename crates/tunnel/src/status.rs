@@ -4,8 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
-use crate::forward::failure_log::FailureLog;
-
 /// A number that one task counts up and others read.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -47,8 +45,6 @@ pub struct ForwardCounters {
     pub opened: Counter,
     /// Connections that could not be opened.
     pub failed: Counter,
-    /// What the log has of them.
-    pub(crate) failures: FailureLog,
     /// Application bytes towards the peer.
     pub sent: Counter,
     /// Application bytes from the peer.

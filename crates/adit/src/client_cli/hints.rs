@@ -13,7 +13,9 @@ pub(super) fn like_a_command(word: &str) -> Option<String> {
     let plain = |b: u8| b.is_ascii_lowercase() || b == b'-';
     let is_one = !word.is_empty() && word.bytes().all(plain) && word != "localhost";
     is_one.then(|| {
-        format!("'{word}' is taken for the name of a host; adit --help shows what adit can do")
+        format!(
+            "'{word}' is taken for the name of a host: is it one? adit --help shows what there is"
+        )
     })
 }
 

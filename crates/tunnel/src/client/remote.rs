@@ -16,7 +16,6 @@ use crate::config::spec::Endpoint;
 use crate::config::values::AddressFamily;
 use crate::forward::dial::{DialError, Dialled, Dials, dial_tcp};
 use crate::forward::egress::Egress;
-use crate::forward::failure_log::failed;
 use crate::forward::registry::{RemoteAddress, RemoteForward, RemoteTarget};
 use crate::forward::relay::relay;
 use crate::forward::socks::{Host, Outcome, Progress, Request, Socks};
@@ -163,7 +162,7 @@ impl Dynamic {
     }
 
     fn failed(&self, failure: &str) {
-        failed(&self.counters, &self.label, Level::Warn, failure);
+        repeats::connection_failed(Level::Warn, &self.label, failure);
     }
 
     async fn dial(&self, target: &Endpoint) -> Result<Dialled, DialError> {

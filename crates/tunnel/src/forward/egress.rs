@@ -11,7 +11,6 @@ use adit_proto::peer_text;
 use log::{Level, debug, warn};
 
 use super::dial::{DialError, Dialled, Dials, dial_tcp, dial_unix};
-use super::failure_log::failed;
 use super::relay::relay;
 use crate::config::spec::Endpoint;
 use crate::config::values::AddressFamily;
@@ -86,7 +85,7 @@ impl Egress {
             }
             _ => {
                 let failure = format!("{target}: {error}");
-                return failed(&self.counters, label, Level::Warn, &failure);
+                return repeats::connection_failed(Level::Warn, label, &failure);
             }
         }
         match self.dials.note_refusal() {

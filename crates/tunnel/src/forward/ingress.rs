@@ -15,13 +15,13 @@ use tokio::time::timeout;
 
 use super::answered::Answered;
 use super::descriptors::{Permit, Share};
-use super::failure_log::failed;
 use super::relay::{End, relay};
 use super::socks::{Host, Outcome, Progress, Request, Socks, Version};
 use crate::config::spec::Endpoint;
 use crate::net::connection::{OpenError, Refusal, Verdict};
 use crate::net::listener::{Accepted, Listener, describe};
 use crate::net::{Channel, Handle, Stream};
+use crate::repeats;
 use crate::status::ForwardCounters;
 
 /// How long an application may take over its SOCKS handshake.
@@ -255,7 +255,7 @@ impl Ingress {
                     in_words(&failure.reason.to_string(), &failure.description),
                     self.peer_name
                 );
-                failed(&self.counters, label, Level::Error, &failure);
+                repeats::connection_failed(Level::Error, label, &failure);
             }
             OpenError::Ended(ended) => {
                 let target = peer_text::description(target);
@@ -273,12 +273,12 @@ impl Ingress {
             Ok(Ok(request)) => request,
             Ok(Err(why)) => {
                 let failure = format!("connection from {from}: {why}");
-                failed(&self.counters, &self.label, Level::Warn, &failure);
+                repeats::connection_failed(Level::Warn, &self.label, &failure);
                 return None;
             }
             Err(_) => {
                 let failure = format!("connection from {from}: SOCKS handshake timed out");
-                failed(&self.counters, &self.label, Level::Warn, &failure);
+                repeats::connection_failed(Level::Warn, &self.label, &failure);
                 return None;
             }
         };

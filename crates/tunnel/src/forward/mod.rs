@@ -10,7 +10,6 @@ pub(crate) mod bind;
 pub mod descriptors;
 pub mod dial;
 pub mod egress;
-pub(crate) mod failure_log;
 mod farewell;
 pub mod ingress;
 pub mod registry;

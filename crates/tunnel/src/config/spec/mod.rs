@@ -203,6 +203,9 @@ impl SpecError {
     /// How to write it right.
     pub fn hint(&self) -> &'static str {
         match (&self.problem, self.kind) {
+            _ if self.text.contains("://") => {
+                "a tunnel carries any protocol: leave out http:// and the like, as in 8080:example.org:80"
+            }
             (SpecProblem::TooManyFields, _) => "put an IPv6 address in brackets: [::1]:8080",
             (SpecProblem::SocksOnPath, _) => "name a target too: -R /path:host:port",
             (SpecProblem::MissingSpace(_), _) => {

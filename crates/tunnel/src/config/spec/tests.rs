@@ -186,6 +186,10 @@ fn the_message_begins_as_openssh_has_it_and_hints_how_to_write_it() {
     assert!(error.hint().contains("8080:db:5432"));
     let error = with_lookups(|lookups| Forward::parse_dynamic("::1:80:a:b", lookups)).unwrap_err();
     assert!(error.hint().contains("[::1]"), "{}", error.hint());
+    for text in ["8080:http://h:80", "http://localhost:8080:h:80"] {
+        let error = with_lookups(|lookups| Forward::parse_local(text, lookups)).unwrap_err();
+        assert!(error.hint().contains("http://"), "{}", error.hint());
+    }
 }
 
 #[test]
