@@ -128,6 +128,35 @@ impl Process {
         }
     }
 
+    /// A figure in KiB out of its `/proc/…/status`: `VmRSS`, what it holds; `VmHWM`, the most that it ever held.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not say.
+    pub fn memory(&self, figure: &str) -> u64 {
+        let status = text(Path::new(&format!("/proc/{}/status", self.id())));
+        let line = status.lines().find(|line| line.starts_with(figure));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+            .unwrap_or_else(|| panic!("no {figure} of {}", self.name))
+    }
+
+    /// Waits until standard output has `words`, or the process has ended without them: all of it.
+    ///
+    /// # Panics
+    ///
+    /// When they do not come.
+    pub fn await_output(&mut self, words: &str) -> String {
+        wait::until(&format!("{words:?} of {}", self.name.clone()), || {
+            let gone = self.gone();
+            let said = self.output();
+            if said.contains(words) {
+                return Ok(said);
+            }
+            Err(gone.unwrap_or(Pending::NotYet(said)))
+        })
+        .unwrap_or_else(|late| panic!("{late}"))
+    }
+
     /// [`Pending::Never`] when the process has ended, for probes that wait for something it would do.
     pub fn gone(&mut self) -> Option<Pending> {
         let status = self.ended().ok().flatten()?;

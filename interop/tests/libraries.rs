@@ -11,4 +11,5 @@ adit_interop::matrix! {
     adit_to_erlang: Adit => Erlang [local_talk remote_talk];
     erlang_to_aditd: Erlang => Adit [local_talk remote_talk];
     jsch_to_aditd: Jsch => Adit [login local_talk remote_talk];
+    net_ssh_to_aditd: NetSsh => Adit [local_talk remote_talk];
 }

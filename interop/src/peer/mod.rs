@@ -14,6 +14,7 @@ mod netssh;
 mod openssh;
 mod paramiko;
 mod plink;
+mod raw;
 mod russh;
 mod scripted;
 mod ssh2;
@@ -29,6 +30,7 @@ pub use netssh::NetSsh;
 pub use openssh::OpenSsh;
 pub use paramiko::Paramiko;
 pub use plink::Plink;
+pub use raw::{CLIENT_FILE, RawServer, attack};
 pub use russh::Russh;
 pub use ssh2::Ssh2;
 

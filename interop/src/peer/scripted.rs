@@ -74,8 +74,13 @@ impl<L: Library> Peer for L {
 
 /// The script in `interop/peers` that plays the part of a Python library.
 pub(super) fn python(library: &str) -> Command {
+    python_script(&format!("{library}_peer.py"))
+}
+
+/// A Python script in `interop/peers`.
+pub(super) fn python_script(name: &str) -> Command {
     let mut command = Command::new(interpreter());
-    command.arg(source(&format!("{library}_peer.py")));
+    command.arg(source(name));
     command
 }
 
