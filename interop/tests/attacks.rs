@@ -13,7 +13,6 @@ use adit_interop::scratch::Scratch;
 use adit_interop::traffic::{Target, Visitor};
 use adit_interop::wait::{self, Pending};
 use std::fs;
-use std::process::Command;
 
 /// The most that a few dozen ill-meant connections may leave in a log: some hundred bytes each.
 const LOG: usize = 48 * 1024;
@@ -52,7 +51,9 @@ impl Attacked {
     /// An attack from its beginning to its end: what the attacker has to say.
     fn after(&self, attack: &str) -> String {
         let mut process = self.by(attack);
-        let ended = process.wait_for_end().unwrap_or_else(|late| panic!("{late}"));
+        let ended = process
+            .wait_for_end()
+            .unwrap_or_else(|late| panic!("{late}"));
         assert!(ended.success(), "{attack}: {}", process.last_words());
         process.output().trim().to_owned()
     }
@@ -81,37 +82,6 @@ impl Attacked {
             }
         })
         .unwrap_or_else(|late| panic!("{late}"));
-    }
-}
-
-/// aditd with few descriptors, of which it may not have more.
-struct Poor;
-
-impl Peer for Poor {
-    fn name(&self) -> &'static str {
-        "poor"
-    }
-
-    fn find(&self) -> Result<(), Missing> {
-        Adit.find()
-    }
-
-    fn server(&self, scratch: &Scratch, port: u16, ask: &ServerAsk) -> Command {
-        let aditd = Adit.server(scratch, port, ask);
-        let mut command = Command::new("prlimit");
-        command
-            .arg("--nofile=1024:1024")
-            .arg(aditd.get_program())
-            .args(aditd.get_args());
-        command
-    }
-
-    fn client(&self, scratch: &Scratch, port: u16, ask: &ClientAsk) -> Command {
-        Adit.client(scratch, port, ask)
-    }
-
-    fn key_exchanges(&self, log: &str) -> Option<usize> {
-        Adit.key_exchanges(log)
     }
 }
 
@@ -214,16 +184,6 @@ fn requests_whose_answers_nobody_reads_hold_little_memory() {
 }
 
 #[test]
-fn one_login_does_not_take_all_descriptors() {
-    let attacked = need!(Attacked::start_as(&Poor, &["LogLevel INFO"]));
-    let mut attack = attacked.by("all_descriptors");
-    let said = attack.await_output("reasons");
-    // RFC 4254, section 5.1: 4 is RESOURCE_SHORTAGE.
-    assert!(said.contains("reasons [4]"), "{said}");
-    attacked.still_serves();
-}
-
-#[test]
 fn a_window_of_one_byte_is_served() {
     let attacked = need!(Attacked::start(&[]));
     assert_eq!(attacked.after("window_of_one"), "one byte at a time");
@@ -246,34 +206,11 @@ fn data_with_a_close_right_behind_reaches_its_target() {
 #[test]
 fn words_of_a_server_are_cut_and_escaped() {
     for habit in ["huge_disconnect", "huge_words"] {
-        let (_server, client, _) = need!(visit(habit, ClientAsk::forwards([])));
+        let (_server, client, _scratch) = need!(visit(habit, ClientAsk::forwards([])));
         let (code, said) = client.end();
         assert_eq!(code, Some(255), "{habit}");
         assert!(said.len() < LOG, "{habit}: {} bytes", said.len());
         plain(&said);
-    }
-}
-
-#[test]
-fn a_server_that_lists_no_methods_lets_the_user_in() {
-    let (mut server, _client, _) = need!(visit("no_methods", ClientAsk::forwards([])));
-    server.process.await_output("logged in");
-}
-
-#[test]
-fn a_server_that_never_answers_a_forward_is_named_and_may_use_it() {
-    let target = Target::tcp();
-    let port = free_port();
-    let forward = Forward::remote(Address::loopback(port), target.address().clone());
-    let (mut server, mut client, _) = need!(visit("silent_about_forwards", ClientAsk::forwards([forward])));
-    server.process.await_output("echoed through a forward");
-    if Adit.wording() == peer::Wording::Adit {
-        // After a few seconds, in whatever words: which forward it is that waits.
-        let awaited = client.process.wait_for_errors("what is awaited", |log| {
-            let names = |line: &&str| line.contains(&port.to_string()) && line.contains("answer");
-            log.lines().find(names).map(ToOwned::to_owned)
-        });
-        awaited.unwrap_or_else(|late| panic!("{late}"));
     }
 }
 
@@ -289,10 +226,7 @@ fn a_burst_of_channels_at_a_client_that_was_stopped_is_served() {
 }
 
 /// Sends adit to a server with this habit.
-fn visit(
-    habit: &'static str,
-    ask: ClientAsk,
-) -> Result<(Server, Client, Scratch), Missing> {
+fn visit(habit: &'static str, ask: ClientAsk) -> Result<(Server, Client, Scratch), Missing> {
     let peer = RawServer(habit);
     Adit.find()?;
     peer.find()?;
@@ -306,5 +240,8 @@ fn visit(
 fn plain(text: &str) {
     let odd = |one: &char| matches!(one, '\u{202e}' | '\u{2028}' | '\u{1b}');
     assert!(text.chars().find(odd).is_none(), "{text:?}");
-    assert!(!text.lines().any(|line| line == "line"), "a line was forged");
+    assert!(
+        !text.lines().any(|line| line == "line"),
+        "a line was forged"
+    );
 }

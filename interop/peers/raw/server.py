@@ -53,7 +53,8 @@ def huge_words(connection, _args):
     connection.await_message(SERVICE_REQUEST)
     connection.send(SERVICE_ACCEPT, string("ssh-userauth"))
     for number in range(100):
-        connection.send(DEBUG, b"\1", string(ODD + f"{number}" * (HUGE // 3)), string(""))
+        if number < 20:
+            connection.send(DEBUG, b"\1", string(ODD + f"{number}" * (HUGE // 3)), string(""))
         connection.send(USERAUTH_BANNER, string(ODD + f"{number}" * (HUGE // 3)), string(""))
     connection.await_message(USERAUTH_REQUEST)
     connection.send(USERAUTH_FAILURE, string(ODD + "m" * HUGE), b"\0")

@@ -69,6 +69,9 @@ pub(super) async fn log_in(
     })
 }
 
+/// Banners of a login that are shown.
+const MAX_BANNERS: u32 = 3;
+
 struct Login<'a> {
     handle: &'a Handle,
     incoming: &'a mut Receiver<Incoming>,
@@ -84,6 +87,8 @@ struct Login<'a> {
     partial_success: bool,
     /// What `public_keys` has still to try, once it is known.
     keys: Option<Keys>,
+    /// Banners that came, of which the first few are shown.
+    banners: u32,
 }
 
 /// What came of trying every method.
@@ -120,6 +125,7 @@ impl<'a> Login<'a> {
             agent_keys: 0,
             partial_success: false,
             keys: None,
+            banners: 0,
         }
     }
 
@@ -163,9 +169,7 @@ impl<'a> Login<'a> {
             };
             return Ok(match event {
                 ClientAuthEvent::Banner(text) => {
-                    for line in peer_text::lines(&text).to_string().lines() {
-                        info!("{line}");
-                    }
+                    self.show_banner(text.as_bytes());
                     continue;
                 }
                 ClientAuthEvent::KeyAccepted => Reply::WantsSignature,
@@ -180,6 +184,20 @@ impl<'a> Login<'a> {
                     Reply::Verdict(false)
                 }
             });
+        }
+    }
+
+    /// Shows a banner, and of too many no more than that there were.
+    fn show_banner(&mut self, text: &[u8]) {
+        self.banners += 1;
+        if self.banners == MAX_BANNERS + 1 {
+            info!("the server sends more banners, which are not shown");
+        }
+        if self.banners > MAX_BANNERS {
+            return;
+        }
+        for line in peer_text::lines(text).to_string().lines() {
+            info!("{line}");
         }
     }
 
