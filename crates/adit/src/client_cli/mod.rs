@@ -2,6 +2,7 @@
 
 mod announce;
 mod args;
+mod askpass;
 mod forwards;
 mod hints;
 mod options;

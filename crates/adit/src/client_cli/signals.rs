@@ -62,7 +62,9 @@ impl Signals {
 }
 
 /// Listens for the signal unless it is ignored.
-fn heeded(kind: SignalKind) -> io::Result<Option<Signal>> {
+///
+/// Once listened for, it never again does by itself what it does to other programs.
+pub(super) fn heeded(kind: SignalKind) -> io::Result<Option<Signal>> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     match is_ignored(&status, kind) {
         true => Ok(None),
@@ -70,7 +72,7 @@ fn heeded(kind: SignalKind) -> io::Result<Option<Signal>> {
     }
 }
 
-async fn coming(signal: &mut Option<Signal>) {
+pub(super) async fn coming(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),
         None => pending().await,
