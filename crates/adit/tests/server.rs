@@ -20,6 +20,8 @@ use tempfile::TempDir;
 
 #[path = "server/descriptors.rs"]
 mod descriptors;
+#[path = "server/sources.rs"]
+mod sources;
 
 /// Longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -257,7 +259,7 @@ fn refused_logins_are_logged_in_opensshs_words() {
 #[test]
 fn strangers_fill_no_log() {
     let folder = Folder::new();
-    let mut aditd = Aditd::start(&folder, &[]);
+    let mut aditd = Aditd::start(&folder, &["-o", "PerSourcePenalties=no"]);
     let description = "\u{202e}ssh\n".repeat(30_000);
     let mut payload = vec![1, 0, 0, 0, 11];
     for text in [description.as_bytes(), b""] {

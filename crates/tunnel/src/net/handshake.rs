@@ -4,7 +4,9 @@ use std::io;
 
 use adit_proto::Side;
 use adit_proto::ident::{self, IdentReader, Progress};
+use adit_proto::peer_text;
 
+use super::listener::describe;
 use super::stream::Stream;
 
 /// The peer's identification, and what was read behind it.
@@ -23,6 +25,8 @@ pub async fn exchange_ident(socket: &Stream, side: Side) -> io::Result<PeerIdent
         .await?;
     let mut reader = IdentReader::new(side);
     let mut input: Vec<u8> = Vec::new();
+    // The last line before the identification: if none follows, it is the reason.
+    let mut said = None;
     loop {
         match reader.read(&input).map_err(io::Error::other)? {
             Progress::Ident(line, consumed) => {
@@ -30,18 +34,66 @@ pub async fn exchange_ident(socket: &Stream, side: Side) -> io::Result<PeerIdent
                 return Ok(PeerIdent { line, early: input });
             }
             Progress::OtherLine(consumed) => {
+                said = Some(shown(&input[..consumed])).filter(|line| !line.is_empty());
                 input.drain(..consumed);
             }
             Progress::Incomplete => {
-                let more = socket.read_some().await?;
-                if more.is_empty() {
-                    return Err(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "connection closed by remote host",
-                    ));
-                }
-                input.extend(more);
+                let more = socket.read_some().await.and_then(some);
+                input.extend(more.map_err(|error| with_reason(error, said.take()))?);
             }
+        }
+    }
+}
+
+fn some(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    match bytes.is_empty() {
+        true => Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "connection closed by remote host",
+        )),
+        false => Ok(bytes),
+    }
+}
+
+/// A line of the peer, as people may see it.
+fn shown(line: &[u8]) -> String {
+    peer_text::description(line.trim_ascii()).to_string()
+}
+
+/// The error with what the peer said before: `Not allowed at this time`, for one.
+fn with_reason(error: io::Error, said: Option<String>) -> io::Error {
+    match said {
+        Some(said) => io::Error::new(
+            error.kind(),
+            format!("{}; it said: {said}", describe(&error)),
+        ),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_server_says_before_it_closes_is_the_reason() {
+        for (said, reason) in [
+            ("", "connection closed by remote host"),
+            (
+                "Welcome\r\nNot allowed at this \x1b[2Jtime\r\n",
+                "connection closed by remote host; it said: Not allowed at this \\u{1b}[2Jtime",
+            ),
+        ] {
+            let (client, server) = UnixStream::pair().unwrap();
+            let server = Stream::from(server);
+            server.write_all(said.as_bytes()).await.unwrap();
+            let reading =
+                tokio::spawn(async move { exchange_ident(&client.into(), Side::Client).await });
+            while server.read_some().await.unwrap().is_empty() {}
+            drop(server);
+            assert_eq!(reading.await.unwrap().unwrap_err().to_string(), reason);
         }
     }
 }

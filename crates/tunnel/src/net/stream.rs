@@ -69,6 +69,14 @@ impl Stream {
         }
     }
 
+    /// The address of this end; a unix socket has none.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Stream::Tcp(stream) => stream.local_addr().ok(),
+            Stream::Unix(_) => None,
+        }
+    }
+
     /// Waits until there is something to read.
     pub async fn readable(&self) -> io::Result<()> {
         match self {
@@ -143,6 +151,14 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.try_write(buffer),
             Stream::Unix(stream) => stream.try_write(buffer),
+        }
+    }
+
+    /// Writes what there is room for, also to a socket of which the runtime does not know yet that it has room.
+    pub fn write_at_once(&self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => SockRef::from(stream).send(buffer),
+            Stream::Unix(stream) => SockRef::from(stream).send(buffer),
         }
     }
 

@@ -7,7 +7,8 @@ mod network;
 mod peer;
 
 pub(crate) use network::Network;
-pub(crate) use peer::{BadPeer, PeerList, looks_like_an_address, same_address};
+pub use peer::PeerList;
+pub(crate) use peer::{BadPeer, looks_like_an_address, same_address};
 
 /// The longest pattern, in bytes.
 pub const MAX_PATTERN: usize = 1024;

@@ -11,7 +11,7 @@ use super::{Case, Network, Pattern, Sense, Verdict, has_wildcard, verdict, wildc
 
 /// Entries separated by commas, each of which may have a `!` in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PeerList(Vec<(Sense, PeerPattern)>);
+pub struct PeerList(Vec<(Sense, PeerPattern)>);
 
 /// One entry without its `!`.
 #[derive(Debug, Clone, PartialEq, Eq)]

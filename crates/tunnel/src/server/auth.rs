@@ -12,6 +12,8 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
 use super::Peer;
+use super::gate::Visit;
+use super::penalties::Cause;
 use super::settings::ServerSettings;
 use crate::authorized_keys::{self, Clock, KeyOptions, ReadError, UnixTime};
 use crate::config::sshd_config::PermitRootLogin;
@@ -54,14 +56,15 @@ pub(super) async fn authenticate(
     handle: &Handle,
     incoming: &mut Receiver<Incoming>,
     settings: &ServerSettings,
-    peer: Option<SocketAddr>,
     descriptors: &Pool,
+    visit: &mut Visit,
 ) -> Result<Login, NoLogin> {
     let mut judge = Judge {
         handle,
         settings,
-        peer,
+        peer: visit.peer,
         descriptors,
+        visit,
         requests: 0,
         failures: 0,
         invalid_user: None,
@@ -81,6 +84,7 @@ struct Judge<'a> {
     settings: &'a ServerSettings,
     peer: Option<SocketAddr>,
     descriptors: &'a Pool,
+    visit: &'a mut Visit,
     requests: u32,
     failures: u32,
     /// Name of another account than ours that was asked for, and that the log has not named yet.
@@ -95,12 +99,13 @@ impl Judge<'_> {
         if self.requests == 1 && user != self.settings.account.name {
             self.invalid_user = Some(user.clone());
         }
+        // It asks which methods there are, and costs nothing, as in OpenSSH; a second one is an attempt like others.
+        if self.requests == 1 && matches!(request.method, AuthMethod::None) {
+            self.handle.reject_user().map_err(|_| NoLogin)?;
+            return Ok(None);
+        }
+        self.note_attempt(&user);
         let method = match request.method {
-            // It asks which methods there are, and costs nothing, as in OpenSSH; a second one is an attempt like others.
-            AuthMethod::None if self.requests == 1 => {
-                self.handle.reject_user().map_err(|_| NoLogin)?;
-                return Ok(None);
-            }
             AuthMethod::None => "none".to_owned(),
             AuthMethod::Unsupported(name) => name,
             AuthMethod::KeyUnusable(why) => {
@@ -125,7 +130,20 @@ impl Judge<'_> {
         Ok(None)
     }
 
-    fn accept(&self, user: String, key: &PublicKey, options: KeyOptions) -> Result<Login, NoLogin> {
+    /// Notes what the connection's address pays for if no login comes of it.
+    fn note_attempt(&mut self, user: &str) {
+        self.visit.blame(match user == self.settings.account.name {
+            true => Cause::AuthFail,
+            false => Cause::InvalidUser,
+        });
+    }
+
+    fn accept(
+        &mut self,
+        user: String,
+        key: &PublicKey,
+        options: KeyOptions,
+    ) -> Result<Login, NoLogin> {
         let fingerprint = key.fingerprint_sha256();
         let descriptors = self.descriptors.share(&format!("{user} {fingerprint}"));
         let socket = descriptors.take(1).map_err(|full| {
@@ -134,6 +152,7 @@ impl Judge<'_> {
                 error!("refused {user} from {peer}: {full} ({unsaid} more of this)");
             }
             self.handle.end(&full.to_string());
+            self.visit.forgive();
             NoLogin
         })?;
         self.handle.accept_user().map_err(|_| NoLogin)?;
@@ -282,6 +301,8 @@ fn now() -> UnixTime {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use adit_proto::key::SigningKey;
     use adit_proto::message::userauth::Method;
 
@@ -290,6 +311,7 @@ mod tests {
     use crate::net::Ended;
     use crate::net::pair::ends;
     use crate::server::LocalAccount;
+    use crate::server::gate::Gate;
 
     /// All that a client called `user` hears at a server of that account, and how it ends: it sends these requests behind
     /// the core's own `none`.
@@ -306,8 +328,10 @@ mod tests {
         };
         let (settings, _) = ServerSettings::new(options, Vec::new(), account).unwrap();
         let ((client, mut incoming), (server, mut asked)) = ends();
-        let pool = Pool::new(1000);
-        let judging = authenticate(&server, &mut asked, &settings, None, &pool);
+        let (pool, settings) = (Pool::new(1000), Arc::new(settings));
+        let visit = Gate::default().enter(None, &settings, std::time::Instant::now());
+        let mut visit = visit.unwrap();
+        let judging = authenticate(&server, &mut asked, &settings, &pool, &mut visit);
         let hearing = async {
             let mut heard = Vec::new();
             let mut requests = requests.iter();

@@ -1,14 +1,17 @@
 //! The server: listen, admit, forward. `serve_connection` takes a socket and a policy; everything else leads to it.
 //!
 //! ```text
-//!   Server::run ─ accept ─▶ startups ─────▶ workers ────▶ serve_connection ─▶ auth ─▶ forwards
-//!   (listeners)             (MaxStartups)   (a thread)                        (who)   (what, until the end)
+//!   Server::run ─ accept ─▶ gate ──────────────▶ workers ────▶ serve_connection ─▶ auth ─▶ forwards
+//!   (listeners)             (how many, and who)  (a thread)                        (who)   (what, until the end)
 //! ```
 
 pub mod account;
 mod auth;
 mod forwards;
+mod gate;
 mod limits;
+pub mod penalties;
+mod refusal;
 mod remote;
 pub mod settings;
 mod startups;
@@ -28,8 +31,10 @@ use log::{Level, error};
 use tokio::time::timeout;
 
 pub use account::LocalAccount;
+use gate::{Gate, Visit};
+use penalties::Cause;
+use refusal::Refused;
 pub use settings::ServerSettings;
-use startups::Startups;
 use workers::Workers;
 
 use crate::config::values::AddressFamily;
@@ -47,7 +52,8 @@ const OUT_OF_FILES_PAUSE: Duration = Duration::from_secs(1);
 pub struct Server {
     listeners: Vec<Listener>,
     settings: Mutex<Arc<ServerSettings>>,
-    startups: Startups,
+    gate: Gate,
+    refused: Refused,
     descriptors: Pool,
     workers: Workers,
 }
@@ -69,7 +75,8 @@ impl Server {
         Ok(Self {
             listeners,
             settings: Mutex::new(settings),
-            startups: Startups::default(),
+            gate: Gate::default(),
+            refused: Refused::default(),
             descriptors: Pool::new(for_logins),
             workers: Workers::new(workers),
         })
@@ -118,21 +125,19 @@ impl Server {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let Some(startup) = self.startups.enter(settings.max_startups) else {
-            let line = format_args!("drop connection from {}: past MaxStartups", Peer(peer));
-            Peer(peer).log(Level::Warn, "connections past MaxStartups", line);
-            // OpenSSH says one line before it closes; whether it is read is the client's matter.
-            let _ = socket.try_write(b"Not allowed at this time\r\n");
-            return;
+        let visit = match self.gate.enter(peer, &settings, Instant::now()) {
+            Ok(visit) => visit,
+            Err(refusal) => {
+                self.gate.log(refusal, peer, socket.local_addr());
+                self.refused.tell(socket, refusal);
+                return;
+            }
         };
         let descriptors = self.descriptors.clone();
         let served = socket.leave_runtime().and_then(|socket| {
             self.workers.serve(async move {
                 match socket.enter_runtime() {
-                    Ok(socket) => {
-                        let logged_in = move || drop(startup);
-                        serve_connection(socket, peer, settings, descriptors, logged_in).await
-                    }
+                    Ok(socket) => serve_connection(socket, settings, descriptors, visit).await,
                     Err(error) => warn_unserved(peer, &error),
                 }
             })
@@ -173,16 +178,14 @@ async fn listen_addresses(
     Ok(resolved.iter().map(SocketAddr::ip).collect())
 }
 
-/// Serves one connection until it ends; its sockets are of the pool `descriptors`. `logged_in` is called once the user
-/// is.
-pub async fn serve_connection(
+/// Serves one connection until it ends; its sockets are of the pool `descriptors`.
+async fn serve_connection(
     socket: Stream,
-    peer: Option<SocketAddr>,
     settings: Arc<ServerSettings>,
     descriptors: Pool,
-    logged_in: impl FnOnce() + Send,
+    mut visit: Visit,
 ) {
-    let name = Peer(peer);
+    let name = Peer(visit.peer);
     let deadline = settings.login_grace.map(|grace| Instant::now() + grace);
     socket.prepare_ssh(settings.tcp_keep_alive);
     let begun = before(deadline, begin(socket, &settings)).await;
@@ -195,11 +198,12 @@ pub async fn serve_connection(
             return;
         }
         None => {
+            visit.blame(Cause::GraceExceeded);
             name.log_timeout();
             return;
         }
     };
-    let login = auth::authenticate(&handle, &mut incoming, &settings, peer, &descriptors);
+    let login = auth::authenticate(&handle, &mut incoming, &settings, &descriptors, &mut visit);
     let login = match before(deadline, login).await {
         Some(Ok(login)) => login,
         Some(Err(auth::NoLogin)) => {
@@ -207,12 +211,13 @@ pub async fn serve_connection(
             return;
         }
         None => {
+            visit.blame(Cause::GraceExceeded);
             name.log_timeout();
             handle.end("Timeout before authentication");
             return;
         }
     };
-    logged_in();
+    visit.logged_in();
     forwards::serve(&handle, &mut incoming, &settings, login).await;
     if !handle.is_ended() {
         // Nobody would answer the client any more.

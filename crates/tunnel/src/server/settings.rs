@@ -1,5 +1,6 @@
 //! What the server runs with: `sshd_config` with every default filled in and every key loaded.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,10 @@ use adit_proto::transport::TransportConfig;
 use adit_proto::transport::algorithms::Compression;
 
 use super::account::LocalAccount;
+use super::penalties::PenaltyRules;
 use crate::authorized_keys::{LocalZone, StrictModes};
 use crate::config::algorithms::AlgorithmError;
-use crate::config::sshd_config::{MaxStartups, ServerOptions};
+use crate::config::sshd_config::{MaxStartups, NetBlockSize, ServerOptions};
 use crate::config::values::AddressFamily;
 use crate::net::TcpKeepAlive;
 use crate::net::listener::StaleSocket;
@@ -46,6 +48,12 @@ pub struct ServerSettings {
     pub max_auth_tries: u32,
     /// `MaxStartups`.
     pub max_startups: MaxStartups,
+    /// `PerSourceMaxStartups`.
+    pub per_source_max_startups: u32,
+    /// `PerSourceNetBlockSize`.
+    pub net_block_size: NetBlockSize,
+    /// `PerSourcePenalties`; none where they are switched off.
+    pub penalties: Option<PenaltyRules>,
     /// `StrictModes`.
     pub strict_modes: StrictModes,
     /// The forwarding rules.
@@ -100,6 +108,9 @@ impl ServerSettings {
             },
             max_auth_tries: options.max_auth_tries.unwrap_or(MAX_AUTH_TRIES),
             max_startups: options.max_startups.unwrap_or(MAX_STARTUPS),
+            per_source_max_startups: options.per_source_max_startups.unwrap_or(u32::MAX),
+            net_block_size: options.per_source_net_block_size.unwrap_or_default(),
+            penalties: PenaltyRules::new(&options.per_source_penalties),
             strict_modes: match options.strict_modes {
                 Some(false) => StrictModes::No,
                 _ => StrictModes::Yes,
@@ -112,6 +123,13 @@ impl ServerSettings {
             options,
         };
         Ok((settings, warnings))
+    }
+
+    /// Does `PerSourcePenaltyExemptList` name the address?
+    pub(super) fn is_exempt(&self, address: IpAddr) -> bool {
+        let list = self.options.per_source_penalty_exempt.as_ref();
+        list.and_then(Option::as_ref)
+            .is_some_and(|list| list.matches(address))
     }
 }
 

@@ -15,12 +15,16 @@ use super::{MAX_EXPANDED, Outcome, Program, lookups};
 const MAIN: &str = "/etc/ssh/sshd_config";
 
 /// Keywords that have one value, and two values for each.
-const VALUES: [(&str, &str, &str); 26] = [
+const VALUES: [(&str, &str, &str); 30] = [
     ("AddressFamily", "inet", "inet6"),
     ("TCPKeepAlive", "yes", "no"),
     ("PidFile", "none", "/a"),
     ("LogLevel", "INFO", "QUIET"),
     ("MaxStartups", "1", "2"),
+    ("PerSourceMaxStartups", "1", "none"),
+    ("PerSourceNetBlockSize", "24:64", "32"),
+    ("PerSourcePenalties", "no", "yes"),
+    ("PerSourcePenaltyExemptList", "10.0.0.0/8", "none"),
     ("AuthorizedKeysFile", "a", "none"),
     ("StrictModes", "yes", "no"),
     ("LoginGraceTime", "1", "2"),

@@ -13,7 +13,9 @@ use crate::config::values::{choose, number, port, time, yes_no};
 use crate::policy::{AllowForwarding, GatewayPorts, HostPortRule};
 
 use super::options::{ListenAddress, MaxStartups, PermitRootLogin, PidFile, ServerOptions};
+use super::sources;
 use super::users::UserPattern;
+use crate::pattern::{BadPeer, PeerList};
 
 /// How many entries a list that accumulates may have.
 const MAX_ENTRIES: usize = 4096;
@@ -36,6 +38,25 @@ pub(super) static KEYWORDS: &[Keyword<ServerOptions>] = &[
     }),
     option("maxstartups", |o, a, _| {
         first(&mut o.max_startups, a.one(max_startups)?)
+    }),
+    option("persourcemaxstartups", |o, a, _| {
+        first(
+            &mut o.per_source_max_startups,
+            a.one(sources::max_startups)?,
+        )
+    }),
+    option("persourcenetblocksize", |o, a, _| {
+        first(
+            &mut o.per_source_net_block_size,
+            a.one(sources::net_block_size)?,
+        )
+    }),
+    option("persourcepenalties", |o, a, _| {
+        sources::penalties(&mut o.per_source_penalties, a)
+    }),
+    option("persourcepenaltyexemptlist", |o, a, _| {
+        let list = a.one(exempt_list)?;
+        first(&mut o.per_source_penalty_exempt, list)
     }),
     // Logging in.
     option("hostkey", host_key),
@@ -136,8 +157,6 @@ pub(super) static KEYWORDS: &[Keyword<ServerOptions>] = &[
     unsupported("kerberosauthentication", &["no"]),
     unsupported("passwordauthentication", &["no"]),
     unsupported("permittunnel", &["no"]),
-    unsupported("persourcemaxstartups", &["none"]),
-    unsupported("persourcepenalties", &["no"]),
     unsupported("skeyauthentication", &["no"]),
     unsupported("trustedusercakeys", &["none"]),
     unsupported("unusedconnectiontimeout", &["none"]),
@@ -163,8 +182,6 @@ pub(super) static KEYWORDS: &[Keyword<ServerOptions>] = &[
     moot("permittty"),
     moot("permituserenvironment"),
     moot("permituserrc"),
-    moot("persourcenetblocksize"),
-    moot("persourcepenaltyexemptlist"),
     moot("printlastlog"),
     moot("printmotd"),
     moot("securitykeyprovider"),
@@ -248,6 +265,14 @@ fn max_startups(word: &str) -> Result<MaxStartups, &'static str> {
     (sound && startups.full > 0)
         .then_some(startups)
         .ok_or(EXPECTED)
+}
+
+/// `none`, or addresses, networks and patterns, separated by commas.
+fn exempt_list(word: &str) -> Result<Option<PeerList>, &'static str> {
+    match word {
+        "none" => Ok(None),
+        list => PeerList::parse(list).map(Some).map_err(BadPeer::expected),
+    }
 }
 
 /// The tokens are checked here, where file and line are known.

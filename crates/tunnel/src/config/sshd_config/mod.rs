@@ -6,9 +6,11 @@
 mod keywords;
 mod options;
 mod parse;
+mod sources;
 mod users;
 
 pub use options::{ListenAddress, MaxStartups, PermitRootLogin, PidFile, ServerOptions};
+pub use sources::{NetBlockSize, Overflow, PenaltyOptions};
 pub use users::UserPattern;
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use crate::config::connection::ConnectionOptions;
 use crate::config::expand::{ExpandError, expand_tokens};
 use crate::policy::{AllowForwarding, GatewayPorts, RuleList};
 
+use super::sources::{NetBlockSize, PenaltyOptions};
 use super::users::UserPattern;
+use crate::pattern::PeerList;
 
 /// The port when none is set.
 const DEFAULT_PORT: u16 = 22;
@@ -64,6 +66,15 @@ pub struct ServerOptions {
     pub pid_file: Option<PidFile>,
     /// `MaxStartups`; default 10:30:100.
     pub max_startups: Option<MaxStartups>,
+
+    /// `PerSourceMaxStartups`; `u32::MAX`, the default: no limit.
+    pub per_source_max_startups: Option<u32>,
+    /// `PerSourceNetBlockSize`; default 32:128.
+    pub per_source_net_block_size: Option<NetBlockSize>,
+    /// `PerSourcePenalties`.
+    pub per_source_penalties: PenaltyOptions,
+    /// `PerSourcePenaltyExemptList`; `none` and by default: nobody.
+    pub per_source_penalty_exempt: Option<Option<PeerList>>,
 
     /// `HostKey`, in order, each once.
     pub host_keys: Vec<PathBuf>,

@@ -427,3 +427,40 @@ fn this_machines_file_is_read() {
         assert!(loaded.is_ok(), "{loaded:?}");
     }
 }
+
+#[test]
+fn penalties_of_sources_are_read_as_openssh_reads_them() {
+    let lines = "PerSourcePenalties authfail:10 min:30s overflow:deny-all\n\
+        PerSourcePenalties authfail:20 crash:0.5 max-sources4:7\n";
+    let got = options(lines).per_source_penalties;
+    let seconds = |n| Some(Duration::from_secs(n));
+    let expected = PenaltyOptions {
+        enabled: Some(true),
+        auth_fail: seconds(10),
+        min: seconds(30),
+        overflow: Some(Overflow::DenyAll),
+        crash: Some(Duration::from_millis(500)),
+        max_sources4: Some(7),
+        ..PenaltyOptions::default()
+    };
+    assert_eq!(got, expected);
+    let off = options("PerSourcePenalties no\n").per_source_penalties;
+    assert_eq!(off.enabled, Some(false));
+    for wrong in [
+        "PerSourcePenalties",
+        "PerSourcePenalties no authfail:1",
+        "PerSourcePenalties sometimes",
+        "PerSourcePenalties authfail:soon",
+        "PerSourcePenalties overflow:maybe",
+        "PerSourcePenaltyExemptList 192.0.2.0/33",
+        "PerSourcePenaltyExemptList 192.0.2.1/24",
+        "PerSourceNetBlockSize 33",
+        "PerSourceMaxStartups few",
+    ] {
+        let mut options = ServerOptions::default();
+        assert!(
+            options.apply_line(wrong, &Lookups::none()).is_err(),
+            "{wrong}"
+        );
+    }
+}

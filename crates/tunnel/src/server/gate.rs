@@ -1,0 +1,293 @@
+//! Who may come in: `MaxStartups`, `PerSourceMaxStartups` and `PerSourcePenalties`, before anything is done for a
+//! connection; and what its end costs its address.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use adit_proto::message::transport::DisconnectReason;
+use log::{Level, info};
+
+use super::Peer;
+use super::penalties::{Cause, NetBlock, Penalties, ShutOut};
+use super::settings::ServerSettings;
+use super::startups::{Exceeded, Startup, Startups};
+
+/// The gate of a server.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    startups: Startups,
+    penalties: Arc<Mutex<Penalties>>,
+}
+
+impl Gate {
+    /// Lets a connection in, or says why not.
+    pub(super) fn enter(
+        &self,
+        peer: Option<SocketAddr>,
+        settings: &Arc<ServerSettings>,
+        now: Instant,
+    ) -> Result<Visit, Refusal> {
+        let source = peer.map(|peer| NetBlock::of(peer.ip(), settings.net_block_size));
+        if let (Some(peer), Some(source), Some(rules)) = (peer, source, &settings.penalties)
+            && !settings.is_exempt(peer.ip())
+        {
+            let mut penalties = self
+                .penalties
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let judged = penalties.judge(source, rules, now);
+            judged.map_err(Refusal::ShutOut)?;
+        }
+        let (all, of_source) = (settings.max_startups, settings.per_source_max_startups);
+        let entered = self.startups.enter(source, all, of_source);
+        Ok(Visit {
+            peer,
+            source,
+            settings: settings.clone(),
+            penalties: self.penalties.clone(),
+            cause: Some(Cause::NoAuth),
+            startup: Some(entered.map_err(Refusal::Startups)?),
+        })
+    }
+
+    /// Logs a refusal in OpenSSH's words; many of one address are counted.
+    pub(super) fn log(
+        &self,
+        refusal: Refusal,
+        peer: Option<SocketAddr>,
+        local: Option<SocketAddr>,
+    ) {
+        let bracketed = |address: Option<SocketAddr>| {
+            address.map_or("[UNKNOWN]:65535".into(), |address| {
+                format!("[{}]:{}", address.ip().to_canonical(), address.port())
+            })
+        };
+        let line = format_args!(
+            "drop connection #{} from {} on {} {}",
+            self.startups.count(),
+            bracketed(peer),
+            bracketed(local),
+            refusal.in_the_log()
+        );
+        Peer(peer).log(Level::Info, "connections not let in", line);
+    }
+}
+
+/// Why a connection is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// For what its address did.
+    ShutOut(ShutOut),
+    /// For how many there are.
+    Startups(Exceeded),
+}
+
+impl Refusal {
+    /// OpenSSH's words for the log.
+    fn in_the_log(self) -> &'static str {
+        match self {
+            Self::ShutOut(ShutOut::For(cause, _)) => cause.in_the_log(),
+            Self::ShutOut(ShutOut::TableFull) => "too many penalised addresses",
+            Self::Startups(Exceeded::All) => "past MaxStartups",
+            Self::Startups(Exceeded::OfSource) => "past PerSourceMaxStartups",
+        }
+    }
+
+    /// The reason for the client. It does not say whether a user exists.
+    pub(super) fn for_the_client(self) -> String {
+        let (what, left) = match self {
+            Self::ShutOut(ShutOut::For(cause, left)) => {
+                let what = match cause {
+                    Cause::AuthFail | Cause::InvalidUser => "too many failed logins",
+                    Cause::NoAuth => "too many connections without a login",
+                    Cause::GraceExceeded => "too many logins that took too long",
+                    Cause::Crash => "connections that broke this server",
+                };
+                (what, left)
+            }
+            Self::ShutOut(ShutOut::TableFull) => {
+                return "too many addresses are shut out, try again later".into();
+            }
+            Self::Startups(Exceeded::All) => {
+                return "too many connections are about to log in, try again in a moment".into();
+            }
+            Self::Startups(Exceeded::OfSource) => {
+                return "too many connections from your address are about to log in, try again in a moment".into();
+            }
+        };
+        // Whoever comes back after so many seconds is let in.
+        let seconds = left.as_secs() + 1;
+        format!("{what} from your address, try again in {seconds} s")
+    }
+
+    /// The same as a number (RFC 4253 §11.1).
+    pub(super) fn code(self) -> DisconnectReason {
+        match self {
+            Self::ShutOut(_) => DisconnectReason::HOST_NOT_ALLOWED_TO_CONNECT,
+            Self::Startups(_) => DisconnectReason::TOO_MANY_CONNECTIONS,
+        }
+    }
+}
+
+/// A connection that was let in, until it logs in. If it ends before, its address pays for it.
+#[derive(Debug)]
+pub(super) struct Visit {
+    pub(super) peer: Option<SocketAddr>,
+    source: Option<NetBlock>,
+    settings: Arc<ServerSettings>,
+    penalties: Arc<Mutex<Penalties>>,
+    cause: Option<Cause>,
+    startup: Option<Startup>,
+}
+
+impl Visit {
+    /// Notes what the connection has done: that is what its address pays for.
+    pub(super) fn blame(&mut self, cause: Cause) {
+        self.cause = Some(cause);
+    }
+
+    /// Notes that its address has nothing to pay for, as after a login.
+    pub(super) fn forgive(&mut self) {
+        self.cause = None;
+    }
+
+    /// Makes room for the next one: this one has logged in.
+    pub(super) fn logged_in(&mut self) {
+        self.forgive();
+        self.startup = None;
+    }
+
+    fn penalise(&self, cause: Cause, now: Instant) {
+        let (Some(peer), Some(source), Some(rules)) =
+            (self.peer, self.source, &self.settings.penalties)
+        else {
+            return;
+        };
+        if self.settings.is_exempt(peer.ip()) {
+            return;
+        }
+        let mut penalties = self
+            .penalties
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let began = penalties.add(source, cause, rules, now);
+        drop(penalties);
+        if let Some(span) = began {
+            let address = peer.ip().to_canonical();
+            let why = cause.in_the_log();
+            info!("{address}: shut out for {} s: {why}", span.as_secs());
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        // Before its login only, after which nothing is to pay for.
+        if let Some(cause) = self.cause {
+            let cause = match thread::panicking() {
+                true => Cause::Crash,
+                false => cause,
+            };
+            self.penalise(cause, Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Lookups;
+    use crate::config::sshd_config::ServerOptions;
+    use crate::server::LocalAccount;
+
+    fn settings(lines: &[&str]) -> Arc<ServerSettings> {
+        let mut options = ServerOptions::default();
+        for line in lines {
+            options.apply_line(line, &Lookups::none()).unwrap();
+        }
+        let account = LocalAccount::own().unwrap();
+        let settings = ServerSettings::new(options, Vec::new(), account);
+        Arc::new(settings.unwrap().0)
+    }
+
+    fn peer() -> Option<SocketAddr> {
+        Some(SocketAddr::from(([192, 0, 2, 1], 50_000)))
+    }
+
+    /// Lets in and ends so many connections that did this.
+    fn visits(gate: &Gate, settings: &Arc<ServerSettings>, count: usize, cause: Option<Cause>) {
+        for _ in 0..count {
+            let mut visit = gate.enter(peer(), settings, Instant::now()).unwrap();
+            match cause {
+                Some(cause) => visit.blame(cause),
+                None => visit.logged_in(),
+            }
+        }
+    }
+
+    #[test]
+    fn logins_cost_nothing_and_failures_shut_their_address_out() {
+        let (gate, settings) = (Gate::default(), settings(&[]));
+        visits(&gate, &settings, 10_000, None);
+        visits(&gate, &settings, 4, Some(Cause::AuthFail));
+        let refusal = gate.enter(peer(), &settings, Instant::now()).unwrap_err();
+        assert_eq!(
+            refusal.for_the_client(),
+            "too many failed logins from your address, try again in 20 s"
+        );
+        let other = Some(SocketAddr::from(([192, 0, 2, 2], 50_000)));
+        assert!(gate.enter(other, &settings, Instant::now()).is_ok());
+    }
+
+    #[test]
+    fn client_is_not_told_whether_the_user_exists() {
+        let said = [Cause::AuthFail, Cause::InvalidUser].map(|cause| {
+            let gate = Gate::default();
+            let settings = settings(&[]);
+            visits(&gate, &settings, 4, Some(cause));
+            let refusal = gate.enter(peer(), &settings, Instant::now());
+            refusal.unwrap_err().for_the_client()
+        });
+        assert_eq!(said[0], said[1]);
+    }
+
+    #[test]
+    fn exempt_address_pays_nothing() {
+        for lines in [
+            &["PerSourcePenaltyExemptList 10.0.0.0/8,192.0.2.*"][..],
+            &["PerSourcePenalties no"],
+        ] {
+            let (gate, settings) = (Gate::default(), settings(lines));
+            visits(&gate, &settings, 100, Some(Cause::Crash));
+            assert!(gate.enter(peer(), &settings, Instant::now()).is_ok());
+        }
+    }
+
+    #[test]
+    fn connection_that_makes_the_server_panic_costs_as_much_as_a_crash() {
+        let (gate, settings) = (Gate::default(), settings(&[]));
+        let visit = gate.enter(peer(), &settings, Instant::now()).unwrap();
+        let panicked = thread::spawn(move || {
+            let _visit = visit;
+            panic!("as a test");
+        });
+        assert!(panicked.join().is_err());
+        let refusal = gate.enter(peer(), &settings, Instant::now()).unwrap_err();
+        assert_eq!(refusal.in_the_log(), "penalty: caused crash");
+    }
+
+    #[test]
+    fn one_address_may_have_so_many_on_their_way_to_a_login() {
+        let (gate, settings) = (Gate::default(), settings(&["PerSourceMaxStartups 2"]));
+        let enter = |peer| gate.enter(peer, &settings, Instant::now());
+        let mut first = enter(peer()).unwrap();
+        let _second = enter(peer()).unwrap();
+        let exceeded = Refusal::Startups(Exceeded::OfSource);
+        assert_eq!(enter(peer()).unwrap_err(), exceeded);
+        assert!(enter(Some(SocketAddr::from(([192, 0, 2, 2], 1)))).is_ok());
+        first.logged_in();
+        assert!(enter(peer()).is_ok());
+    }
+}
