@@ -1,11 +1,12 @@
 //! The load: applications at both ends of a tunnel.
 //!
 //! ```text
-//!   flow, echo, idle, turns, http (near) ─▶ tunnel ─▶ target, far_end, http (far)
+//!   flow, echo, churn, idle, turns, http (near) ─▶ tunnel ─▶ target, far_end, http (far)
 //! ```
 //!
 //! Contents are not checked; that tunnels carry the right bytes is tested in `interop`.
 
+pub(crate) mod churn;
 pub(crate) mod echo;
 pub(crate) mod far_end;
 pub(crate) mod flow;

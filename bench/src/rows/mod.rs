@@ -13,6 +13,7 @@ mod long;
 mod memory;
 mod mixed;
 mod stalled;
+mod stock_end;
 mod streams;
 mod writes;
 
@@ -31,16 +32,17 @@ pub(crate) struct Row {
 }
 
 /// All of them, in the order of the report.
-pub(crate) const ROWS: [Row; 15] = [
+pub(crate) const ROWS: [Row; 16] = [
     Row::new("bulk", bulk::cases),
     Row::new("streams", streams::cases),
     Row::new("connects", connects::cases),
+    Row::new("mixed", mixed::cases),
     Row::new("http", http::cases),
     Row::new("echo", echo::cases),
     Row::new("idle", idle::cases),
     Row::new("memory", memory::cases),
     Row::new("long", long::cases),
-    Row::new("mixed", mixed::cases),
+    Row::new("stock-end", stock_end::cases),
     Row::new("first-byte", first_byte::cases),
     Row::new("logins", logins::cases),
     Row::new("clients", clients::cases),
