@@ -34,6 +34,7 @@ pub(super) struct Channel {
     pub(super) send: SendWindow,
     pub(super) recv: RecvWindow,
     pub(super) peer_max_packet: u32,
+    pub(super) opened: Instant,
     /// When it last carried a packet larger than interactive ones.
     pub(super) last_large: Option<Instant>,
     pub(super) half_close: HalfClose,
@@ -46,13 +47,14 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(state: State, recv: RecvWindow) -> Self {
+    pub(super) fn new(state: State, recv: RecvWindow, now: Instant) -> Self {
         Self {
             state,
             peer: PeerChannelId(0),
             send: SendWindow::new(0),
             recv,
             peer_max_packet: PLAIN_PACKET_SIZE,
+            opened: now,
             last_large: None,
             half_close: HalfClose::new(),
             wants_window: false,

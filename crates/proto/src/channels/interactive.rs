@@ -41,10 +41,12 @@ impl Interactive {
         }
     }
 
-    /// Whom the channel shares the connection with.
-    pub(super) fn company_of(&self, id: ChannelId, now: Instant) -> Company {
+    /// Whom the channel shares the connection with; `churn` is the number of short-lived channels at a time.
+    pub(super) fn company_of(&self, id: ChannelId, churn: u32, now: Instant) -> Company {
         match self.0 {
-            Some((speaker, until)) if speaker != id && now < until => Company::Interactive,
+            Some((speaker, until)) if speaker != id && now < until => {
+                Company::Interactive { churn }
+            }
             _ => Company::None,
         }
     }

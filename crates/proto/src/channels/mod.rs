@@ -6,6 +6,7 @@
 
 pub mod budget;
 mod channel;
+mod churn;
 mod early;
 pub mod half_close;
 mod interactive;
@@ -24,6 +25,7 @@ use crate::message::{number, waiting_cost};
 use budget::WindowBudget;
 pub use budget::{WindowLimits, WindowPool};
 use channel::{Channel, State};
+use churn::Churn;
 use early::EarlyData;
 pub use half_close::PeerClose;
 use interactive::Interactive;
@@ -102,6 +104,7 @@ pub struct Channels {
     max_packet: u32,
     round_trip: Option<Duration>,
     interactive: Interactive,
+    churn: Churn,
     /// Meaning of a CLOSE without EOF.
     close_without_eof: PeerClose,
     /// Where both ends send and take data before a confirmation.
@@ -124,6 +127,7 @@ impl Channels {
             max_packet,
             round_trip: None,
             interactive: Interactive::default(),
+            churn: Churn::default(),
             close_without_eof: PeerClose::Orderly,
             early: None,
             messages: VecDeque::new(),
@@ -170,7 +174,7 @@ impl Channels {
     /// Data may be sent at once: what the peer does not take before it confirms waits for window.
     pub fn open(&mut self, channel_type: ChannelType, now: Instant) -> Option<ChannelId> {
         let recv = self.budget.open_window(now);
-        let id = self.insert(Channel::new(State::Opening, recv))?;
+        let id = self.insert(Channel::new(State::Opening, recv, now))?;
         let early_window = self.early.as_ref().map(|early| early.window);
         let channel = self.channel_mut(id)?;
         if let Some(window) = early_window {
@@ -287,7 +291,9 @@ impl Channels {
     fn path_of(&self, id: ChannelId, now: Instant) -> Path {
         Path {
             round_trip: self.round_trip,
-            company: self.interactive.company_of(id, now),
+            company: self
+                .interactive
+                .company_of(id, self.churn.at_a_time(now), now),
         }
     }
 

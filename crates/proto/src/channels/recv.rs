@@ -52,7 +52,7 @@ impl Channels {
             self.refuse_open(open.sender_channel, "too many channels wait to be opened");
             return self.check_backlog();
         }
-        let mut channel = Channel::new(State::Asked, self.budget.open_window(now));
+        let mut channel = Channel::new(State::Asked, self.budget.open_window(now), now);
         channel
             .confirm(
                 open.sender_channel,
@@ -257,10 +257,12 @@ impl Channels {
             .half_close
             .recv_close(without_eof)
             .map_err(|_| Misbehaviour::UnknownChannel(id.0))?;
+        let opened = channel.opened;
         if !channel.released {
             self.events.push_back(ChannelEvent::Closed { id, close });
         }
         self.interactive.ended(id, now);
+        self.churn.ended(opened, now);
         self.close(id);
         Ok(())
     }

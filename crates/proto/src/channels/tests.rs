@@ -118,7 +118,7 @@ fn small_packet_is_company_for_others_unless_its_channel_carries_bulk() {
     let mut other_has_company = |len, after| {
         let now = start + after;
         c.recv_data(&data(one, len), now).unwrap();
-        c.path_of(other, now).company == Company::Interactive
+        c.path_of(other, now).company == (Company::Interactive { churn: 0 })
     };
     assert!(!other_has_company(INTERACTIVE + 1, Duration::ZERO));
     assert!(!other_has_company(1, COMPANY_LASTS / 2), "the tail of bulk");
@@ -138,12 +138,15 @@ fn company_ends_with_bulk_at_once_and_soon_after_the_end_of_its_data() {
         let (mut c, now) = table();
         let (one, other) = (accepted(&mut c, now), accepted(&mut c, now));
         c.recv(&data(one, 1), now).unwrap();
-        assert_eq!(c.path_of(other, now).company, Company::Interactive);
+        assert_eq!(
+            c.path_of(other, now).company,
+            Company::Interactive { churn: 0 }
+        );
         c.recv(&end(one), now).unwrap();
         let company_after = |time| c.path_of(other, now + time).company;
         assert_eq!(company_after(lasts), Company::None);
         if let Some(before) = lasts.checked_sub(Duration::from_millis(1)) {
-            assert_eq!(company_after(before), Company::Interactive);
+            assert_eq!(company_after(before), Company::Interactive { churn: 0 });
         }
     }
 }

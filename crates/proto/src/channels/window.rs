@@ -15,7 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const EPOCH: Duration = Duration::from_millis(10);
 /// On a path with a shorter round trip than this a window is large again at once when it is needed.
 const SHORT: Duration = Duration::from_millis(5);
-/// The least window beside interactive channels on a short path.
+/// The least window beside interactive channels on a short path, and what is added to it for each short-lived channel that
+/// is there at a time.
 const IN_COMPANY: u32 = 128 << 10;
 
 /// What a window is sized by, beside its own reader.
@@ -33,7 +34,10 @@ pub enum Company {
     /// Nobody, or bulk of its own kind.
     None,
     /// A channel of small packets, which wait behind what is granted here and in flight.
-    Interactive,
+    Interactive {
+        /// Short-lived channels at a time, on average: a crowd that would have nearly all of the connection.
+        churn: u32,
+    },
 }
 
 /// Bytes that the peer lets us send.
@@ -170,15 +174,29 @@ impl RecvWindow {
             unit.map_or(0, |unit| 2 * scaled(self.taken_in_epoch, elapsed, unit))
         };
         let needed = u32::try_from(twice(path.round_trip)).unwrap_or(u32::MAX);
-        let in_company = path.company == Company::Interactive
-            && path.round_trip.is_some_and(|round_trip| round_trip < SHORT);
-        let is_small = !in_company && self.size < budget.working_size();
-        if needed > self.size || (is_small && twice(Some(epoch)) > u128::from(self.size)) {
-            self.size = budget.resize(self.size, self.size.saturating_mul(2));
-        } else if in_company && self.size > needed.max(IN_COMPANY) {
-            self.size = budget.resize(self.size, needed.max(IN_COMPANY));
+        let (in_company, least) = self.least(path, budget);
+        let is_small = self.size < least && twice(Some(epoch)) > u128::from(self.size);
+        let doubled = self.size.saturating_mul(2);
+        if needed > self.size || (is_small && !in_company) {
+            self.size = budget.resize(self.size, doubled);
+        } else if is_small {
+            self.size = budget.resize(self.size, doubled.min(least));
+        } else if in_company && self.size > needed.max(least) {
+            self.size = budget.resize(self.size, needed.max(least));
         }
         (self.epoch_start, self.taken_in_epoch) = (now, 0);
+    }
+
+    /// The least size of a busy window; and whether a larger one is a queue before others' small packets.
+    fn least(&self, path: Path, budget: &WindowBudget) -> (bool, u32) {
+        let is_short = path.round_trip.is_some_and(|round_trip| round_trip < SHORT);
+        match path.company {
+            Company::Interactive { churn } if is_short => {
+                let least = IN_COMPANY.saturating_mul(churn.saturating_add(1));
+                (true, least.min(budget.working_size().max(IN_COMPANY)))
+            }
+            _ => (false, budget.working_size()),
+        }
     }
 
     /// A reader that takes less than half a window while data waits for it all the time needs no such window: what
@@ -398,15 +416,27 @@ mod tests {
         let (near, far) = (Duration::from_micros(50), Duration::from_millis(20));
         assert_eq!(size_after_a_second(path(near, Company::None)), 2 << 20);
         assert_eq!(
-            size_after_a_second(path(near, Company::Interactive)),
+            size_after_a_second(path(near, Company::Interactive { churn: 0 })),
             IN_COMPANY
         );
-        assert!(size_after_a_second(path(far, Company::Interactive)) > 20_000_000);
+        assert!(size_after_a_second(path(far, Company::Interactive { churn: 0 })) > 20_000_000);
+    }
+
+    #[test]
+    fn stream_beside_connections_that_come_and_go_has_a_window_for_each_of_them_up_to_the_working_size()
+     {
+        let beside = |churn| {
+            let near = Duration::from_micros(50);
+            size_after_a_second(path(near, Company::Interactive { churn }))
+        };
+        assert_eq!(beside(2), 3 * IN_COMPANY);
+        assert_eq!(beside(8), 9 * IN_COMPANY);
+        assert_eq!(beside(1000), 2 << 20);
     }
 
     #[test]
     fn window_in_company_still_covers_the_path() {
-        let path = path(Duration::from_millis(1), Company::Interactive);
+        let path = path(Duration::from_millis(1), Company::Interactive { churn: 0 });
         let size = size_after_a_second(path);
         assert!((1_900_000..=4_100_000).contains(&size), "{size}");
     }
