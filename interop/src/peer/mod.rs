@@ -18,6 +18,7 @@ mod raw;
 mod russh;
 mod scripted;
 mod ssh2;
+mod tinyssh;
 
 pub use adit::{Adit, Wording};
 pub use asyncssh::Asyncssh;
@@ -33,6 +34,7 @@ pub use plink::Plink;
 pub use raw::{CLIENT_FILE, RawServer, attack};
 pub use russh::Russh;
 pub use ssh2::Ssh2;
+pub use tinyssh::TinySsh;
 
 use crate::forward::{Address, Forward};
 use crate::missing::Missing;
