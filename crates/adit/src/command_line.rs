@@ -1,14 +1,17 @@
 //! What the command lines of both programs have in common: reading values, printing, failing, and what the
 //! configuration may look up on this machine.
 
+use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 use adit_tunnel::config::Lookups;
 use adit_tunnel::config::expand::service_port;
 use adit_tunnel::config::values::LogLevel;
 use adit_tunnel::small_file;
 use lexopt::ValueExt as _;
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
 use nix::unistd::User;
 
 /// Exit code of every failure, as OpenSSH has it.
@@ -92,6 +95,43 @@ impl Machine {
             variable: &|name| std::env::var(name).ok(),
             service: &*self.service,
             home_of: &|name| User::from_name(name).ok().flatten().map(|u| u.dir),
+            exec: &succeeds_in_shell,
+            resolves: &resolves,
+            local_addresses: &local_addresses,
         }
     }
+}
+
+/// Runs a command of `Match exec`, as ssh does: in the user's shell, without input, its errors shown. It may take its
+/// time; the signals that end this program have their usual effect meanwhile.
+fn succeeds_in_shell(command: &str) -> Result<bool, String> {
+    let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
+    let status = Command::new(&shell)
+        .arg("-c")
+        .arg(command)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .map_err(|e| format!("cannot run {}: {e}", shell.display()))?;
+    match status.code() {
+        Some(code) => Ok(code == 0),
+        None => Err(format!("the command did not end by itself: {status}")),
+    }
+}
+
+fn resolves(host: &str) -> bool {
+    let found = (host, 0).to_socket_addrs();
+    found.is_ok_and(|mut addresses| addresses.next().is_some())
+}
+
+/// The addresses of the interfaces that are up; none where the system does not tell.
+fn local_addresses() -> Vec<IpAddr> {
+    let interfaces = getifaddrs().into_iter().flatten();
+    let up = interfaces.filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP));
+    up.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    })
+    .collect()
 }

@@ -57,7 +57,10 @@ fn configurations_with_mistakes() {
     let sshd = stand.write("sshd_config", "Port 2222\nFrobnicate yes\nDenyGroups eve\n");
     stand.check("sshd-config", Program::Aditd, &["-t", "-f", &sshd]);
     let key = stand.path("host");
-    let foreign = stand.write("foreign", "UsePAM yes\nSubsystem sftp internal-sftp\n");
+    let foreign = stand.write(
+        "foreign",
+        "PasswordAuthentication yes\nSubsystem sftp internal-sftp\n",
+    );
     let args = ["-t", "-h", &key, "-f", &foreign];
     stand.check("sshd-config-foreign", Program::Aditd, &args);
     let missing = stand.path("missing");

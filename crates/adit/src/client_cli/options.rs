@@ -180,6 +180,14 @@ impl Reader {
             apply(&Setting::Destination, &mut options, destination, &context)
                 .map_err(|e| e.to_string())?;
         }
+        // A jump host never has a session.
+        if args.is_none_or(|args| args.no_session) {
+            options.session_type = Some(SessionType::Nothing);
+        }
+        if let Some(user) = &options.user {
+            // Before `Match exec` could hand it to a shell.
+            check_user(user).map_err(|e| format!("user {user:?}: expected {e}"))?;
+        }
         warnings.extend(
             options
                 .load(&self.files, &context)
@@ -362,6 +370,60 @@ mod tests {
         let hops = way(config, "target").unwrap();
         assert_eq!(hops, ["bastion", "inner.example", "last"]);
         assert!(way(config, "bastion").unwrap().is_empty());
+    }
+
+    #[test]
+    fn jump_host_of_a_conditional_block_is_not_passed_by() {
+        for block in [
+            "Match exec true",
+            "Match !exec false",
+            "Match exec \"test %h.%r = target.u\"",
+            "Match final",
+            "Match final host real.example",
+            "Match localnetwork 127.0.0.0/8",
+            "Match sessiontype none",
+        ] {
+            let host = match block.contains("real") {
+                true => "HostName real.example\n",
+                false => "",
+            };
+            let config =
+                format!("Host target\nUser u\n{host}{block} originalhost target\nProxyJump gw\n");
+            assert_eq!(way(&config, "target").unwrap(), ["gw"], "{block}");
+        }
+        for block in [
+            "Match exec false",
+            "Match exec 'kill -9 $$'",
+            "Match exec x final",
+        ] {
+            let config = format!("{block}\nProxyJump gw\n");
+            let way = way(&config, "target");
+            match block.contains("kill") {
+                true => assert!(
+                    way.unwrap_err().contains("did not end by itself"),
+                    "{block}"
+                ),
+                false => assert!(way.unwrap().is_empty(), "{block}"),
+            }
+        }
+    }
+
+    #[test]
+    fn name_that_a_shell_would_take_apart_reaches_no_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, trace) = (folder.path().join("config"), folder.path().join("trace"));
+        let command = format!("touch {}; echo %r %h", trace.display());
+        std::fs::write(&config, format!("Match exec \"{command}\"\nPort 9\n")).unwrap();
+        for user in ["a;b", "$(b)", "a|b", "-x", "a -x", "a`b`"] {
+            let line = ["-l", user, "h"];
+            let args = Args::parse(line.map(Into::into)).unwrap();
+            let error = reader(&config).options(&to("h"), Some(&args)).unwrap_err();
+            assert!(error.contains("a user name without shell"), "{error}");
+        }
+        assert!(!trace.exists());
+        for host in ["a;b", "$(b)", "a`b`", "-x", "a b"] {
+            assert!(Destination::parse(host).is_err(), "{host}");
+        }
     }
 
     #[test]

@@ -4,11 +4,11 @@ use adit_proto::transport::RekeyLimit as CoreRekeyLimit;
 
 use super::algorithms::{AlgorithmKind, AlgorithmList};
 use super::error::LineError;
-use super::keyword::{Keyword, deprecated, first, moot, option, restricts, unsupported};
+use super::keyword::{Keyword, deprecated, first, moot, option, restricts_unless, unsupported};
 use super::lines::Arguments;
 use super::values::{
-    AddressFamily, LogLevel, RekeyLimit, SyslogFacility, address_family, log_level, mask,
-    rekey_limit, syslog_facility, yes_no,
+    AddressFamily, LogLevel, RekeyLimit, SyslogFacility, address_family, log_level, mask, number,
+    rekey_limit, syslog_facility, time_or_none, yes_no,
 };
 use crate::net::TcpKeepAlive;
 use crate::net::listener::StaleSocket;
@@ -98,14 +98,14 @@ pub(super) static KEYWORDS: &[Keyword<ConnectionOptions>] = &[
         first(&mut o.allow_terrapin, a.one(yes_no)?)
     }),
     // They restrict, and are not supported.
-    restricts("casignaturealgorithms", &[]),
-    restricts("requiredrsasize", &["1024"]),
+    restricts_unless("channeltimeout", times_out_no_forward),
+    restricts_unless("requiredrsasize", asks_for_no_more_than_the_core),
     // Real and not supported.
-    unsupported("channeltimeout", &["none"]),
     unsupported("hostbasedauthentication", &["no"]),
     unsupported("ipqos", &["none"]),
     unsupported("versionaddendum", &["none"]),
-    // They say nothing about tunnels.
+    // They say nothing about tunnels, or about certificates, of which none is taken.
+    moot("casignaturealgorithms"),
     moot("fingerprinthash"),
     moot("gssapikexalgorithms"),
     moot("hostbasedacceptedalgorithms"),
@@ -120,6 +120,32 @@ pub(super) static KEYWORDS: &[Keyword<ConnectionOptions>] = &[
     deprecated("rhostsrsaauthentication"),
     deprecated("rsaauthentication"),
 ];
+
+/// RSA keys of less than 2048 bits are refused by the core, whatever the configuration says.
+fn asks_for_no_more_than_the_core(arguments: Arguments) -> bool {
+    let bits = arguments.only().and_then(|word| number(&word).ok());
+    bits.is_some_and(|bits| bits <= 2048)
+}
+
+/// `ChannelTimeout none`, or nothing but limits of zero and limits for channels that adit never has.
+fn times_out_no_forward(mut arguments: Arguments) -> bool {
+    let is_harmless = |word: &String| match word.split_once('=') {
+        Some((kind, limit)) => {
+            let absent = [
+                "session",
+                "agent-connection",
+                "x11-connection",
+                "tun-connection",
+            ];
+            let kind = kind.split(':').next().unwrap_or_default();
+            absent.contains(&kind) || time_or_none(limit).is_ok_and(|limit| limit.is_zero())
+        }
+        None => word == "none",
+    };
+    arguments
+        .all()
+        .is_ok_and(|words| words.iter().all(is_harmless))
+}
 
 fn algorithms(kind: AlgorithmKind, arguments: &mut Arguments) -> Result<AlgorithmList, LineError> {
     Ok(AlgorithmList::parse(kind, &arguments.word()?)?)

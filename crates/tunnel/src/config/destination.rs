@@ -89,7 +89,14 @@ impl fmt::Display for Destination {
 /// What was expected.
 pub fn check_user(user: &str) -> Result<(), &'static str> {
     let bad = |c: char| c.is_control() || "'`\";&<>|(){}".contains(c);
-    if user.is_empty() || user.starts_with('-') || user.ends_with('\\') || user.contains(bad) {
+    // A dash after a blank would be an option.
+    let option = user.starts_with('-') || {
+        let pairs = user.chars().zip(user.chars().skip(1));
+        pairs
+            .into_iter()
+            .any(|(a, b)| a.is_whitespace() && b == '-')
+    };
+    if user.is_empty() || option || user.ends_with('\\') || user.contains(bad) {
         return Err("a user name without shell or control characters");
     }
     Ok(())
@@ -184,6 +191,8 @@ mod tests {
             "[::1]x",
             "-oProxyCommand=x",
             "u@-x",
+            "u -x@h",
+            "$(x)@h",
             "a b",
             "$(x)",
             "`x`@h",

@@ -203,6 +203,8 @@ pub enum ConfigError {
         /// What the system says.
         reason: String,
     },
+    /// A host that resolves under none of `CanonicalDomains`, with `CanonicalizeFallbackLocal no`.
+    Unresolved(String),
     /// `Include` within `Include`, more than sixteen deep.
     TooDeep(Place),
     /// `Include` lines that bring in more files, or more bytes, than a configuration can need.
@@ -235,6 +237,11 @@ impl fmt::Display for ConfigError {
                     path.display()
                 )
             }
+            Self::Unresolved(host) => write!(
+                f,
+                "cannot resolve host \"{host}\" in any of CanonicalDomains\n\
+                 hint: CanonicalizeFallbackLocal yes takes the name as it is"
+            ),
             Self::TooDeep(place) => {
                 write!(f, "{place}: too many recursive configuration includes")
             }

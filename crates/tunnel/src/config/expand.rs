@@ -3,6 +3,7 @@
 //! Nothing here asks the machine: the answers come from [`Lookups`].
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// The longest text that filling in may give, in bytes.
@@ -17,6 +18,12 @@ pub struct Lookups<'a> {
     pub service: &'a dyn Fn(&str) -> Option<u16>,
     /// The home directory of a user by name, for `~name/`.
     pub home_of: &'a dyn Fn(&str) -> Option<PathBuf>,
+    /// The outcome of a command in the user's shell, for `Match exec`: true for exit status 0.
+    pub exec: &'a dyn Fn(&str) -> Result<bool, String>,
+    /// True for a host name that resolves, for `CanonicalizeHostname`.
+    pub resolves: &'a dyn Fn(&str) -> bool,
+    /// The addresses of this machine's interfaces, for `Match localnetwork`.
+    pub local_addresses: &'a dyn Fn() -> Vec<IpAddr>,
 }
 
 impl Lookups<'static> {
@@ -26,6 +33,9 @@ impl Lookups<'static> {
             variable: &|_| None,
             service: &|_| None,
             home_of: &|_| None,
+            exec: &|_| Err("commands cannot be run here".to_owned()),
+            resolves: &|_| false,
+            local_addresses: &Vec::new,
         }
     }
 }

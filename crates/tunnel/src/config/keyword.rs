@@ -38,6 +38,10 @@ pub(crate) enum Class<O: 'static> {
     Unsupported(&'static [&'static str]),
     /// It restricts and is not supported; an error, except for values that restrict nothing.
     Restricts(&'static [&'static str]),
+    /// The same, except for arguments that the function finds to restrict nothing.
+    RestrictsUnless(fn(Arguments) -> bool),
+    /// It leads the connection another way and is not supported; an error with this hint, except for harmless values.
+    Routes(&'static [&'static str], &'static str),
     /// OpenSSH no longer has it either; passed over with a warning.
     Deprecated,
 }
@@ -93,6 +97,27 @@ pub(crate) const fn restricts<O>(
     Keyword {
         name,
         class: Class::Restricts(harmless),
+    }
+}
+
+pub(crate) const fn restricts_unless<O>(
+    name: &'static str,
+    harmless: fn(Arguments) -> bool,
+) -> Keyword<O> {
+    Keyword {
+        name,
+        class: Class::RestrictsUnless(harmless),
+    }
+}
+
+pub(crate) const fn routes<O>(
+    name: &'static str,
+    harmless: &'static [&'static str],
+    hint: &'static str,
+) -> Keyword<O> {
+    Keyword {
+        name,
+        class: Class::Routes(harmless, hint),
     }
 }
 
@@ -241,6 +266,15 @@ impl<O: Default> Class<O> {
             Self::Deprecated if active => told("deprecated"),
             Self::Restricts(values) if active && !harmless(values) => {
                 Err(LineError::Restricts(line.keyword.to_owned()))
+            }
+            Self::RestrictsUnless(harmless) if active && !harmless(line.arguments()?) => {
+                Err(LineError::Restricts(line.keyword.to_owned()))
+            }
+            Self::Routes(values, hint) if active && !harmless(values) => {
+                Err(LineError::NotSupported {
+                    keyword: line.keyword.to_owned(),
+                    hint,
+                })
             }
             _ => Ok(None),
         }

@@ -118,6 +118,11 @@ impl Arguments {
         self.words.next().filter(|word| !word.is_empty())
     }
 
+    /// The next word, if there is one, empty or not.
+    pub(crate) fn even_empty(&mut self) -> Option<String> {
+        self.words.next()
+    }
+
     /// The next word, which must be there.
     pub(crate) fn word(&mut self) -> Result<String, LineError> {
         self.optional()

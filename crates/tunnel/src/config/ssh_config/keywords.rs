@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::config::destination::{Destination, check_user};
+use crate::config::destination::{Destination, check_host, check_user};
 use crate::config::error::LineError;
 use crate::config::expand::Lookups;
 use crate::config::keyword::{
-    Block, Keyword, accumulate, block, deprecated, first, moot, option, raw, restricts, unsupported,
+    Block, Keyword, accumulate, block, deprecated, first, moot, option, raw, restricts, routes,
+    unsupported,
 };
 use crate::config::lines::Arguments;
 use crate::config::rules_syntax::rule_list;
@@ -17,7 +18,8 @@ use crate::pattern::{Case, PatternList};
 use crate::policy::HostPortRule;
 
 use super::options::{
-    ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication, RequestTty, SessionType,
+    Canonicalize, ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication, RequestTty,
+    SessionType,
 };
 
 /// How many `IdentityFile` lines are kept, as in OpenSSH.
@@ -25,6 +27,9 @@ const MAX_IDENTITIES: usize = 100;
 
 /// How many forwards are kept.
 const MAX_FORWARDS: usize = 4096;
+
+/// How many `CanonicalDomains` there may be: each is a look-up.
+const MAX_DOMAINS: usize = 32;
 
 /// How many files a `UserKnownHostsFile` line may name, as in OpenSSH.
 const MAX_KNOWN_HOSTS: usize = 32;
@@ -41,6 +46,19 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     option("bindaddress", |o, a, _| {
         first(&mut o.bind_address, a.word()?)
     }),
+    option("canonicalizehostname", |o, a, _| {
+        first(&mut o.canonicalize_hostname, a.one(canonicalize)?)
+    }),
+    option("canonicaldomains", |o, a, _| {
+        first(&mut o.canonical_domains, canonical_domains(a)?)
+    }),
+    option("canonicalizemaxdots", |o, a, _| {
+        first(&mut o.canonicalize_max_dots, a.one(number)?)
+    }),
+    option("canonicalizefallbacklocal", |o, a, _| {
+        first(&mut o.canonicalize_fallback_local, a.one(yes_no)?)
+    }),
+    option("tag", |o, a, _| first(&mut o.tag, a.word()?)),
     option("connecttimeout", |o, a, _| {
         first(&mut o.connect_timeout, a.one(time_or_none)?)
     }),
@@ -150,31 +168,26 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     raw("proxycommand", proxy_command),
     restricts("revokedhostkeys", &["none"]),
     restricts("refuseconnection", &[]),
+    restricts("checkhostip", &["no"]),
+    restricts("knownhostscommand", &["none"]),
+    routes("bindinterface", &[], "use BindAddress"),
+    routes("canonicalizepermittedcnames", &["none"], "say none"),
+    routes("proxyusefdpass", &["no"], "use ProxyJump"),
     // Real and not supported.
     unsupported("addkeystoagent", &["no"]),
-    unsupported("bindinterface", &[]),
-    unsupported("canonicaldomains", &[]),
-    unsupported("canonicalizefallbacklocal", &["yes"]),
-    unsupported("canonicalizehostname", &["no"]),
-    unsupported("canonicalizemaxdots", &[]),
-    unsupported("canonicalizepermittedcnames", &["none"]),
     unsupported("certificatefile", &["none"]),
-    unsupported("checkhostip", &["no"]),
     unsupported("connectionattempts", &["1"]),
     unsupported("controlmaster", &["no"]),
     unsupported("controlpath", &["none"]),
     unsupported("controlpersist", &["no"]),
     unsupported("forwardagent", &["no"]),
     unsupported("kbdinteractivedevices", &[]),
-    unsupported("knownhostscommand", &["none"]),
     unsupported("localcommand", &[]),
     unsupported("permitlocalcommand", &["no"]),
     unsupported("pkcs11provider", &["none"]),
-    unsupported("proxyusefdpass", &["no"]),
     unsupported("remotecommand", &["none"]),
     unsupported("securitykeyprovider", &["internal"]),
     unsupported("smartcarddevice", &["none"]),
-    unsupported("tag", &[]),
     unsupported("tunnel", &["no"]),
     unsupported("tunneldevice", &["any:any"]),
     unsupported("updatehostkeys", &["no"]),
@@ -212,6 +225,32 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     deprecated("useroaming"),
     deprecated("usersh"),
 ];
+
+fn canonicalize(word: &str) -> Result<Canonicalize, &'static str> {
+    let table = [
+        ("no", Canonicalize::No),
+        ("false", Canonicalize::No),
+        ("yes", Canonicalize::Direct),
+        ("true", Canonicalize::Direct),
+        ("always", Canonicalize::Always),
+    ];
+    choose(word, &table).ok_or("no, yes or always")
+}
+
+fn canonical_domains(arguments: &mut Arguments) -> Result<Vec<String>, LineError> {
+    let words = arguments.every(|word| match word {
+        "none" => Ok(word.to_owned()),
+        _ => check_host(word).map(|()| word.to_owned()),
+    })?;
+    if words.len() > MAX_DOMAINS {
+        return Err(LineError::TooMany(arguments.keyword().to_owned()));
+    }
+    match words.iter().any(|word| word == "none") {
+        true if words.len() == 1 => Ok(Vec::new()),
+        true => Err(arguments.bad_value("none", "none alone, or domains")),
+        false => Ok(words),
+    }
+}
 
 fn user(word: &str) -> Result<String, &'static str> {
     check_user(word).map(|()| word.to_owned())

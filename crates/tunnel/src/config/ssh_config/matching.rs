@@ -1,94 +1,117 @@
 //! `Host` and `Match`: does a block apply to this destination?
 
+use crate::config::destination::check_host;
 use crate::config::error::LineError;
 use crate::config::lines::Arguments;
-use crate::pattern::{Case, PatternList};
+use crate::pattern::{Case, Network, PatternList};
 
-use super::{ClientOptions, Context};
+use super::{ClientOptions, Context, SessionType};
+
+/// What `Match version` is about; OpenSSH has its own release there.
+const VERSION: &str = concat!("adit_", env!("CARGO_PKG_VERSION"));
+
+/// One reading of the files.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pass<'a> {
+    /// The host that `Host` lines speak of: as typed, in the final pass its final name.
+    pub(super) host: &'a str,
+    pub(super) stage: Stage,
+}
+
+/// The first reading, or the one with the host's final name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    First,
+    Final,
+}
 
 /// What a `Match` line comes to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum MatchOutcome {
+pub(super) struct MatchOutcome {
     /// The block applies.
-    Matches,
-    /// It does not.
-    NoMatch,
-    /// It hangs on a criterion that adit cannot decide, and so does not apply.
-    Undecided {
-        /// The criterion.
-        criterion: String,
-    },
+    pub(super) applies: bool,
+    /// It asks for a final pass: `final` without a `!`.
+    pub(super) wants_final: bool,
 }
 
-/// `Host`: patterns against the host as typed; upper case matters, as in OpenSSH.
-pub(super) fn host_matches(
-    mut arguments: Arguments,
-    context: &Context<'_>,
-) -> Result<bool, LineError> {
+/// `Host`: patterns against the host of this pass; upper case matters, as in OpenSSH.
+pub(super) fn host_matches(mut arguments: Arguments, pass: Pass<'_>) -> Result<bool, LineError> {
     let words = arguments.all()?;
     PatternList::from_words(words.iter().map(String::as_str), Case::Sensitive)
-        .map(|list| list.matches(context.host))
+        .map(|list| list.matches(pass.host))
         .map_err(|expected| arguments.bad_value("", expected))
 }
+
+/// A `Match` line, read.
+pub(super) struct Criteria(Vec<Criterion>);
 
 /// One criterion of a `Match` line.
 struct Criterion {
     name: String,
     negated: bool,
-    value: Option<String>,
+    value: String,
 }
 
-/// `Match`: all criteria must hold. They are asked in order, and none after the first that fails.
-pub(super) fn match_matches(
-    arguments: Arguments,
-    options: &ClientOptions,
-    context: &Context<'_>,
-) -> Result<MatchOutcome, LineError> {
-    let criteria = read_criteria(arguments)?;
-    let mut outcome = MatchOutcome::Matches;
-    for criterion in &criteria {
-        // Read to the end all the same: a mistake further on is to be reported.
-        let decided = decide(criterion, options, context)?;
-        if outcome == MatchOutcome::Matches {
-            outcome = match decided {
-                Some(holds) if holds != criterion.negated => continue,
-                Some(_) => MatchOutcome::NoMatch,
-                None => MatchOutcome::Undecided {
-                    criterion: criterion.name.clone(),
-                },
+impl Criteria {
+    /// Splits a `Match` line into criteria: `[!]name [value]` or `[!]name=value`.
+    pub(super) fn read(mut arguments: Arguments) -> Result<Self, LineError> {
+        let mut criteria: Vec<Criterion> = Vec::new();
+        while let Some(word) = arguments.optional() {
+            let (word, attached) = match word.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (word, None),
             };
+            let (name, negated) = match word.strip_prefix('!') {
+                Some(name) => (name.to_ascii_lowercase(), true),
+                None => (word.to_ascii_lowercase(), false),
+            };
+            let value = match name.as_str() {
+                "all" | "canonical" | "final" => Some(String::new()),
+                // The tag or the command that is not there.
+                "tagged" | "command" => attached.or_else(|| arguments.even_empty()),
+                _ => attached
+                    .or_else(|| arguments.optional())
+                    .filter(|value| !value.is_empty()),
+            };
+            let Some(value) = value else {
+                return Err(LineError::Match(format!("nothing follows {name}")));
+            };
+            criteria.push(Criterion {
+                name,
+                negated,
+                value,
+            });
         }
+        check_all(&criteria)?;
+        Ok(Self(criteria))
     }
-    Ok(outcome)
-}
 
-/// Splits a `Match` line into criteria: `[!]name [value]` or `[!]name=value`.
-fn read_criteria(mut arguments: Arguments) -> Result<Vec<Criterion>, LineError> {
-    let mut criteria: Vec<Criterion> = Vec::new();
-    while let Some(word) = arguments.optional() {
-        let (word, attached) = match word.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (word, None),
+    /// All criteria must hold. A command is run only if those before it do.
+    pub(super) fn judge(
+        &self,
+        options: &ClientOptions,
+        context: &Context<'_>,
+        pass: Pass<'_>,
+    ) -> Result<MatchOutcome, LineError> {
+        let judge = Judge {
+            options,
+            context,
+            pass,
         };
-        let (name, negated) = match word.strip_prefix('!') {
-            Some(name) => (name.to_ascii_lowercase(), true),
-            None => (word.to_ascii_lowercase(), false),
+        let mut outcome = MatchOutcome {
+            applies: true,
+            wants_final: false,
         };
-        let value = match name.as_str() {
-            "all" | "canonical" | "final" => attached,
-            _ => match attached.or_else(|| arguments.optional()) {
-                Some(value) => Some(value),
-                None => return Err(LineError::Match(format!("nothing follows {name}"))),
-            },
-        };
-        criteria.push(Criterion {
-            name,
-            negated,
-            value,
-        });
+        for criterion in &self.0 {
+            outcome.wants_final |= criterion.name == "final" && !criterion.negated;
+            if criterion.name == "exec" && !outcome.applies {
+                continue;
+            }
+            // Read to the end all the same: a mistake further on is to be reported.
+            outcome.applies &= judge.holds(criterion)? != criterion.negated;
+        }
+        Ok(outcome)
     }
-    check_all(&criteria)?;
-    Ok(criteria)
 }
 
 /// `all` stands alone, or after `canonical` or `final`.
@@ -107,33 +130,89 @@ fn check_all(criteria: &[Criterion]) -> Result<(), LineError> {
     }
 }
 
-/// Does a criterion hold, its `!` aside? `None` if adit cannot tell.
-fn decide(
-    criterion: &Criterion,
-    options: &ClientOptions,
-    context: &Context<'_>,
-) -> Result<Option<bool>, LineError> {
-    let value = criterion.value.as_deref().unwrap_or_default();
-    let listed = |text: &str, case| {
-        PatternList::parse(value, case)
-            .map(|list| Some(list.matches(text)))
-            .map_err(|expected| LineError::Match(format!("expected {expected}")))
-    };
-    match criterion.name.as_str() {
-        "all" => Ok(Some(true)),
-        "host" => {
-            let host = options.expanded_host_name(context)?;
-            listed(&host, Case::Insensitive)
+/// What criteria are judged by.
+struct Judge<'a> {
+    options: &'a ClientOptions,
+    context: &'a Context<'a>,
+    pass: Pass<'a>,
+}
+
+impl Judge<'_> {
+    /// Does a criterion hold, its `!` aside?
+    fn holds(&self, criterion: &Criterion) -> Result<bool, LineError> {
+        let Self {
+            options, context, ..
+        } = self;
+        let value = criterion.value.as_str();
+        let listed = |text: &str, case| {
+            PatternList::parse(value, case)
+                .map(|list| list.matches(text))
+                .map_err(|expected| LineError::Match(format!("expected {expected}")))
+        };
+        match criterion.name.as_str() {
+            "all" => Ok(true),
+            "canonical" | "final" => Ok(self.pass.stage == Stage::Final),
+            "host" => listed(&self.host_name()?, Case::Insensitive),
+            "originalhost" => listed(context.host, Case::Insensitive),
+            "user" => listed(
+                options.user.as_deref().unwrap_or(context.local_user),
+                Case::Sensitive,
+            ),
+            "localuser" => listed(context.local_user, Case::Sensitive),
+            "localnetwork" => self.is_local_network(value),
+            "tagged" => match options.tag.as_deref() {
+                None => Ok(value.is_empty()),
+                Some(tag) => listed(tag, Case::Sensitive),
+            },
+            // There is never a command: only the empty one matches.
+            "command" => Ok(value.is_empty()),
+            "sessiontype" => listed(self.session_type(), Case::Sensitive),
+            "version" => listed(VERSION, Case::Sensitive),
+            "exec" => self.succeeds(value),
+            name => Err(LineError::Match(format!("unsupported attribute {name}"))),
         }
-        "originalhost" => listed(context.host, Case::Insensitive),
-        "user" => listed(
-            options.user.as_deref().unwrap_or(context.local_user),
-            Case::Sensitive,
-        ),
-        "localuser" => listed(context.local_user, Case::Sensitive),
-        // Running a command while reading a file is a thing to decide on, not to inherit.
-        "exec" | "canonical" | "final" | "localnetwork" | "tagged" | "command" | "version"
-        | "sessiontype" => Ok(None),
-        name => Err(LineError::Match(format!("unsupported attribute {name}"))),
+    }
+
+    /// Where the connection would go, by what is known so far.
+    fn host_name(&self) -> Result<String, LineError> {
+        match self.pass.stage {
+            Stage::First => Ok(self.options.expanded_host_name(self.context)?),
+            Stage::Final => Ok(self.pass.host.to_owned()),
+        }
+    }
+
+    /// The word that OpenSSH has for it.
+    fn session_type(&self) -> &'static str {
+        match self.options.session_type {
+            Some(SessionType::Nothing) => "none",
+            Some(SessionType::Subsystem) => "subsystem",
+            Some(SessionType::Default) | None => "shell",
+        }
+    }
+
+    fn is_local_network(&self, list: &str) -> Result<bool, LineError> {
+        let network = |text| match Network::parse(text) {
+            Some(Ok(network)) if !network.is_mapped() => Ok(network),
+            _ => Err(LineError::Match(format!(
+                "localnetwork {text:?} is no address and no network"
+            ))),
+        };
+        let networks: Vec<Network> = list.split(',').map(network).collect::<Result<_, _>>()?;
+        let own = (self.context.lookups.local_addresses)();
+        Ok(own
+            .iter()
+            .any(|address| networks.iter().any(|network| network.contains(*address))))
+    }
+
+    /// Runs a command. What a shell would take apart has been kept out of the user's name and of the host as typed;
+    /// the name that a file gives to the host is looked at here.
+    fn succeeds(&self, command: &str) -> Result<bool, LineError> {
+        let failed = |why: &str| LineError::Match(format!("exec {command:?}: {why}"));
+        let host = self.host_name()?;
+        check_host(&host).map_err(|expected| failed(&format!("expected {expected}")))?;
+        let command = self
+            .options
+            .expanded_command(command, &host, self.context)?;
+        (self.context.lookups.exec)(&command).map_err(|why| failed(&why))
     }
 }

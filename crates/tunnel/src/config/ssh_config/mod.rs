@@ -2,7 +2,11 @@
 //!
 //! The first value of an option wins. So the command line is put into [`ClientOptions`] first, the
 //! user's file read second, the system's third; at the end, [`ClientOptions::expanded`] fills in tokens.
+//! `Match final` and `CanonicalizeHostname` have the files read once more, with the host's final name.
+//!
+//! What restricts the connection, or leads it another way, and is not supported is an error.
 
+mod canonical;
 mod keywords;
 mod matching;
 mod options;
@@ -13,7 +17,8 @@ use std::path::{Path, PathBuf};
 #[doc(no_inline)]
 pub use crate::known_hosts::StrictHostKeyChecking;
 pub use options::{
-    ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication, RequestTty, SessionType,
+    Canonicalize, ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication, RequestTty,
+    SessionType,
 };
 
 use super::expand::Lookups;

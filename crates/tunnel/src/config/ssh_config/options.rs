@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aws_lc_rs::digest;
+
 use crate::config::connection::ConnectionOptions;
 use crate::config::destination::Destination;
 use crate::config::expand::{
@@ -37,6 +39,17 @@ pub enum IdentityAgent {
     Variable(String),
     /// The one at this socket.
     Socket(PathBuf),
+}
+
+/// Whether a host name is completed with `CanonicalDomains` (`CanonicalizeHostname`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Canonicalize {
+    /// It is not.
+    No,
+    /// It is (`yes`), unless a jump host is to resolve it.
+    Direct,
+    /// It is, in any case.
+    Always,
 }
 
 /// The hosts on the way (`ProxyJump`).
@@ -81,6 +94,16 @@ pub struct ClientOptions {
     pub user: Option<String>,
     /// `Port`; default 22.
     pub port: Option<u16>,
+    /// `CanonicalizeHostname`; default no.
+    pub canonicalize_hostname: Option<Canonicalize>,
+    /// `CanonicalDomains`, in order; empty: `none`.
+    pub canonical_domains: Option<Vec<String>>,
+    /// `CanonicalizeMaxDots`; default 1.
+    pub canonicalize_max_dots: Option<u32>,
+    /// `CanonicalizeFallbackLocal`; default yes.
+    pub canonicalize_fallback_local: Option<bool>,
+    /// `Tag`, for `Match tagged`.
+    pub tag: Option<String>,
     /// `BindAddress`: the source address of the SSH connection.
     pub bind_address: Option<String>,
     /// `ConnectTimeout`; default and zero: the system's.
@@ -219,6 +242,21 @@ impl ClientOptions {
             }),
         }
     }
+
+    /// A command of `Match exec` with its tokens; `host_name` is where the connection would go.
+    pub(super) fn expanded_command(
+        &self,
+        command: &str,
+        host_name: &str,
+        context: &Context<'_>,
+    ) -> Result<String, ExpandError> {
+        let tokens = Tokens {
+            options: self,
+            context,
+            host_name,
+        };
+        expand_tokens(command, |token| tokens.value(token))
+    }
 }
 
 /// What `%` tokens stand for in paths.
@@ -259,8 +297,31 @@ impl Tokens<'_> {
                 .next()
                 .unwrap_or(local_host)
                 .to_owned(),
+            'j' => self.jump_host().to_owned(),
+            'C' => self.connection_hash(),
             _ => return None,
         })
+    }
+
+    /// The last host of `ProxyJump`, or nothing.
+    fn jump_host(&self) -> &str {
+        match &self.options.proxy_jump {
+            Some(ProxyJump::Through(hops)) => hops.last().map_or("", |hop| hop.host.as_str()),
+            _ => "",
+        }
+    }
+
+    /// `%C`: a name for this connection, the same that OpenSSH gives it.
+    fn connection_hash(&self) -> String {
+        let parts: String = "lhprj"
+            .chars()
+            .filter_map(|token| self.value(token))
+            .collect();
+        let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, parts.as_bytes());
+        hash.as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// A path of a file. The home directory is not looked at for tokens, only what was written.

@@ -10,8 +10,8 @@ use crate::config::source::Trust;
 use crate::config::walk::{IncludeBase, MAX_DEPTH, Walk, numbered};
 
 use super::keywords::KEYWORDS;
-use super::matching::{MatchOutcome, host_matches, match_matches};
-use super::{ClientOptions, ConfigFiles, Context};
+use super::matching::{Criteria, Pass, Stage, host_matches};
+use super::{Canonicalize, ClientOptions, ConfigFiles, Context, canonical};
 
 /// The system's file.
 const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
@@ -32,15 +32,50 @@ impl ClientOptions {
         apply_text(text, self, &context.lookups)
     }
 
-    /// Reads the files. What is set already stays.
+    /// Reads the files; once more, with the host's final name, if they ask for it by `Match final` or
+    /// `CanonicalizeHostname`. What is set already stays.
     ///
     /// # Errors
-    /// A file that cannot be read or trusted, or lines that are wrong: all of them, with their places.
+    /// A file that cannot be read or trusted, lines that are wrong (all of them, with their places), or a host that
+    /// does not resolve where `CanonicalizeFallbackLocal` is no.
     pub fn load(
         &mut self,
         files: &ConfigFiles,
         context: &Context<'_>,
     ) -> Result<Vec<Warning>, ConfigError> {
+        let first = Pass {
+            host: context.host,
+            stage: Stage::First,
+        };
+        let mut found = self.read(files, context, first)?;
+        // A name that cannot be filled in is reported when everything is.
+        let Ok(name) = self.expanded_host_name(context) else {
+            return Ok(found.warnings);
+        };
+        let host = canonical::host_name(self, &name, &context.lookups)?;
+        let is_canonical = !matches!(self.canonicalize_hostname, None | Some(Canonicalize::No));
+        if found.wants_final || is_canonical {
+            let last = Pass {
+                host: &host,
+                stage: Stage::Final,
+            };
+            // Its percent signs (a scope's) are no tokens.
+            self.host_name = Some(host.replace('%', "%%"));
+            let more = self.read(files, context, last)?.warnings;
+            let is_new = |warning: &Warning| !found.warnings.contains(warning);
+            let more: Vec<Warning> = more.into_iter().filter(is_new).collect();
+            found.warnings.extend(more);
+        }
+        Ok(found.warnings)
+    }
+
+    /// Reads the files once.
+    fn read(
+        &mut self,
+        files: &ConfigFiles,
+        context: &Context<'_>,
+        pass: Pass<'_>,
+    ) -> Result<Found, ConfigError> {
         let user_file = context.home.join(".ssh/config");
         let user_directory = context.home.join(".ssh");
         let home = Some(context.home);
@@ -53,14 +88,16 @@ impl ClientOptions {
             home: None,
         };
         match files {
-            ConfigFiles::Nothing => Ok(Vec::new()),
-            ConfigFiles::Only(path) => Reader::new(self, context, user).required(path),
+            ConfigFiles::Nothing => Ok(Found::default()),
+            ConfigFiles::Only(path) => Reader::new(self, context, user, pass).required(path),
             ConfigFiles::Standard => {
-                let mut warnings =
-                    Reader::new(self, context, user).optional(&user_file, Trust::OwnerOnly)?;
-                let system = Reader::new(self, context, system);
-                warnings.extend(system.optional(Path::new(SYSTEM_FILE), Trust::Anyone)?);
-                Ok(warnings)
+                let mut found = Reader::new(self, context, user, pass)
+                    .optional(&user_file, Trust::OwnerOnly)?;
+                let system = Reader::new(self, context, system, pass);
+                let more = system.optional(Path::new(SYSTEM_FILE), Trust::Anyone)?;
+                found.warnings.extend(more.warnings);
+                found.wants_final |= more.wants_final;
+                Ok(found)
             }
         }
     }
@@ -92,11 +129,20 @@ struct Scope {
     depth: usize,
 }
 
+/// What a reading of the files comes to, apart from the options.
+#[derive(Debug, Default)]
+struct Found {
+    warnings: Vec<Warning>,
+    wants_final: bool,
+}
+
 /// One file and what it includes.
 struct Reader<'a> {
     options: &'a mut ClientOptions,
     context: &'a Context<'a>,
     base: IncludeBase<'a>,
+    pass: Pass<'a>,
+    wants_final: bool,
     walk: Walk<'a>,
 }
 
@@ -105,24 +151,34 @@ impl<'a> Reader<'a> {
         options: &'a mut ClientOptions,
         context: &'a Context<'a>,
         base: IncludeBase<'a>,
+        pass: Pass<'a>,
     ) -> Self {
         Self {
             options,
             context,
             base,
+            pass,
+            wants_final: false,
             walk: Walk::new(context.files),
         }
     }
 
-    fn required(mut self, path: &Path) -> Result<Vec<Warning>, ConfigError> {
+    fn required(mut self, path: &Path) -> Result<Found, ConfigError> {
         let bytes = self.walk.read_required(path)?;
         self.lines(path, &bytes, Scope::top())?;
-        self.walk.findings.finish(path)
+        self.finish(path)
     }
 
-    fn optional(mut self, path: &Path, trust: Trust) -> Result<Vec<Warning>, ConfigError> {
+    fn optional(mut self, path: &Path, trust: Trust) -> Result<Found, ConfigError> {
         self.file(path, trust, Scope::top())?;
-        self.walk.findings.finish(path)
+        self.finish(path)
+    }
+
+    fn finish(self, path: &Path) -> Result<Found, ConfigError> {
+        Ok(Found {
+            warnings: self.walk.findings.finish(path)?,
+            wants_final: self.wants_final,
+        })
     }
 
     fn file(&mut self, path: &Path, trust: Trust, scope: Scope) -> Result<(), ConfigError> {
@@ -152,7 +208,7 @@ impl<'a> Reader<'a> {
     ) -> Result<(), ConfigError> {
         let outcome = match block_of::<ClientOptions>(line) {
             Some(Block::Include) => return self.include(line, place, *scope),
-            Some(block) => self.block(block, line, scope),
+            Some(block) => self.block(block, line, scope).map(|()| None),
             None => apply(line, self.options, scope.activity, &self.context.lookups),
         };
         self.walk.findings.note(place, outcome);
@@ -160,32 +216,27 @@ impl<'a> Reader<'a> {
     }
 
     /// `Host` or `Match`: decides whether the lines that follow count.
-    fn block(
-        &self,
-        block: Block,
-        line: &Line<'_>,
-        scope: &mut Scope,
-    ) -> Result<Option<String>, LineError> {
+    ///
+    /// Nothing is judged, and no command run, where the file itself stands in a block that does not apply.
+    fn block(&mut self, block: Block, line: &Line<'_>, scope: &mut Scope) -> Result<(), LineError> {
         scope.activity = Activity::Inactive;
         let arguments = line.arguments()?;
-        let outcome = match block {
-            Block::Host => match host_matches(arguments, self.context)? {
-                true => MatchOutcome::Matches,
-                false => MatchOutcome::NoMatch,
-            },
-            _ => match_matches(arguments, self.options, self.context)?,
-        };
-        match outcome {
-            MatchOutcome::NoMatch => Ok(None),
-            MatchOutcome::Matches => {
-                scope.activity = scope.reachable;
-                Ok(None)
+        let applies = match block {
+            Block::Host => host_matches(arguments, self.pass)?,
+            _ => {
+                let criteria = Criteria::read(arguments)?;
+                if scope.reachable == Activity::Inactive {
+                    return Ok(());
+                }
+                let outcome = criteria.judge(self.options, self.context, self.pass)?;
+                self.wants_final |= outcome.wants_final;
+                outcome.applies
             }
-            MatchOutcome::Undecided { .. } if scope.reachable == Activity::Inactive => Ok(None),
-            MatchOutcome::Undecided { criterion } => Ok(Some(format!(
-                "Match {criterion} is not supported: the block is passed over"
-            ))),
+        };
+        if applies {
+            scope.activity = scope.reachable;
         }
+        Ok(())
     }
 
     fn include(&mut self, line: &Line<'_>, place: &Place, scope: Scope) -> Result<(), ConfigError> {

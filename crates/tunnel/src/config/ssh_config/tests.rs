@@ -1,4 +1,6 @@
-//! The client's configuration as a whole: what wins, what matches, what is said.
+//! The client's configuration as a whole: what wins, what is said.
+
+mod blocks;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,9 +25,22 @@ fn with_context<T>(files: &FileSource, run: impl FnOnce(&Context<'_>) -> T) -> T
         files,
         lookups: Lookups {
             variable: &variable,
+            exec: &exec,
+            resolves: &|name| name == "web.example.org.",
+            local_addresses: &|| vec!["192.0.2.9".parse().unwrap(), "fe80::1".parse().unwrap()],
             ..Lookups::none()
         },
     })
+}
+
+/// A machine that knows three commands: `true`, `false`, and `is HOST HOST`.
+fn exec(command: &str) -> Result<bool, String> {
+    match command.split(' ').collect::<Vec<_>>().as_slice() {
+        ["true"] => Ok(true),
+        ["false"] => Ok(false),
+        ["is", one, other] => Ok(one == other),
+        _ => Err("there is no such command".to_owned()),
+    }
 }
 
 fn load_files(files: &[(&str, &str)]) -> Result<(ClientOptions, Vec<Warning>), ConfigError> {
@@ -113,89 +128,67 @@ fn one_file_replaces_both_and_must_exist() {
 }
 
 #[test]
-fn host_blocks_match_the_host_as_typed() {
-    let table = [
-        ("Host web", true),
-        ("Host WEB", false),
-        ("Host a web", true),
-        ("Host w?b", true),
-        ("Host * !web", false),
-        ("Host !web *", false),
-        ("Host * !other", true),
-        ("Host !other", false),
-        ("Host web # other", true),
-        ("HostName real\nHost real", false),
-        ("Host other\nHost web", true),
-        ("Host web\nHost other", false),
-    ];
-    for (block, expected) in table {
-        let got = options(&format!("{block}\n  Port 7\n"));
-        assert_eq!(got.port == Some(7), expected, "{block}");
-    }
-}
-
-#[test]
-fn match_blocks_need_every_criterion() {
-    let table = [
-        ("Match all", true),
-        ("Match !all", false),
-        ("Match host web", true),
-        ("Match host WEB", true),
-        ("Match host=web", true),
-        ("Match !host web", false),
-        ("Match host a,w*,!x", true),
-        ("Match host *,!web", false),
-        ("HostName %h.example\nMatch host web.example", true),
-        ("HostName %h.example\nMatch originalhost web", true),
-        ("HostName %h.example\nMatch host web", false),
-        ("Match user eve", true),
-        ("User bob\nMatch user bob localuser eve", true),
-        ("User bob\nMatch user eve", false),
-        ("Match host web user bob", false),
-    ];
-    for (block, expected) in table {
-        let got = options(&format!("{block}\n  Port 7\n"));
-        assert_eq!(got.port == Some(7), expected, "{block}");
-    }
-}
-
-#[test]
-fn a_criterion_that_cannot_be_decided_is_a_warning_and_no_match() {
-    for criterion in [
-        "exec \"true\"",
-        "!exec \"true\"",
-        "final",
-        "tagged x",
-        "host web exec true",
+fn what_restricts_or_routes_and_is_not_supported_is_an_error() {
+    for (line, says) in [
+        ("ProxyCommand nc %h %p", "use ProxyJump"),
+        ("ProxyUseFdpass yes", "use ProxyJump"),
+        ("BindInterface eth0", "use BindAddress"),
+        ("CanonicalizePermittedCNAMEs *:*", "say none"),
+        ("KnownHostsCommand /x", "allow more"),
+        ("RevokedHostKeys /x", "allow more"),
+        ("CheckHostIP yes", "allow more"),
+        ("RequiredRSASize 3072", "allow more"),
+        ("ChannelTimeout direct-tcpip=5m", "allow more"),
+        ("ChannelTimeout session=1m *=5m", "allow more"),
+        ("RefuseConnection no", "allow more"),
     ] {
-        let text = format!("Match {criterion}\nPort 7\n");
-        let (got, said) = load(&text).unwrap();
-        assert_eq!(got.port, None, "{criterion}");
+        let said = complaints(&format!("{line}\n"));
+        assert!(said[0].contains(says), "{said:?}");
         assert!(
-            said[0]
-                .to_string()
-                .starts_with("/home/eve/.ssh/config: line 1: Match "),
+            said[0].starts_with("/home/eve/.ssh/config: line 1: "),
             "{said:?}"
         );
+        // Where it would not count, it is none.
+        options(&format!("Host other\n{line}\n"));
     }
-    // OpenSSH does not run the command either when an earlier criterion fails.
-    assert_eq!(warnings("Match host other exec true\nPort 7\n"), [""; 0]);
+    for line in [
+        "ProxyUseFdpass no",
+        "CanonicalizePermittedCNAMEs none",
+        "KnownHostsCommand none",
+        "CheckHostIP no",
+        "RequiredRSASize 2048",
+        "ChannelTimeout none",
+        "ChannelTimeout session:shell=5m direct-tcpip=0",
+        "CASignatureAlgorithms ssh-ed25519",
+    ] {
+        options(&format!("{line}\n"));
+    }
 }
 
+/// What Fedora ships in `/etc/ssh/ssh_config.d/50-redhat.conf`, less its comments, and the file of its
+/// cryptographic policy.
 #[test]
-fn match_lines_that_make_no_sense_are_errors() {
-    for line in [
-        "Match foo x",
-        "Match host",
-        "Match all host web",
-        "Match host web all",
-        "Match # x",
-    ] {
-        assert!(
-            complaints(line)[0].contains("line 1: Bad Match condition: "),
-            "{line}"
-        );
-    }
+fn fedoras_files_are_read_without_a_word() {
+    let redhat = "Match final all\n\tInclude /etc/crypto-policies/back-ends/openssh.config\n\
+                  \tGSSAPIAuthentication yes\n\tForwardX11Trusted yes\n";
+    let policy = "Ciphers aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr,aes128-gcm@openssh.com,aes128-ctr\n\
+                  MACs hmac-sha2-256-etm@openssh.com,hmac-sha1-etm@openssh.com,umac-128-etm@openssh.com,hmac-sha2-256,hmac-sha1\n\
+                  GSSAPIKexAlgorithms gss-curve25519-sha256-,gss-nistp256-sha256-\n\
+                  KexAlgorithms mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org,diffie-hellman-group14-sha256\n\
+                  PubkeyAcceptedAlgorithms ecdsa-sha2-nistp256,ssh-ed25519,sk-ssh-ed25519@openssh.com,rsa-sha2-256,rsa-sha2-512-cert-v01@openssh.com\n\
+                  CASignatureAlgorithms ecdsa-sha2-nistp256,ssh-ed25519,rsa-sha2-256\nRequiredRSASize 2048\n";
+    let (got, said) = load_files(&[
+        (
+            "/etc/ssh/ssh_config",
+            "Include /etc/ssh/ssh_config.d/*.conf\n",
+        ),
+        ("/etc/ssh/ssh_config.d/50-redhat.conf", redhat),
+        ("/etc/crypto-policies/back-ends/openssh.config", policy),
+    ])
+    .unwrap();
+    assert_eq!(said, []);
+    let ciphers = got.connection.ciphers.unwrap().to_string();
+    assert!(ciphers.starts_with("aes256-gcm@openssh.com"), "{ciphers}");
 }
 
 #[test]
@@ -367,7 +360,7 @@ fn tokens_are_filled_in_once_everything_is_read() {
     let source = FileSource::memory([(
         "/home/eve/.ssh/config",
         "\
-        IdentityFile ~/.ssh/%h-%n-%p-%r-%u-%i-%L-%l-%%\nIdentityFile ${DIR}/%k\nIdentityFile %d/x\n\
+        IdentityFile ~/.ssh/%h-%n-%p-%r-%u-%i-%L-%l-%%\nIdentityFile ${DIR}/%k\nIdentityFile %d/x\nIdentityFile %C\n\
         UserKnownHostsFile ~/.ssh/known.%k\nLocalForward /run/%p h:1\nIdentityAgent ~/agent\n\
         HostName %h.example\nPort 2222\nUser bob\nHostKeyAlias alias\n",
     )]);
@@ -382,7 +375,9 @@ fn tokens_are_filled_in_once_everything_is_read() {
             .map(|path| path.to_str().unwrap())
             .collect();
         let first = "/home/eve/.ssh/web.example-web-2222-bob-eve-1000-mine-mine.example.org-%";
-        assert_eq!(files, [first, "/dir/alias", "/home/eve/x"]);
+        // As `ssh -G` has it: a hash of %l%h%p%r%j.
+        let hash = "47445963c0e0af152b6612d84e209802ef2d55aa";
+        assert_eq!(files, [first, "/dir/alias", "/home/eve/x", hash]);
         assert_eq!(
             got.user_known_hosts_files,
             Some(vec!["/home/eve/.ssh/known.alias".into()])
@@ -400,7 +395,7 @@ fn a_token_that_is_not_known_is_an_error_that_names_it() {
     let source = FileSource::memory([("/x", "")]);
     with_context(&source, |context| {
         for (line, token) in [
-            ("IdentityFile %C", "%C"),
+            ("IdentityFile %q", "%q"),
             ("HostName %p", "%p"),
             ("IdentityFile ${NO}", "${NO}"),
         ] {

@@ -336,18 +336,11 @@ fn mistakes_name_file_and_line() {
 }
 
 #[test]
-fn passwords_and_pam_are_told_to_be_missing() {
-    let (_, said) = load("PasswordAuthentication yes\nUsePAM yes\nBanner /x\n").unwrap();
+fn passwords_and_banners_are_told_to_be_missing() {
+    let (_, said) = load("PasswordAuthentication yes\nBanner /x\n").unwrap();
     let said: Vec<String> = said.iter().map(ToString::to_string).collect();
     let line = |n, word| format!("{MAIN}: line {n}: {word} is not supported and is passed over");
-    assert_eq!(
-        said,
-        [
-            line(1, "PasswordAuthentication"),
-            line(2, "UsePAM"),
-            line(3, "Banner")
-        ]
-    );
+    assert_eq!(said, [line(1, "PasswordAuthentication"), line(2, "Banner")]);
 }
 
 #[test]
@@ -405,16 +398,65 @@ fn options_of_the_command_line_come_first() {
 }
 
 #[test]
-fn debians_file_is_read_with_one_word_about_pam() {
+fn debians_file_is_read_without_a_word() {
     let (got, said) = load(DEBIAN).unwrap();
-    assert_eq!(got, ServerOptions::default());
-    let said: Vec<String> = said.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        said,
-        [format!(
-            "{MAIN}: line 4: UsePAM is not supported and is passed over"
-        )]
-    );
+    assert_eq!((got, said), (ServerOptions::default(), vec![]));
+}
+
+/// What Fedora ships in `/etc/ssh/sshd_config` and `sshd_config.d`, less its comments, and the file of its
+/// cryptographic policy.
+#[test]
+fn fedoras_files_are_read_without_a_word() {
+    let redhat = "Include /etc/crypto-policies/back-ends/opensshserver.config\nSyslogFacility AUTHPRIV\n\
+                  ChallengeResponseAuthentication no\nGSSAPIAuthentication yes\nGSSAPICleanupCredentials no\n\
+                  UsePAM yes\nX11Forwarding yes\nPrintMotd no\nAcceptEnv LANG LC_CTYPE LC_NUMERIC\nAcceptEnv XMODIFIERS\n";
+    let policy = "Ciphers aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr\n\
+                  MACs hmac-sha2-256-etm@openssh.com,hmac-sha1-etm@openssh.com,hmac-sha2-256\n\
+                  GSSAPIKeyExchange no\nGSSAPIKexAlgorithms gss-curve25519-sha256-\n\
+                  KexAlgorithms mlkem768x25519-sha256,curve25519-sha256,diffie-hellman-group14-sha256\n\
+                  HostKeyAlgorithms ecdsa-sha2-nistp256,ssh-ed25519,rsa-sha2-256\n\
+                  PubkeyAcceptedAlgorithms ecdsa-sha2-nistp256,ssh-ed25519,rsa-sha2-256\n\
+                  CASignatureAlgorithms ecdsa-sha2-nistp256,ssh-ed25519\nRequiredRSASize 2048\n";
+    let main = "Include /etc/ssh/sshd_config.d/*.conf\nAuthorizedKeysFile .ssh/authorized_keys\n\
+                Subsystem sftp /usr/libexec/openssh/sftp-server\n";
+    let (got, said) = load_files(&[
+        (MAIN, main),
+        ("/etc/ssh/sshd_config.d/50-redhat.conf", redhat),
+        (
+            "/etc/crypto-policies/back-ends/opensshserver.config",
+            policy,
+        ),
+    ])
+    .unwrap();
+    assert_eq!(said, []);
+    assert!(got.connection.ciphers.is_some());
+}
+
+#[test]
+fn what_restricts_and_is_not_supported_is_an_error_that_names_file_and_line() {
+    for line in [
+        "AllowGroups wheel",
+        "DenyGroups x",
+        "AuthenticationMethods publickey,password",
+        "ForceCommand /bin/true",
+        "ChrootDirectory /x",
+        "RevokedKeys /x",
+        "PubkeyAuthOptions verify-required",
+        "RequiredRSASize 3072",
+        "ChannelTimeout *=5m",
+        "ChannelTimeout session=1m direct-tcpip=5m",
+        "UnusedConnectionTimeout 5m",
+        "UseDNS yes",
+        "RDomain x",
+    ] {
+        let said = complaint(&format!("Port 22\n{line}\n"));
+        let expected = format!("{MAIN}: line 2: ");
+        assert!(
+            said.starts_with(&expected) && said.contains("allow more"),
+            "{said}"
+        );
+    }
+    options("UnusedConnectionTimeout none\nChannelTimeout session=5m\nRequiredRSASize 1024\n");
 }
 
 #[test]
