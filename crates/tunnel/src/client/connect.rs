@@ -18,6 +18,7 @@ use super::error::ConnectError;
 use super::host_key::{Presented, Role};
 use super::settings::ClientSettings;
 use super::{Client, Prompts, Trust, aside, auth, host_key};
+use crate::config::values::AddressFamily;
 use crate::forward::dial::{self, DialError};
 use crate::forward::relay::relay;
 use crate::known_hosts::file::read_all;
@@ -120,12 +121,20 @@ async fn dial_one(settings: &ClientSettings, address: SocketAddr) -> io::Result<
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     if let Some(bind) = &settings.options.bind_address {
-        let ip = bind
-            .parse()
-            .map_err(|_| io::Error::other(format!("BindAddress {bind} is not an address")))?;
-        socket.bind(SocketAddr::new(ip, 0))?;
+        socket.bind(source_address(bind, address).await?)?;
     }
     Ok(socket.connect(address).await?.into())
+}
+
+/// The address of `BindAddress`, an address (perhaps with a scope) or a name, in the family of the host's.
+async fn source_address(bind: &str, host: SocketAddr) -> io::Result<SocketAddr> {
+    let family = match host {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let found = dial::resolve(bind, 0, family).await;
+    let found = found.map_err(|error| io::Error::other(format!("BindAddress {bind}: {error}")))?;
+    Ok(found[0])
 }
 
 /// Exchanges identification lines.

@@ -1,7 +1,7 @@
 //! Which addresses a forward listens on, and listening there.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::descriptors::{Permit, Share};
 use super::dial;
@@ -86,22 +86,23 @@ async fn addresses(
     hosts: Vec<BindHost>,
     port: u16,
     family: AddressFamily,
-) -> Result<Vec<IpAddr>, BindError> {
+) -> Result<Vec<SocketAddr>, BindError> {
     let mut addresses = Vec::new();
     for host in &hosts {
         match host {
-            BindHost::Address(address) => addresses.push(*address),
+            BindHost::Address(address) => addresses.push(SocketAddr::new(*address, port)),
             BindHost::Name(name) => {
                 let resolved = dial::resolve(name, port, family).await;
                 let resolved = resolved.map_err(|error| BindError {
                     address: name.clone(),
                     source: io::Error::other(error),
                 })?;
-                addresses.extend(resolved.iter().map(SocketAddr::ip));
+                // With the scopes that names such as fe80::1%eth0 stand for.
+                addresses.extend(resolved);
             }
         }
     }
-    addresses.retain(|address| family.admits(*address));
+    addresses.retain(|address| family.admits(address.ip()));
     match (addresses.is_empty(), hosts.first()) {
         (true, Some(host)) => Err(BindError {
             address: host.to_string(),
@@ -113,14 +114,16 @@ async fn addresses(
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{IpAddr, TcpListener};
 
     use super::super::descriptors::Pool;
     use super::*;
     use crate::net::listener::LOOPBACK;
 
     fn loopback() -> Vec<BindHost> {
-        LOOPBACK.map(BindHost::Address).to_vec()
+        LOOPBACK
+            .map(|address| BindHost::Address(address.ip()))
+            .to_vec()
     }
 
     fn ips(listeners: &[Listener]) -> Vec<IpAddr> {
@@ -142,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn login_that_may_have_no_more_sockets_gets_no_listener() {
         let share = Pool::new(4).share("");
-        let one_address = || vec![BindHost::Address(LOOPBACK[0])];
+        let one_address = || vec![BindHost::Address(LOOPBACK[0].ip())];
         let listen = || super::listen(one_address(), 0, AddressFamily::Any, &share);
         let _first = listen().await.unwrap();
         let _second = listen().await.unwrap();
@@ -159,10 +162,30 @@ mod tests {
     #[tokio::test]
     async fn address_of_another_family_is_left_out() {
         let bound = listen(loopback(), 0, AddressFamily::Inet).await.unwrap();
-        assert_eq!(ips(&bound.listeners), LOOPBACK[..1]);
-        let only_v4 = vec![BindHost::Address(LOOPBACK[0])];
+        assert_eq!(ips(&bound.listeners), [LOOPBACK[0].ip()]);
+        let only_v4 = vec![BindHost::Address(LOOPBACK[0].ip())];
         let error = listen(only_v4, 0, AddressFamily::Inet6).await.unwrap_err();
         assert!(error.to_string().contains("AddressFamily"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn scope_of_an_address_is_kept() {
+        let lo = nix::net::if_::if_nametoindex("lo").unwrap();
+        for host in ["fe80::1%lo".to_owned(), format!("fe80::1%{lo}")] {
+            let hosts = vec![BindHost::Name(host.clone())];
+            let found = addresses(hosts.clone(), 9, AddressFamily::Any)
+                .await
+                .unwrap();
+            let [SocketAddr::V6(address)] = found.as_slice() else {
+                panic!("{found:?}");
+            };
+            assert_eq!(address.scope_id(), lo, "{host}");
+            // Nobody has the address. Without its scope the system would call it invalid.
+            let error = listen(hosts, 0, AddressFamily::Any).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable, "{host}");
+            let expected = format!("bind [fe80::1%{lo}]:0: ");
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
     }
 
     #[tokio::test]
@@ -175,11 +198,11 @@ mod tests {
             return;
         }
         let bound = result.unwrap();
-        let expected = (LOOPBACK[1..].to_vec(), port);
+        let expected = (vec![LOOPBACK[1].ip()], port);
         assert_eq!((ips(&bound.listeners), bound.port), expected);
         assert_eq!(bound.failures.len(), 1);
         drop(bound);
-        let only_busy = vec![BindHost::Address(LOOPBACK[0])];
+        let only_busy = vec![BindHost::Address(LOOPBACK[0].ip())];
         assert!(listen(only_busy, port, AddressFamily::Any).await.is_err());
     }
 }

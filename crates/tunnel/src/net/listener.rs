@@ -74,10 +74,11 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     code.is_some_and(|code| OF_ONE.contains(&code))
 }
 
-/// Binds every address under one port; port 0 becomes the same free port for all. Gives the port.
+/// Binds every address under one port, whatever their own say; port 0 becomes the same free port for all. Gives the
+/// port.
 ///
 /// The error is that of the first address that failed; the others are then not bound either.
-pub fn bind_tcp(addresses: &[IpAddr], port: u16) -> Result<(Vec<Listener>, u16), BindError> {
+pub fn bind_tcp(addresses: &[SocketAddr], port: u16) -> Result<(Vec<Listener>, u16), BindError> {
     // A free port of one family may be taken in the other: try again with another one.
     const ATTEMPTS: usize = 16;
     let mut result = bind_all(addresses, port);
@@ -129,14 +130,19 @@ pub fn describe(error: &io::Error) -> String {
     text.to_owned()
 }
 
-fn bind_all(addresses: &[IpAddr], port: u16) -> Result<(Vec<Listener>, u16), BindError> {
+fn bind_all(addresses: &[SocketAddr], port: u16) -> Result<(Vec<Listener>, u16), BindError> {
     let mut listeners = Vec::new();
     let mut chosen = port;
     let mut missing_family = None;
     for &address in addresses {
-        let address = SocketAddr::new(address, chosen);
+        // The whole address: a link-local one is none without its scope.
+        let mut address = address;
+        address.set_port(chosen);
         let failed = |source| BindError {
-            address: format!("[{}]:{chosen}", address.ip()),
+            address: match address {
+                SocketAddr::V4(_) => format!("[{}]:{chosen}", address.ip()),
+                SocketAddr::V6(_) => address.to_string(),
+            },
             source,
         };
         match bind_one(address) {
@@ -180,15 +186,15 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Both loopback addresses.
-pub const LOOPBACK: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::LOCALHOST),
-    IpAddr::V6(Ipv6Addr::LOCALHOST),
+/// Both loopback addresses, without a port.
+pub const LOOPBACK: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0),
 ];
-/// Both wildcard addresses.
-pub const WILDCARD: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-    IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+/// Both wildcard addresses, without a port.
+pub const WILDCARD: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
 ];
 
 /// What to do about a socket file that is there already.

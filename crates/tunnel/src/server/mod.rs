@@ -19,7 +19,7 @@ mod workers;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -164,18 +164,16 @@ async fn listen_addresses(
     host: Option<&str>,
     port: u16,
     family: AddressFamily,
-) -> Result<Vec<IpAddr>, BindError> {
+) -> Result<Vec<SocketAddr>, BindError> {
     let Some(host) = host else {
         let addresses = WILDCARD.into_iter();
-        return Ok(addresses.filter(|a| family.admits(*a)).collect());
+        return Ok(addresses.filter(|a| family.admits(a.ip())).collect());
     };
-    let resolved = dial::resolve(host, port, family)
-        .await
-        .map_err(|e| BindError {
-            address: format!("{host}:{port}"),
-            source: io::Error::other(e),
-        })?;
-    Ok(resolved.iter().map(SocketAddr::ip).collect())
+    let resolved = dial::resolve(host, port, family).await;
+    resolved.map_err(|e| BindError {
+        address: format!("{host}:{port}"),
+        source: io::Error::other(e),
+    })
 }
 
 /// Serves one connection until it ends; its sockets are of the pool `descriptors`.

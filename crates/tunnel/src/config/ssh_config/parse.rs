@@ -1,5 +1,6 @@
 //! Reading the client's files and options, in order.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use crate::config::connection::ConnectionOptions;
@@ -53,6 +54,10 @@ impl ClientOptions {
             return Ok(found.warnings);
         };
         let host = canonical::host_name(self, &name, &context.lookups)?;
+        if host.parse::<IpAddr>().is_ok() && host != name {
+            // The writing that known_hosts has.
+            self.host_name = Some(host.clone());
+        }
         let is_canonical = !matches!(self.canonicalize_hostname, None | Some(Canonicalize::No));
         if found.wants_final || is_canonical {
             let last = Pass {
