@@ -194,6 +194,33 @@ fn signal_ends_what_waits_for_a_key_that_does_not_come() {
     assert_eq!(adit.end().0, Some(0));
 }
 
+#[test]
+fn level_error_tells_why_a_key_is_of_no_use() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    let mut aditd = serve(&folder);
+    let (port, pipe) = (aditd.port().to_string(), folder.word("pipe"));
+    let open = folder.word("open");
+    fs::copy(folder.path("key"), &open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).unwrap();
+    let words = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"];
+    let options = ["LogLevel=ERROR", "IdentitiesOnly=yes"]
+        .into_iter()
+        .chain(words);
+    let options = options.flat_map(|word| ["-o", word]);
+    let args = ["-N", "-F", "none", "-p", &port, "-i", &open, "-i", &pipe];
+    let args: Vec<&str> = args
+        .into_iter()
+        .chain(options)
+        .chain(["127.0.0.1"])
+        .collect();
+    let (code, said) = Running::start(ADIT, &args).end();
+    assert_eq!(code, Some(255), "{said}");
+    for text in ["UNPROTECTED PRIVATE KEY FILE", "it is a named pipe"] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+}
+
 /// A port that nobody listens on.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

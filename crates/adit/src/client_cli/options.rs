@@ -1,5 +1,6 @@
 //! From what the user typed to what it means: command line, `-o`, the user's file, the system's file.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use adit_tunnel::client::ClientSettings;
@@ -231,30 +232,42 @@ impl Reader {
         typed: &str,
     ) -> Result<Vec<ClientSettings>, String> {
         let whom = |host: &str, s: &ClientSettings| (host.to_owned(), s.user.clone(), s.port);
-        let mut met = vec![whom(typed, target)];
+        let looped = |hop: &str| {
+            let hint = "give that host 'ProxyJump none' in the configuration";
+            format!("jumphost loop via {hop}\nhint: {hint}")
+        };
+        let mut next = whom(typed, target);
+        // Those whose own configuration led on. A host may stand on a route twice: `-J a,s a` reaches a through s.
+        let mut followed = Vec::new();
         let mut jump = target.options.proxy_jump.clone();
         let mut route = Vec::new();
         while let Some(ProxyJump::Through(hops)) = jump {
             if route.len() + hops.len() > MAX_HOPS {
                 return Err(format!("ProxyJump: more than {MAX_HOPS} hosts"));
             }
-            let mut section = Vec::new();
-            for hop in &hops {
+            let mut section = VecDeque::new();
+            for hop in hops.iter().rev() {
                 let options = self.options(hop, None)?;
-                section.push(self.settings(&hop.host, options)?);
+                let settings = self.settings(&hop.host, options)?;
+                let entry = whom(&hop.host, &settings);
+                if entry == next {
+                    return Err(looped(&hop.to_string()));
+                }
+                next = entry;
+                section.push_front(settings);
             }
-            let Some((hop, first)) = hops.first().zip(section.first()) else {
+            let Some((hop, first)) = hops.first().zip(section.front()) else {
                 break;
             };
-            let entry = whom(&hop.host, first);
-            if met.contains(&entry) {
-                let hint = "give that host 'ProxyJump none' in the configuration";
-                return Err(format!("jumphost loop via {hop}\nhint: {hint}"));
-            }
-            met.push(entry);
             jump = first.options.proxy_jump.clone();
-            section.append(&mut route);
-            route = section;
+            if matches!(jump, Some(ProxyJump::Through(_))) {
+                if followed.contains(&next) {
+                    return Err(looped(&hop.to_string()));
+                }
+                followed.push(next.clone());
+            }
+            section.extend(route);
+            route = section.into();
         }
         Ok(route)
     }
@@ -432,10 +445,30 @@ mod tests {
         assert!(own.starts_with("jumphost loop via bastion\n"), "{own}");
         let both = "Host a\nProxyJump b:2\nHost b\nProxyJump a\n";
         let back = way(both, "a").unwrap_err();
-        assert!(back.starts_with("jumphost loop via a\n"), "{back}");
+        assert!(back.starts_with("jumphost loop via b:2\n"), "{back}");
         // Another account or port is another host.
         let config = "Host *\nUser u\nMatch user u\nProxyJump v@h\n";
         assert_eq!(way(config, "h").unwrap(), ["h"]);
+    }
+
+    #[test]
+    fn host_may_stand_on_its_own_way_but_not_next_to_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        std::fs::write(&path, "Host a\nProxyJump x\n").unwrap();
+        let way = |hops: &[&str]| {
+            let mut reader = reader(&path);
+            let mut target = reader.settings("a", ClientOptions::default()).unwrap();
+            let through = hops.iter().map(|hop| to(hop)).collect();
+            target.options.proxy_jump = Some(ProxyJump::Through(through));
+            let hops = reader.hops(&target, "a")?;
+            Ok::<_, String>(hops.into_iter().map(|hop| hop.host).collect::<Vec<_>>())
+        };
+        assert_eq!(way(&["a", "s"]).unwrap(), ["x", "a", "s"]);
+        for hops in [&["s", "a"][..], &["s", "s"]] {
+            let error = way(hops).unwrap_err();
+            assert!(error.starts_with("jumphost loop via "), "{error}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::error::ConnectError;
 use super::settings::ClientSettings;
 use super::{Prompts, Trust};
 use crate::known_hosts::file::{Hashing, append};
-use crate::known_hosts::{Decision, HostKeyStatus, check, decide, message};
+use crate::known_hosts::{Decision, HostKeyStatus, check, decide, message, name, short_type};
 use crate::net::{Handle, Incoming};
 
 /// Waits for the host key.
@@ -163,8 +163,9 @@ fn add(settings: &ClientSettings, key: &PublicKey) {
     };
     match append(file, host, port, key, hashing) {
         Ok(()) => warn!(
-            "Permanently added '{host}' ({}) to the list of known hosts.",
-            key.key_type()
+            "Permanently added '{}' ({}) to the list of known hosts.",
+            name(host, port),
+            short_type(key.key_type())
         ),
         Err(error) => warn!("Failed to add the host to the list of known hosts: {error}"),
     }

@@ -328,6 +328,11 @@ impl Host {
         if text.is_empty() || text.len() > MAX_TEXT || !text.chars().all(printable) {
             return Err(SocksError::BadName(version));
         }
+        // Some put an IPv6 address into brackets, as it stands in a URL.
+        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+        if let Some(address) = bare.and_then(|bare| bare.parse().ok()) {
+            return Ok(Self::Address(IpAddr::V6(address)));
+        }
         Ok(match text.parse() {
             Ok(address) => Self::Address(address),
             Err(_) => Self::Name(text.to_owned()),

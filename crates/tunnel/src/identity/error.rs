@@ -6,6 +6,8 @@ use std::{fmt, io};
 use adit_proto::key::KeyError;
 use adit_proto::wire::WireError;
 
+use crate::net::listener::describe;
+
 /// The longest key file that is read, in bytes.
 pub(super) const MAX_FILE_LEN: u64 = 1 << 20;
 
@@ -79,7 +81,12 @@ impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { act, path, why } => {
-                write!(f, "cannot {act} key file {}: {why}", path.display())
+                write!(
+                    f,
+                    "cannot {act} key file {}: {}",
+                    path.display(),
+                    describe(why)
+                )
             }
             Self::Unprotected { path, mode } => {
                 let path = path.display();

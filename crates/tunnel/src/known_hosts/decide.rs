@@ -120,7 +120,7 @@ pub fn message(status: &HostKeyStatus, host: &str, port: u16, key: &PublicKey) -
 }
 
 /// The type as OpenSSH shows it to users.
-fn short_type(key_type: KeyType) -> &'static str {
+pub(crate) fn short_type(key_type: KeyType) -> &'static str {
     match key_type {
         KeyType::Ed25519 => "ED25519",
         KeyType::Ecdsa(_) => "ECDSA",

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::line::{HASH_LEN, HASH_MAGIC, host_hash};
 use super::name;
+use crate::net::listener::describe;
 use crate::small_file::{self, open_to_write};
 
 /// The longest file that is read, in bytes.
@@ -60,7 +61,9 @@ pub enum KnownHostsError {
 impl fmt::Display for KnownHostsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { act, path, why } => write!(f, "cannot {act} {}: {why}", path.display()),
+            Self::Io { act, path, why } => {
+                write!(f, "cannot {act} {}: {}", path.display(), describe(why))
+            }
             Self::TooLong(path) => write!(
                 f,
                 "cannot read {}: it is longer than {MAX_LEN} bytes",

@@ -14,6 +14,7 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+pub(crate) use decide::short_type;
 pub use decide::{Decision, StrictHostKeyChecking, decide, message};
 use line::{Line, Marker};
 
@@ -84,7 +85,7 @@ pub fn known_types(files: &[(PathBuf, String)], host: &str, port: u16) -> Vec<St
 }
 
 /// A host as it stands in a file: in lower case, with the port unless it is 22.
-fn name(host: &str, port: u16) -> String {
+pub(crate) fn name(host: &str, port: u16) -> String {
     let host = host.to_ascii_lowercase();
     match port {
         SSH_PORT => host,

@@ -207,6 +207,9 @@ impl SpecError {
                 "a tunnel carries any protocol: leave out http:// and the like, as in 8080:example.org:80"
             }
             (SpecProblem::TooManyFields, _) => "put an IPv6 address in brackets: [::1]:8080",
+            (SpecProblem::PathTooLong, _) => {
+                "choose a shorter path, such as one in /tmp or /run; the system takes no longer one for a socket"
+            }
             (SpecProblem::SocksOnPath, _) => "name a target too: -R /path:host:port",
             (SpecProblem::MissingSpace(_), _) => {
                 "the server to log in to is an argument of its own: -L 9000:db:5432 user@host"

@@ -158,6 +158,12 @@ fn lengths_are_those_that_the_system_takes() {
         read('L', &path(MAX_SOCKET_PATH + 1)),
         Err(SpecProblem::PathTooLong)
     );
+    let error = SpecError {
+        kind: SpecKind::Local,
+        text: path(MAX_SOCKET_PATH + 1),
+        problem: SpecProblem::PathTooLong,
+    };
+    assert!(error.hint().starts_with("choose a shorter path"));
 }
 
 #[test]

@@ -210,6 +210,8 @@ fn an_address_in_the_place_of_a_name_is_an_address() {
     for (text, address) in [
         ("127.0.0.1", localhost()),
         ("::1", Host::Address(Ipv6Addr::LOCALHOST.into())),
+        ("[::1]", Host::Address(Ipv6Addr::LOCALHOST.into())),
+        ("[127.0.0.1]", Host::Name("[127.0.0.1]".into())),
     ] {
         let stream = [b"\x04\x01\x00P\0\0\0\x01\0", text.as_bytes(), &[0]].concat();
         let (_, request, _) = run(&stream, usize::MAX / 2).unwrap();
