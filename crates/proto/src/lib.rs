@@ -27,6 +27,7 @@ pub mod message;
 pub mod packet;
 pub mod peer_text;
 mod replies;
+pub mod residue;
 mod round_trip;
 pub mod transport;
 pub mod userauth;

@@ -2,6 +2,7 @@
 
 fn main() -> std::process::ExitCode {
     adit::background::close_inherited();
+    adit::limits::keep_memory_private();
     adit::limits::raise_descriptors();
     adit::server_cli::main()
 }

@@ -6,6 +6,7 @@ use super::chacha20_poly1305::{self, ChaChaOpener, ChaChaSealer};
 use super::{
     CipherError, CipherName, DirectionKeys, KeyMaterialError, LENGTH_LEN, MIN_PADDING, Verified,
 };
+use crate::residue::without_residue;
 
 /// How a cipher wants its packets laid out; all lengths in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +85,7 @@ pub(crate) enum SealingCipher {
     /// AES-GCM.
     AesGcm(AesGcm),
     /// ChaCha20-Poly1305.
-    ChaCha(ChaChaSealer),
+    ChaCha(Box<ChaChaSealer>),
     /// AES-CTR with HMAC.
     Ctr(Box<CtrHmac>),
 }
@@ -93,11 +94,18 @@ impl SealingCipher {
     /// The cipher that `keys` are for.
     pub(crate) fn new(keys: &DirectionKeys) -> Result<SealingCipher, KeyMaterialError> {
         keys.check()?;
+        without_residue(|| Self::of(keys))
+    }
+
+    /// The keys come to rest on the heap: the cipher itself is moved on.
+    fn of(keys: &DirectionKeys) -> Result<SealingCipher, KeyMaterialError> {
         Ok(match keys.cipher {
             CipherName::Aes128Gcm | CipherName::Aes256Gcm => {
                 SealingCipher::AesGcm(AesGcm::new(keys)?)
             }
-            CipherName::ChaCha20Poly1305 => SealingCipher::ChaCha(ChaChaSealer::new(keys)?),
+            CipherName::ChaCha20Poly1305 => {
+                SealingCipher::ChaCha(Box::new(ChaChaSealer::new(keys)?))
+            }
             CipherName::Aes128Ctr | CipherName::Aes192Ctr | CipherName::Aes256Ctr => {
                 SealingCipher::Ctr(Box::new(CtrHmac::new(keys)?))
             }
@@ -136,7 +144,7 @@ pub(crate) enum OpeningCipher {
     /// AES-GCM.
     AesGcm(AesGcm),
     /// ChaCha20-Poly1305.
-    ChaCha(ChaChaOpener),
+    ChaCha(Box<ChaChaOpener>),
     /// AES-CTR with HMAC.
     Ctr(Box<CtrHmac>),
 }
@@ -145,11 +153,18 @@ impl OpeningCipher {
     /// The cipher that `keys` are for.
     pub(crate) fn new(keys: &DirectionKeys) -> Result<OpeningCipher, KeyMaterialError> {
         keys.check()?;
+        without_residue(|| Self::of(keys))
+    }
+
+    /// The keys come to rest on the heap: the cipher itself is moved on.
+    fn of(keys: &DirectionKeys) -> Result<OpeningCipher, KeyMaterialError> {
         Ok(match keys.cipher {
             CipherName::Aes128Gcm | CipherName::Aes256Gcm => {
                 OpeningCipher::AesGcm(AesGcm::new(keys)?)
             }
-            CipherName::ChaCha20Poly1305 => OpeningCipher::ChaCha(ChaChaOpener::new(keys)?),
+            CipherName::ChaCha20Poly1305 => {
+                OpeningCipher::ChaCha(Box::new(ChaChaOpener::new(keys)?))
+            }
             CipherName::Aes128Ctr | CipherName::Aes192Ctr | CipherName::Aes256Ctr => {
                 OpeningCipher::Ctr(Box::new(CtrHmac::new(keys)?))
             }

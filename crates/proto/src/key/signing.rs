@@ -25,7 +25,7 @@ pub struct SigningKey {
 enum Secret {
     Ed25519 {
         pair: Ed25519KeyPair,
-        seed: Zeroizing<[u8; SEED_LEN]>,
+        seed: Box<Zeroizing<[u8; SEED_LEN]>>,
     },
     Ecdsa(EcdsaKeyPair),
     Rsa(rsa::KeyPair),
@@ -67,7 +67,7 @@ impl SigningKey {
             public: PublicKey::ed25519(pair.public_key().as_ref())?,
             secret: Secret::Ed25519 {
                 pair,
-                seed: Zeroizing::new(*seed),
+                seed: Box::new(Zeroizing::new(*seed)),
             },
         })
     }
@@ -209,7 +209,7 @@ impl SigningKey {
     /// The seed of an Ed25519 key, to write it to a file; nothing for other keys.
     pub fn ed25519_seed(&self) -> Option<Zeroizing<[u8; SEED_LEN]>> {
         match &self.secret {
-            Secret::Ed25519 { seed, .. } => Some(seed.clone()),
+            Secret::Ed25519 { seed, .. } => Some((**seed).clone()),
             Secret::Ecdsa(_) | Secret::Rsa(_) => None,
         }
     }

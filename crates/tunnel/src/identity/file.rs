@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use adit_proto::key::{PublicKey, SigningKey};
+use adit_proto::residue::without_residue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ssh_key::private::{Ed25519Keypair, Ed25519PrivateKey, PrivateKey};
@@ -26,6 +27,10 @@ const OTHERS: u32 = 0o077;
 /// Formats: OpenSSH's own, encrypted or not; PKCS#8, PKCS#1 and SEC 1 in PEM, not encrypted. A file
 /// of ours that others can use is refused, as OpenSSH does.
 pub fn load(path: &Path, passphrase: Option<&str>) -> Result<SigningKey, IdentityError> {
+    without_residue(|| load_by_value(path, passphrase))
+}
+
+fn load_by_value(path: &Path, passphrase: Option<&str>) -> Result<SigningKey, IdentityError> {
     let unusable = |why| IdentityError::unusable(path, why);
     let text = match read(path, Access::OwnerOnly) {
         // A public key is everybody's to read; what is wrong with it is another thing.
