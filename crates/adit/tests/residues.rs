@@ -58,7 +58,7 @@ impl Masked {
                     continue;
                 };
                 let hits = window[..read].windows(WANTED).filter(|w| self.is_at(w));
-                places.extend(hits.map(|_| format!("{map}")));
+                places.extend(hits.map(|_| map.to_string()));
             }
         }
         places
