@@ -30,11 +30,15 @@ impl Attacked {
         Self::start_as(&Adit, lines)
     }
 
-    fn start_as(peer: &dyn Peer, lines: &[&str]) -> Result<Self, Missing> {
-        peer.find()?;
+    fn start_as(kind: &dyn Peer, lines: &[&str]) -> Result<Self, Missing> {
+        kind.find()?;
         RawServer("").find()?;
         let scratch = Scratch::new()?;
-        let server = Server::start(peer, &scratch, &ServerAsk::config(lines));
+        // Attackers and honest clients share the one address here, so none is shut out for what others did.
+        let spared = ["PerSourcePenalties no"];
+        let known = Adit.wording() == peer::Wording::Adit;
+        let lines = [lines, if known { &spared } else { &[] }].concat();
+        let server = Server::start(kind, &scratch, &ServerAsk::config(&lines));
         Ok(Self { scratch, server })
     }
 
@@ -211,6 +215,32 @@ fn words_of_a_server_are_cut_and_escaped() {
         assert_eq!(code, Some(255), "{habit}");
         assert!(said.len() < LOG, "{habit}: {} bytes", said.len());
         plain(&said);
+    }
+}
+
+#[test]
+fn a_server_that_lists_no_methods_lets_the_user_in() {
+    let (mut server, _client, _scratch) = need!(visit("no_methods", ClientAsk::forwards([])));
+    server.process.await_output("logged in");
+}
+
+#[test]
+fn a_server_that_never_answers_a_forward_is_named_and_may_use_it() {
+    let target = Target::tcp();
+    let port = free_port();
+    let forward = Forward::remote(Address::loopback(port), target.address().clone());
+    let (mut server, mut client, _scratch) = need!(visit(
+        "silent_about_forwards",
+        ClientAsk::forwards([forward])
+    ));
+    server.process.await_output("echoed through a forward");
+    if Adit.wording() == peer::Wording::Adit {
+        // After a few seconds, in whatever words: which forward it is that waits.
+        let awaited = client.process.wait_for_errors("what is awaited", |log| {
+            let names = |line: &&str| line.contains(&port.to_string()) && line.contains("answer");
+            log.lines().find(names).map(ToOwned::to_owned)
+        });
+        awaited.unwrap_or_else(|late| panic!("{late}"));
     }
 }
 

@@ -1,4 +1,5 @@
-//! ssh-audit against aditd as it comes: no failure but those that docs/adr/0008-ssh-audit.md accepts.
+//! ssh-audit against aditd as it comes: no failure but those that docs/adr/0008-ssh-audit.md accepts, and a rate of
+//! connections that a stranger cannot drive up.
 
 use adit_interop::missing::{self, Missing};
 use adit_interop::need;
@@ -26,6 +27,13 @@ fn ssh_audit_finds_no_failure_that_nobody_accepted() {
         .collect();
     assert!(failed.is_empty(), "{failed:?} in:\n{report}");
     assert!(report.contains("(kex) mlkem768x25519-sha256"), "{report}");
+}
+
+#[test]
+fn ssh_audit_cannot_drive_up_the_rate_of_connections() {
+    let report = need!(audit(&[]));
+    assert!(!report.contains("DHEat"), "{report}");
+    assert!(report.contains("(fin) ssh-ed25519"), "{report}");
 }
 
 /// What ssh-audit says about an aditd with its defaults.
