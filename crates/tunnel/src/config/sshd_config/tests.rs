@@ -275,19 +275,6 @@ fn mistakes_name_file_and_line() {
             "bad value \"0\" for PermitListen: expected [host:]port, with * for any",
         ),
         (
-            "PermitOpen 127.0.0.01:80",
-            "bad value \"127.0.0.01:80\" for PermitOpen: expected a host that does not merely look like an address",
-        ),
-        (
-            "DenyUsers root@127.0.0.01",
-            "bad value \"root@127.0.0.01\" for DenyUsers: \
-             expected an address in its usual writing, without a scope, or a pattern",
-        ),
-        (
-            "DenyUsers root@::ffff:10.0.0.1",
-            "bad value \"root@::ffff:10.0.0.1\" for DenyUsers: expected an IPv4 address without ::ffff: in front",
-        ),
-        (
             "PermitOpen any a:1",
             "keyword PermitOpen extra arguments at end of line: \"a:1\"",
         ),
@@ -333,6 +320,29 @@ fn mistakes_name_file_and_line() {
         all.ends_with("/etc/ssh/sshd_config: terminating, 2 bad configuration options"),
         "{all}"
     );
+}
+
+#[test]
+fn what_only_looks_like_an_address_is_a_mistake() {
+    let table = [
+        (
+            "PermitOpen 127.0.0.01:80",
+            "bad value \"127.0.0.01:80\" for PermitOpen: expected a host that does not merely look like an address",
+        ),
+        (
+            "DenyUsers root@127.0.0.01",
+            "bad value \"root@127.0.0.01\" for DenyUsers: \
+             expected an address in its usual writing, without a scope, or a pattern",
+        ),
+        (
+            "DenyUsers root@::ffff:10.0.0.1",
+            "bad value \"root@::ffff:10.0.0.1\" for DenyUsers: expected an IPv4 address without ::ffff: in front",
+        ),
+    ];
+    for (line, expected) in table {
+        let said = complaint(&format!("# x\n{line}\n"));
+        assert_eq!(said, format!("{MAIN}: line 2: {expected}"), "{line}");
+    }
 }
 
 #[test]
