@@ -99,7 +99,7 @@ pub(super) fn built(name: &'static str) -> Result<PathBuf, Missing> {
     }
     Err(Missing {
         what: name,
-        remedy: "interop/peers/install, which ./check runs",
+        remedy: "./check, which builds it",
     })
 }
 
