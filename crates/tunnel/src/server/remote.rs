@@ -213,7 +213,8 @@ impl RemoteForwards {
             _descriptors: bound.descriptors,
         };
         self.listening.insert(key, listening).map_err(|_| {
-            warn!("{}: too many remote forwards", self.login.who());
+            let line = format_args!("{}: too many remote forwards", self.login.who());
+            Peer(self.login.peer).log(Level::Warn, "refused forwards", line);
             RequestRefused
         })
     }
