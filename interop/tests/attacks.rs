@@ -27,7 +27,12 @@ struct Attacked {
 
 impl Attacked {
     fn start(lines: &[&str]) -> Result<Self, Missing> {
-        Self::start_as(&Adit, lines)
+        // An attacker is shut out soon; what is tried here holds without that, too.
+        let open = match Adit.wording() {
+            peer::Wording::Adit => &["PerSourcePenalties no"][..],
+            peer::Wording::OpenSsh => &[],
+        };
+        Self::start_as(&Adit, &[lines, open].concat())
     }
 
     fn start_as(kind: &dyn Peer, lines: &[&str]) -> Result<Self, Missing> {
