@@ -52,13 +52,11 @@ pub enum KeyFileFault {
     UnknownFormat,
     /// It is a public key.
     PublicKey,
-    /// It is an encrypted PEM file of the old kinds.
-    EncryptedPem,
     /// Its base64 text is broken or does not end.
     BadPem,
     /// The fields of an OpenSSH key are not laid out as they must be.
     Malformed(WireError),
-    /// The OpenSSH key is encrypted by an unknown method, or one that takes minutes.
+    /// It is encrypted by an unknown method, or one that takes minutes.
     Encryption(String),
     /// The numbers in it are no key that we can use.
     Key(KeyError),
@@ -112,7 +110,7 @@ impl fmt::Display for IdentityError {
                 let shown = path.display();
                 write!(f, "cannot use key file {shown}: {why}")?;
                 match why {
-                    KeyFileFault::EncryptedPem => {
+                    KeyFileFault::Encryption(_) => {
                         write!(f, "\nhint: convert it with: ssh-keygen -p -f '{shown}'")
                     }
                     KeyFileFault::PublicKey => {
@@ -158,10 +156,6 @@ impl fmt::Display for KeyFileFault {
             Self::PublicKey => write!(
                 f,
                 "it is the public key, and only the private one can log in"
-            ),
-            Self::EncryptedPem => write!(
-                f,
-                "it is an encrypted PEM file; of encrypted keys, only OpenSSH's format is supported"
             ),
             Self::BadPem => write!(f, "its base64 text is broken or does not end"),
             Self::Malformed(why) => write!(f, "{why}"),

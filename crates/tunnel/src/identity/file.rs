@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use adit_proto::key::{PublicKey, SigningKey};
+use adit_proto::key::{KeyError, PublicKey, SigningKey};
 use adit_proto::residue::without_residue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +14,7 @@ use ssh_key::private::{Ed25519Keypair, Ed25519PrivateKey, PrivateKey};
 use ssh_key::public::Ed25519PublicKey;
 use zeroize::Zeroizing;
 
+use super::encrypted;
 use super::error::{IdentityError, KeyFileFault, MAX_FILE_LEN};
 use super::openssh::{self, Container, OpenError};
 use super::pem::Pem;
@@ -24,8 +25,8 @@ const OTHERS: u32 = 0o077;
 
 /// Loads a private key; the passphrase is not looked at unless the key is encrypted.
 ///
-/// Formats: OpenSSH's own, encrypted or not; PKCS#8, PKCS#1 and SEC 1 in PEM, not encrypted. A file
-/// of ours that others can use is refused, as OpenSSH does.
+/// Formats: OpenSSH's own, PKCS#8, PKCS#1 and SEC 1 in PEM, each encrypted or not. A file of ours that others can use is
+/// refused, as OpenSSH does.
 pub fn load(path: &Path, passphrase: Option<&str>) -> Result<SigningKey, IdentityError> {
     without_residue(|| load_by_value(path, passphrase))
 }
@@ -47,22 +48,27 @@ fn load_by_value(path: &Path, passphrase: Option<&str>) -> Result<SigningKey, Id
             None => why,
         })
     })?;
+    open(&pem, passphrase).map_err(|why| match why {
+        OpenError::NeedsPassphrase => IdentityError::NeedsPassphrase(path.to_owned()),
+        OpenError::WrongPassphrase => IdentityError::WrongPassphrase(path.to_owned()),
+        OpenError::Fault(fault) => unusable(fault),
+    })
+}
+
+fn open(pem: &Pem<'_>, passphrase: Option<&str>) -> Result<SigningKey, OpenError> {
     let der = &pem.content;
-    let key = match pem.label {
-        openssh::LABEL => {
-            let container = Container::parse(der).map_err(unusable)?;
-            return container.open(passphrase).map_err(|why| match why {
-                OpenError::NeedsPassphrase => IdentityError::NeedsPassphrase(path.to_owned()),
-                OpenError::WrongPassphrase => IdentityError::WrongPassphrase(path.to_owned()),
-                OpenError::Fault(fault) => unusable(fault),
-            });
-        }
-        "PRIVATE KEY" => SigningKey::from_pkcs8_der(der),
-        "RSA PRIVATE KEY" => SigningKey::from_pkcs1_der(der),
-        "EC PRIVATE KEY" => SigningKey::from_sec1_der(der),
-        _ => return Err(unusable(KeyFileFault::UnknownFormat)),
+    let read: fn(&[u8]) -> Result<SigningKey, KeyError> = match pem.label {
+        openssh::LABEL => return Container::parse(der)?.open(passphrase),
+        "ENCRYPTED PRIVATE KEY" => return encrypted::open_pkcs8(der, passphrase),
+        "PRIVATE KEY" => SigningKey::from_pkcs8_der,
+        "RSA PRIVATE KEY" => SigningKey::from_pkcs1_der,
+        "EC PRIVATE KEY" => SigningKey::from_sec1_der,
+        _ => return Err(KeyFileFault::UnknownFormat.into()),
     };
-    key.map_err(|why| unusable(why.into()))
+    match pem.dek_info {
+        Some(dek_info) => encrypted::open_old(der, dek_info, passphrase, read),
+        None => Ok(read(der)?),
+    }
 }
 
 /// The public half of a key, found without its passphrase: in the file's neighbour `.pub`, or in the

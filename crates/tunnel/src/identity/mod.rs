@@ -1,6 +1,7 @@
 //! Who we are: private keys in files ([`mod@file`]) and in an agent's memory ([`agent`]).
 
 pub mod agent;
+mod encrypted;
 mod error;
 pub mod file;
 mod openssh;

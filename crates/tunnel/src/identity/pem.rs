@@ -12,6 +12,8 @@ pub(super) struct Pem<'a> {
     pub(super) label: &'a str,
     /// Its bytes, wiped when dropped.
     pub(super) content: Zeroizing<Vec<u8>>,
+    /// How they are encrypted, where a header says so: cipher and initialization vector.
+    pub(super) dek_info: Option<&'a str>,
 }
 
 impl<'a> Pem<'a> {
@@ -21,22 +23,19 @@ impl<'a> Pem<'a> {
         let label = lines
             .find_map(|line| line.strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
             .ok_or(KeyFileFault::UnknownFormat)?;
-        if label == "ENCRYPTED PRIVATE KEY" {
-            return Err(KeyFileFault::EncryptedPem);
-        }
         let mut base64 = Zeroizing::new(String::with_capacity(text.len()));
+        let mut dek_info = None;
         for line in lines {
             if line.starts_with("-----END ") {
                 let content = STANDARD.decode(base64.as_bytes());
                 return Ok(Self {
                     label,
                     content: Zeroizing::new(content.map_err(|_| KeyFileFault::BadPem)?),
+                    dek_info,
                 });
             }
             match line.split_once(':') {
-                Some(("Proc-Type", value)) if value.contains("ENCRYPTED") => {
-                    return Err(KeyFileFault::EncryptedPem);
-                }
+                Some(("DEK-Info", value)) => dek_info = Some(value.trim()),
                 Some(_) => {}
                 None => base64.push_str(line),
             }
@@ -57,6 +56,13 @@ mod tests {
     }
 
     #[test]
+    fn encryption_is_found_in_a_header() {
+        let text =
+            "-----BEGIN A-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: X,00\n\nAQID\n-----END A-----\n";
+        assert_eq!(Pem::parse(text).unwrap().dek_info, Some("X,00"));
+    }
+
+    #[test]
     fn broken_documents_are_told_apart() {
         for (text, fault) in [
             ("", KeyFileFault::UnknownFormat),
@@ -65,14 +71,6 @@ mod tests {
             (
                 "-----BEGIN A-----\nAQ!D\n-----END A-----",
                 KeyFileFault::BadPem,
-            ),
-            (
-                "-----BEGIN ENCRYPTED PRIVATE KEY-----\n",
-                KeyFileFault::EncryptedPem,
-            ),
-            (
-                "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n",
-                KeyFileFault::EncryptedPem,
             ),
         ] {
             assert_eq!(Pem::parse(text).err(), Some(fault), "{text}");

@@ -115,7 +115,7 @@ fn cipher_that_is_not_supported_is_named() {
     let (_folder, path) = made(&["-t", "ed25519", "-a", "1", "-Z", "3des-cbc"], "p");
     let error = load(&path, Some("p")).unwrap_err().to_string();
     assert!(
-        error.ends_with("unsupported encryption \"3des-cbc\""),
+        error.contains("unsupported encryption \"3des-cbc\"\nhint: convert it"),
         "{error}"
     );
 }
@@ -133,17 +133,140 @@ fn pem_formats_are_loaded() {
     }
 }
 
+/// `ssh-keygen` encrypts PEM with AES-128-CBC and PKCS#8 with PBES2.
 #[test]
-fn encrypted_pem_is_refused_with_a_way_out() {
+fn encrypted_pem_formats_are_loaded_with_their_passphrase() {
     for format in ["PEM", "PKCS8"] {
-        let (_folder, path) = made(&["-t", "ecdsa", "-m", format], "secret");
-        assert_eq!(fault(&path), KeyFileFault::EncryptedPem);
-        let error = load(&path, Some("secret")).unwrap_err().to_string();
-        assert!(
-            error.contains("hint: convert it with: ssh-keygen -p -f '/"),
-            "{error}"
+        for args in &TYPES[1..] {
+            let args = [args, &["-m", format][..]].concat();
+            let (_folder, path) = made(&args, "open sesame");
+            assert_opens(&path, "open sesame");
+        }
+    }
+}
+
+#[test]
+fn other_ways_of_openssl_to_encrypt_are_known() {
+    let pkcs8 = |args: &'static str| format!("pkcs8 -topk8 {args} -passout pass:p").leak();
+    for (args, command) in [
+        (TYPES[4], "rsa -aes192 -traditional -passout pass:p"),
+        (TYPES[4], "rsa -aes256 -traditional -passout pass:p"),
+        (TYPES[4], "rsa -des3 -traditional -passout pass:p"),
+        (TYPES[1], "ec -aes256 -passout pass:p"),
+        (TYPES[4], pkcs8("-v2 aes-256-cbc -v2prf hmacWithSHA512")),
+        (TYPES[4], pkcs8("-v2 aes-128-cbc -v2prf hmacWithSHA1")),
+        (TYPES[4], pkcs8("-v2 des3")),
+        (TYPES[1], pkcs8("-scrypt")),
+    ] {
+        let (_folder, path) = made(&[args, &["-m", "PEM"]].concat(), "");
+        openssl(&path, command);
+        assert_opens(&path, "p");
+    }
+}
+
+/// Ed25519 has no other form in PEM.
+#[test]
+fn ed25519_of_openssl_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    for (args, passphrase) in [("", None), ("-aes256 -pass pass:p", Some("p"))] {
+        let command = format!("genpkey -algorithm ed25519 {args} -out {}", path.display());
+        let mut openssl = Command::new("openssl");
+        let out = openssl.args(command.split_whitespace()).output().unwrap();
+        assert!(out.status.success(), "{out:?}");
+        let key = load(&path, passphrase).unwrap();
+        assert_eq!(
+            key.public_key().key_type(),
+            adit_proto::key::KeyType::Ed25519
         );
     }
+}
+
+#[test]
+fn encryption_that_is_not_known_is_named_with_a_way_out() {
+    for (command, named) in [
+        (
+            "rsa -aria128 -traditional -passout pass:p",
+            "\"ARIA-128-CBC\"",
+        ),
+        (
+            "pkcs8 -topk8 -v2 aria-128-cbc -passout pass:p",
+            "encrypted PKCS#8 key",
+        ),
+        (
+            "pkcs8 -topk8 -v1 PBE-SHA1-3DES -passout pass:p",
+            "encrypted PKCS#8 key",
+        ),
+        (
+            "pkcs8 -topk8 -iter 20000000 -passout pass:p",
+            "\"PBKDF2 of 20000000 rounds\"",
+        ),
+    ] {
+        let (_folder, path) = made(&[TYPES[4], &["-m", "PEM"]].concat(), "");
+        openssl(&path, command);
+        let error = load(&path, Some("p")).unwrap_err().to_string();
+        assert!(error.contains(named), "{command}: {error}");
+    }
+    let (_folder, path) = made(TYPES[0], "");
+    let text = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: DES-CBC,00\n\nAQID\n-----END";
+    fs::write(&path, format!("{text} RSA PRIVATE KEY-----\n")).unwrap();
+    let error = load(&path, Some("p")).unwrap_err().to_string();
+    assert!(
+        error.contains("hint: convert it with: ssh-keygen -p -f '/"),
+        "{error}"
+    );
+}
+
+#[test]
+fn damaged_encrypted_pem_is_refused_without_panic() {
+    for args in [["-m", "PEM"], ["-m", "PKCS8"]] {
+        let (_folder, path) = made(&[TYPES[1], &args].concat(), "secret");
+        let text = fs::read_to_string(&path).unwrap();
+        let end = text.find("-----END").unwrap();
+        for n in (0..end).step_by(7) {
+            fs::write(&path, &text[..n]).unwrap();
+            assert!(load(&path, Some("secret")).is_err());
+            let mut damaged = text.clone().into_bytes();
+            damaged[n] = b'q';
+            fs::write(&path, damaged).unwrap();
+            let _ = load(&path, Some("secret"));
+        }
+    }
+}
+
+/// Converts a key file in place.
+fn openssl(path: &Path, command: &str) {
+    let out = Command::new("openssl")
+        .args(command.split_whitespace())
+        .arg("-in")
+        .arg(path)
+        .arg("-out")
+        .arg(path.with_extension("new"))
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{command}: {out:?}");
+    fs::rename(path.with_extension("new"), path).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// With the right passphrase, and with no other.
+fn assert_opens(path: &Path, passphrase: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(
+        text.contains("ENCRYPTED") && !text.contains("OPENSSH"),
+        "{text}"
+    );
+    assert_signs(path, &load(path, Some(passphrase)).unwrap());
+    let error = load(path, None).unwrap_err();
+    assert!(
+        matches!(error, IdentityError::NeedsPassphrase(_)),
+        "{error}"
+    );
+    let error = load(path, Some("wrong")).unwrap_err();
+    assert!(
+        matches!(error, IdentityError::WrongPassphrase(_)),
+        "{error}"
+    );
 }
 
 #[test]
