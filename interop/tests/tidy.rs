@@ -185,6 +185,7 @@ fn dependencies(manifest: &str) -> Vec<String> {
 fn library(package: &str) -> String {
     match package {
         "tz-rs" => "tz".into(),
+        "md-5" => "md5".into(),
         name => name.replace('-', "_"),
     }
 }

@@ -2,7 +2,7 @@
 //! servers that have no elliptic curves.
 //!
 //! The power is `crypto-bigint`'s, constant-time in the exponent; nothing but its use stands here. The exponent is fresh
-//! for every exchange. [ADR 8](../../../../docs/adr/0008-algorithms-for-old-peers.md) says why it is not aws-lc's.
+//! for every exchange. [ADR 9](../../../../docs/adr/0009-algorithms-for-old-peers.md) says why it is not aws-lc's.
 
 use aws_lc_rs::rand;
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};

@@ -131,6 +131,7 @@ impl Transport {
             Offering::Everything => Cow::Borrowed(all),
             Offering::SafeFirst => Cow::Owned(strict::safe_first(all)),
             Offering::OnlySafe => Cow::Owned(strict::only_safe(all)),
+            Offering::OnlyAead => Cow::Owned(strict::only_aead(all)),
         };
         let mut ours = offered.offer(self.side, cookie, self.is_first_exchange());
         if self.side == Side::Server {
@@ -147,10 +148,14 @@ impl Transport {
         if self.strict {
             return;
         }
-        self.offering = Offering::OnlySafe;
-        if algorithms::negotiate(&self.our_init(cookie), theirs, self.side).is_err() {
-            self.offering = Offering::Everything;
+        for offering in [Offering::OnlySafe, Offering::OnlyAead] {
+            self.offering = offering;
+            let agreed = algorithms::negotiate(&self.our_init(cookie), theirs, self.side);
+            if agreed.is_ok_and(|agreed| !strict::any_needs_strict_kex(&agreed)) {
+                return;
+            }
         }
+        self.offering = Offering::Everything;
     }
 
     /// One message of the key exchange. `cookie` is for our KEXINIT where the peer begins.
@@ -287,13 +292,8 @@ impl Transport {
         Ok(())
     }
 
-    fn check_strict(&mut self, negotiated: &Negotiated, theirs: &KexInit) -> Result<(), Error> {
-        if self.strict {
-            return Ok(());
-        }
-        if !strict::any_needs_strict_kex(negotiated) {
-            // Later exchanges shall not come to anything else.
-            self.offering = Offering::OnlySafe;
+    fn check_strict(&self, negotiated: &Negotiated, theirs: &KexInit) -> Result<(), Error> {
+        if self.strict || !strict::any_needs_strict_kex(negotiated) {
             return Ok(());
         }
         match self.config.algorithms.without_strict_kex {

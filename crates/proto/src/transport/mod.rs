@@ -117,6 +117,8 @@ enum Offering {
     SafeFirst,
     /// The peer lacks it.
     OnlySafe,
+    /// The peer lacks it, and a plain MAC besides.
+    OnlyAead,
 }
 
 /// The transport of one connection.

@@ -145,6 +145,33 @@ fn peer_with_nothing_safe_is_refused_and_told_what_would_work() {
     }
 }
 
+/// Whichever end has it so: its ciphers that need no MAC are left.
+#[test]
+fn gcm_is_chosen_where_one_end_has_no_plain_mac() {
+    let only_etm = || Algorithms {
+        macs: vec![MacName::HmacSha256Etm],
+        ..Algorithms::default()
+    };
+    let ciphers = format!("{CHACHA},aes256-ctr,aes128-gcm@openssh.com");
+    let macs = format!("hmac-sha2-256,{ETM}");
+    for side in ROLES {
+        let gcm = Ok("aes128-gcm@openssh.com".into());
+        assert_eq!(
+            against(side, Algorithms::default(), &theirs(&ciphers, ETM, &[])),
+            gcm
+        );
+        assert_eq!(
+            against(side, only_etm(), &theirs(&ciphers, &macs, &[])),
+            gcm
+        );
+        let ctr_first = Algorithms {
+            ciphers: vec![CipherName::Aes256Ctr, CipherName::Aes128Gcm],
+            ..only_etm()
+        };
+        assert_eq!(against(side, ctr_first, &theirs(&ciphers, &macs, &[])), gcm);
+    }
+}
+
 #[test]
 fn setting_lets_an_open_pair_pass_only_where_nothing_is_safe() {
     for side in ROLES {

@@ -133,10 +133,22 @@ pub(super) fn only_safe(all: &Algorithms) -> Algorithms {
     let mut safe = all.clone();
     safe.ciphers.retain(|&c| is_safe_cipher(c));
     safe.macs.retain(|&m| is_safe_mac(m));
-    if safe.ciphers.is_empty() || safe.macs.is_empty() {
-        return all.clone();
+    match (safe.ciphers.is_empty(), safe.macs.is_empty()) {
+        (true, _) => all.clone(),
+        (false, true) => only_aead(all),
+        (false, false) => safe,
     }
-    safe
+}
+
+/// The ciphers that are safe whatever the MAC, beside every MAC; the whole where there are none. For ends of which one has
+/// no MAC but encrypt-then-MAC.
+pub(super) fn only_aead(all: &Algorithms) -> Algorithms {
+    let mut safe = all.clone();
+    safe.ciphers.retain(|&c| is_safe_cipher(c) && c.is_aead());
+    match safe.ciphers.is_empty() {
+        true => all.clone(),
+        false => safe,
+    }
 }
 
 /// The same offer with what is safe in front: a client's order decides, so a safe pair is chosen where there is one.
@@ -239,6 +251,16 @@ mod tests {
         assert_eq!(sorted.ciphers.len(), all.ciphers.len());
         assert_eq!(sorted.ciphers.last(), Some(&CipherName::ChaCha20Poly1305));
         assert!(is_safe_mac(sorted.macs[0]) && sorted.macs.last().unwrap().is_etm());
+        let only_etm = Algorithms {
+            macs: vec![MacName::HmacSha256Etm],
+            ..all.clone()
+        };
+        let safe = only_safe(&only_etm);
+        assert!(
+            safe.ciphers
+                .iter()
+                .all(|&c| is_safe_cipher(c) && c.is_aead())
+        );
         let only_open = Algorithms {
             ciphers: vec![CipherName::ChaCha20Poly1305],
             ..all

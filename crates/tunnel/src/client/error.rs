@@ -112,11 +112,13 @@ impl fmt::Display for ConnectError {
                 user,
                 host,
                 methods,
-            } => write!(
-                f,
-                "{user}@{host}: Permission denied ({}).",
-                peer_text::description(&methods.join(","))
-            ),
+            } => {
+                let methods = match methods.is_empty() {
+                    true => "no method is left".to_owned(),
+                    false => peer_text::description(&methods.join(",")).to_string(),
+                };
+                write!(f, "{user}@{host}: Permission denied ({methods}).")
+            }
             Self::Local(what) => write!(f, "{what}"),
             Self::NoRoute => write!(f, "no host to connect to"),
         }
