@@ -66,7 +66,10 @@ pub(super) async fn judge(
 ) -> Result<Trust, ConnectError> {
     let key = &presented.key;
     let (host, port) = (settings.known_host_name(), settings.known_host_port());
-    let exempt = settings.options.no_host_authentication_for_localhost == Some(true);
+    let options = &settings.options;
+    // A name for the key says which host is meant, whatever leads to it: a forward to another machine, mostly.
+    let exempt = options.no_host_authentication_for_localhost == Some(true)
+        && options.host_key_alias.is_none();
     if exempt && presented.is_this_machine() {
         return Ok(Trust::Full);
     }
@@ -257,21 +260,25 @@ mod tests {
 
     #[tokio::test]
     async fn localhost_is_the_address_not_the_name() {
+        let alias = Some("127.example");
         let table = [
-            (Some("192.0.2.1"), Trust::NoForwarding),
-            (None, Trust::NoForwarding),
-            (Some("127.0.0.9"), Trust::Full),
-            (Some("::ffff:127.0.0.1"), Trust::Full),
-            (Some("::1"), Trust::Full),
+            (Some("192.0.2.1"), None, Trust::NoForwarding),
+            (None, None, Trust::NoForwarding),
+            (Some("127.0.0.9"), None, Trust::Full),
+            (Some("::ffff:127.0.0.1"), None, Trust::Full),
+            (Some("::1"), None, Trust::Full),
+            (Some("127.0.0.1"), alias, Trust::NoForwarding),
+            (Some("::1"), alias, Trust::NoForwarding),
         ];
-        for (address, trust) in table {
+        for (address, alias, trust) in table {
             let target = presented(address, Role::Target);
             let exempt = ClientOptions {
                 no_host_authentication_for_localhost: Some(true),
+                host_key_alias: alias.map(Into::into),
                 ..ClientOptions::default()
             };
             let got = changed(&target, exempt).await.unwrap();
-            assert_eq!(got, trust, "{address:?}");
+            assert_eq!(got, trust, "{address:?} {alias:?}");
         }
     }
 
