@@ -3,7 +3,7 @@
 //!
 //! Log watchers see enough to act on; a disk does not fill, however fast a stranger fails.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -12,12 +12,23 @@ use std::time::{Duration, Instant};
 use log::Level;
 use tokio::runtime::Handle;
 
+/// Lines that log watchers act on; see [`room`].
+pub(crate) const FAILED_LOGINS: &str = "failed logins";
+/// The same.
+pub(crate) const INVALID_USERS: &str = "invalid users";
+/// The same.
+pub(crate) const TOO_MANY_FAILED_LOGINS: &str = "clients with too many failed logins";
+
 /// Lines of a kind and source that an interval writes out.
 const WRITTEN: u64 = 10;
+/// The same of those that share a count.
+const WRITTEN_OF_OTHERS: u64 = 100;
 /// Time after the first line, at whose end the rest is summed up.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// Kinds and sources that are told apart at once; those beyond share one count for each kind.
+/// Sources of a kind that are told apart at once; those beyond share one count.
 const MAX_COUNTED: usize = 256;
+/// The same for what log watchers act on: as many as may be shut out at once.
+const MAX_WATCHED: usize = 65_536;
 
 /// The counts of this process: its log is one, too.
 static REPEATS: LazyLock<Mutex<Repeats>> = LazyLock::new(Mutex::default);
@@ -79,6 +90,15 @@ fn write_sums(sums: Vec<(Level, String)>) {
     }
 }
 
+/// How many sources of a kind are told apart. The kinds that a connection without a login makes must not keep out of
+/// the log the sources that log watchers are to see.
+fn room(kind: &str) -> usize {
+    match kind {
+        FAILED_LOGINS | INVALID_USERS | TOO_MANY_FAILED_LOGINS => MAX_WATCHED,
+        _ => MAX_COUNTED,
+    }
+}
+
 /// Whose lines are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
@@ -88,6 +108,16 @@ pub(crate) enum Source {
     Named(String),
     /// All for whom there is no room in the table, and sockets without an address.
     Others,
+}
+
+impl Source {
+    /// Lines that an interval writes out.
+    fn written(&self) -> u64 {
+        match self {
+            Self::Others => WRITTEN_OF_OTHERS,
+            Self::Address(_) | Self::Named(_) => WRITTEN,
+        }
+    }
 }
 
 impl From<Option<IpAddr>> for Source {
@@ -125,47 +155,63 @@ enum Verdict {
 
 #[derive(Debug, Default)]
 struct Repeats {
-    counts: HashMap<(Source, &'static str), Count>,
+    /// A table for each kind: none takes the room of another.
+    counts: HashMap<&'static str, HashMap<Source, Count>>,
+    /// What was counted first ends first.
+    ends: VecDeque<(Instant, &'static str, Source)>,
 }
 
 #[derive(Debug)]
 struct Count {
-    since: Instant,
     lines: u64,
     level: Level,
 }
 
 impl Repeats {
     fn count(&mut self, level: Level, source: Source, kind: &'static str, now: Instant) -> Verdict {
-        let mut key = (source, kind);
-        if !self.counts.contains_key(&key) && self.counts.len() >= MAX_COUNTED {
-            key.0 = Source::Others;
-        }
-        let count = self.counts.entry(key).or_insert(Count {
-            since: now,
-            lines: 0,
-            level,
+        let counts = self.counts.entry(kind).or_default();
+        let source = match counts.len() >= room(kind) && !counts.contains_key(&source) {
+            true => Source::Others,
+            false => source,
+        };
+        let written = source.written();
+        let count = counts.entry(source).or_insert_with_key(|source| {
+            let end = now + INTERVAL;
+            self.ends.push_back((end, kind, source.clone()));
+            Count { lines: 0, level }
         });
         count.lines += 1;
         match count.lines {
-            ..=WRITTEN => Verdict::Write,
-            lines if lines == WRITTEN + 1 => Verdict::SumUpLater,
+            lines if lines <= written => Verdict::Write,
+            lines if lines == written + 1 => Verdict::SumUpLater,
             _ => Verdict::Counted,
         }
     }
 
     /// Forgets the intervals that are over, and gives the sums of those with more lines than were written.
     fn sums_due(&mut self, now: Instant) -> Vec<(Level, String)> {
-        let is_over = |count: &Count| now.saturating_duration_since(count.since) >= INTERVAL;
-        let over = self.counts.extract_if(|_, count| is_over(count));
-        let sums = over.filter_map(|((source, kind), count)| {
-            let left_out = count.lines.checked_sub(WRITTEN).filter(|&n| n > 0)?;
-            let seconds = now.saturating_duration_since(count.since).as_secs();
-            let left_out = Thousands(left_out);
+        let mut sums = Vec::new();
+        while self.ends.front().is_some_and(|(end, ..)| *end <= now)
+            && let Some((end, kind, source)) = self.ends.pop_front()
+        {
+            let count = self
+                .counts
+                .get_mut(kind)
+                .and_then(|counts| counts.remove(&source));
+            let Some(count) = count.filter(|count| count.lines > source.written()) else {
+                continue;
+            };
+            let seconds = (now.saturating_duration_since(end) + INTERVAL).as_secs();
+            let left_out = Thousands(count.lines - source.written());
             let sum = format!("… and {left_out} more {kind} from {source} in the last {seconds} s");
-            Some((count.level, sum))
-        });
-        sums.collect()
+            sums.push((count.level, sum));
+        }
+        if self.ends.is_empty() {
+            // The room that a wave of strangers took.
+            self.counts.clear();
+            self.ends.shrink_to(MAX_COUNTED);
+        }
+        sums
     }
 }
 
@@ -185,7 +231,7 @@ impl fmt::Display for Thousands {
 mod tests {
     use super::*;
 
-    const KIND: &str = "failed logins";
+    const KIND: &str = FAILED_LOGINS;
 
     fn source(ip: &str) -> Source {
         Some(ip.parse().unwrap()).into()
@@ -239,20 +285,49 @@ mod tests {
         assert!(sums[0].1.contains("from 2001:db8::/64 in"), "{sums:?}");
     }
 
+    /// So many sources, each with one line: how many are written.
+    fn strangers(repeats: &mut Repeats, kind: &'static str, sources: u32, now: Instant) -> usize {
+        let mut is_written = |n: u32| {
+            let source = Some(IpAddr::V4(n.into())).into();
+            repeats.count(Level::Info, source, kind, now) == Verdict::Write
+        };
+        (0..sources).filter(|&n| is_written(n)).count()
+    }
+
     #[test]
     fn sources_beyond_the_table_share_one_count() {
         let mut repeats = Repeats::default();
         let start = Instant::now();
-        let mut count = |n: u32| {
-            let ip = IpAddr::V4(n.into());
-            repeats.count(Level::Info, Some(ip).into(), KIND, start)
-        };
-        let written = (0..100_000).filter(|&n| count(n) == Verdict::Write).count();
-        assert_eq!(written, MAX_COUNTED + usize::try_from(WRITTEN).unwrap());
-        assert_eq!(repeats.counts.len(), MAX_COUNTED + 1);
+        let kind = "connections without identification";
+        let written = strangers(&mut repeats, kind, 100_000, start);
+        assert_eq!(written, MAX_COUNTED + 100);
+        assert_eq!(repeats.counts[kind].len(), MAX_COUNTED + 1);
         let sums = repeats.sums_due(start + INTERVAL);
-        let sum = "… and 99,734 more failed logins from other sources in the last 60 s";
+        let sum = "… and 99,644 more connections without identification from other sources in the last 60 s";
         assert_eq!(sums, [(Level::Info, sum.into())]);
         assert!(repeats.counts.is_empty());
+    }
+
+    #[test]
+    fn connections_without_a_login_hide_no_failed_login() {
+        let mut repeats = Repeats::default();
+        let start = Instant::now();
+        strangers(
+            &mut repeats,
+            "connections without identification",
+            1000,
+            start,
+        );
+        for kind in [FAILED_LOGINS, INVALID_USERS, TOO_MANY_FAILED_LOGINS] {
+            assert_eq!(strangers(&mut repeats, kind, 10_000, start), 10_000);
+        }
+    }
+
+    #[test]
+    fn failed_logins_have_a_bound_as_well() {
+        let mut repeats = Repeats::default();
+        strangers(&mut repeats, FAILED_LOGINS, 100_000, Instant::now());
+        assert_eq!(repeats.counts[FAILED_LOGINS].len(), MAX_WATCHED + 1);
+        assert_eq!(repeats.ends.len(), MAX_WATCHED + 1);
     }
 }

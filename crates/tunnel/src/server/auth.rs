@@ -20,6 +20,7 @@ use crate::config::sshd_config::PermitRootLogin;
 use crate::forward::descriptors::{Permit, Pool, Share};
 use crate::net::{Handle, Incoming};
 use crate::policy::Grant;
+use crate::repeats::{FAILED_LOGINS, INVALID_USERS, TOO_MANY_FAILED_LOGINS};
 
 /// Who logged in, and what it may do.
 #[derive(Debug)]
@@ -193,7 +194,7 @@ impl Judge<'_> {
         };
         let (name, peer) = (peer_text::name(&user), Peer(self.peer));
         let line = format_args!("Invalid user {name} from {peer}");
-        if peer.log(Level::Info, "invalid users", line) {
+        if peer.log(Level::Info, INVALID_USERS, line) {
             let account = &self.settings.account.name;
             info!("this aditd runs as {account} and admits only that account");
         }
@@ -208,12 +209,12 @@ impl Judge<'_> {
         };
         let method = peer_text::name(method);
         let line = format_args!("Failed {method} for {invalid}{name} from {peer} ssh2");
-        peer.log(Level::Info, "failed logins", line);
+        peer.log(Level::Info, FAILED_LOGINS, line);
         if is_last {
             let line = format_args!(
                 "maximum authentication attempts exceeded for {invalid}{name} from {peer} ssh2"
             );
-            peer.log(Level::Error, "clients with too many failed logins", line);
+            peer.log(Level::Error, TOO_MANY_FAILED_LOGINS, line);
         }
     }
 
