@@ -7,12 +7,13 @@ use std::thread;
 use std::time::Instant;
 
 use adit_proto::message::transport::DisconnectReason;
-use log::{Level, info};
+use log::Level;
 
 use super::Peer;
 use super::penalties::{Cause, NetBlock, Penalties, ShutOut};
 use super::settings::ServerSettings;
 use super::startups::{Exceeded, Startup, Startups};
+use crate::repeats::{self, Source};
 
 /// The gate of a server.
 #[derive(Debug, Default)]
@@ -47,7 +48,7 @@ impl Gate {
             source,
             settings: settings.clone(),
             penalties: self.penalties.clone(),
-            cause: Some(Cause::NoAuth),
+            cause: None,
             startup: Some(entered.map_err(Refusal::Startups)?),
         })
     }
@@ -131,7 +132,8 @@ impl Refusal {
     }
 }
 
-/// A connection that was let in, until it logs in. If it ends before, its address pays for it.
+/// A connection that was let in, until it logs in. If it is served and ends before, its address pays for it; if it could
+/// not be served, that is no fault of its address.
 #[derive(Debug)]
 pub(super) struct Visit {
     pub(super) peer: Option<SocketAddr>,
@@ -177,7 +179,9 @@ impl Visit {
         if let Some(span) = began {
             let address = peer.ip().to_canonical();
             let why = cause.in_the_log();
-            info!("{address}: shut out for {} s: {why}", span.as_secs());
+            let line = format_args!("{address}: shut out for {} s: {why}", span.as_secs());
+            // Each address has one such line only: a bound for each would be none.
+            repeats::log(Level::Info, Source::Others, "addresses shut out", line);
         }
     }
 }
@@ -242,6 +246,14 @@ mod tests {
     }
 
     #[test]
+    fn visit_that_could_not_be_served_costs_nothing() {
+        let (gate, settings) = (Gate::default(), settings(&[]));
+        for _ in 0..100 {
+            assert!(gate.enter(peer(), &settings, Instant::now()).is_ok());
+        }
+    }
+
+    #[test]
     fn client_is_not_told_whether_the_user_exists() {
         let said = [Cause::AuthFail, Cause::InvalidUser].map(|cause| {
             let gate = Gate::default();
@@ -268,7 +280,8 @@ mod tests {
     #[test]
     fn connection_that_makes_the_server_panic_costs_as_much_as_a_crash() {
         let (gate, settings) = (Gate::default(), settings(&[]));
-        let visit = gate.enter(peer(), &settings, Instant::now()).unwrap();
+        let mut visit = gate.enter(peer(), &settings, Instant::now()).unwrap();
+        visit.blame(Cause::NoAuth);
         let panicked = thread::spawn(move || {
             let _visit = visit;
             panic!("as a test");

@@ -183,10 +183,11 @@ async fn serve_connection(
     descriptors: Pool,
     mut visit: Visit,
 ) {
+    visit.blame(Cause::NoAuth);
     let name = Peer(visit.peer);
     let deadline = settings.login_grace.map(|grace| Instant::now() + grace);
     socket.prepare_ssh(settings.tcp_keep_alive);
-    let begun = before(deadline, begin(socket, &settings)).await;
+    let begun = before(deadline, begin(socket, &settings, &mut visit)).await;
     let (handle, mut incoming) = match begun {
         Some(Ok(begun)) => begun,
         Some(Err(error)) => {
@@ -229,13 +230,14 @@ type Begun = (
     tokio::sync::mpsc::Receiver<crate::net::Incoming>,
 );
 
-async fn begin(socket: Stream, settings: &ServerSettings) -> io::Result<Begun> {
+async fn begin(socket: Stream, settings: &ServerSettings, visit: &mut Visit) -> io::Result<Begun> {
     let ident = handshake::exchange_ident(&socket, Side::Server).await?;
     let config = ConnectionConfig {
         transport: settings.transport.clone(),
         keep_alive: settings.keep_alive,
         peer_ident: ident.line,
-        seed: seed::draw()?,
+        // A fault of this machine, for which nobody else pays.
+        seed: seed::draw().inspect_err(|_| visit.forgive())?,
         windows: memory::windows(),
     };
     let connection = Connection::server(config, Instant::now());
