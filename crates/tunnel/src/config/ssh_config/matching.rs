@@ -30,7 +30,7 @@ pub(super) enum Stage {
 pub(super) struct MatchOutcome {
     /// The block applies.
     pub(super) applies: bool,
-    /// It asks for a final pass: `final` without a `!`.
+    /// It asks for a final pass: `final`, or `!final`, which holds in the first pass only.
     pub(super) wants_final: bool,
 }
 
@@ -103,7 +103,7 @@ impl Criteria {
             wants_final: false,
         };
         for criterion in &self.0 {
-            outcome.wants_final |= criterion.name == "final" && !criterion.negated;
+            outcome.wants_final |= criterion.name == "final";
             if criterion.name == "exec" && !outcome.applies {
                 continue;
             }

@@ -142,11 +142,11 @@ fn final_pass_sees_the_final_name_and_keeps_what_is_set() {
     assert_eq!((got.port, got.user.as_deref()), (Some(1), Some("late")));
     assert!(matches!(got.proxy_jump, Some(ProxyJump::Through(_))));
     assert_eq!(got.host_name.as_deref(), Some("web.example"));
-    // Without a final pass there is none: `!final` does not ask for one.
+    // `!final` asks for one as well, and holds in the first reading only.
     let got = options(
         "Host web.example\nUser late\nHost web\nHostName web.example\nMatch !final\nPort 1\n",
     );
-    assert_eq!((got.port, got.user), (Some(1), None));
+    assert_eq!((got.port, got.user.as_deref()), (Some(1), Some("late")));
     // The lines count once, and so do the warnings.
     let text = "LocalForward 1 a:1\nControlMaster yes\nMatch final\nDynamicForward 2\n";
     let (got, said) = load(text).unwrap();
