@@ -98,6 +98,9 @@ impl PeerPattern {
         if has_scope || looks_like_an_address(text) {
             return Err(BadPeer::Lookalike);
         }
+        if has_wildcard(text) && is_numeric_pattern(text) {
+            check_numeric(text)?;
+        }
         Pattern::new(text)
             .map(Self::Text)
             .map_err(|_| BadPeer::Length)
@@ -147,6 +150,25 @@ fn is_numeric_pattern(text: &str) -> bool {
     let colon = text.contains(':');
     text.bytes()
         .all(|b| b.is_ascii_digit() || b":.*?".contains(&b) || (colon && b.is_ascii_hexdigit()))
+}
+
+/// Can a pattern on addresses match one in its usual writing? Three dots and no colon are in one of IPv4, two colons at
+/// least and no dot in one of IPv6. A `?` may stand for a colon; for a dot, if it has digits on both sides.
+fn check_numeric(text: &str) -> Result<(), BadPeer> {
+    let count = |wanted| text.chars().filter(|&c| c == wanted).count();
+    let (colons, dots, any) = (count(':'), count('.'), count('?'));
+    if text.to_ascii_lowercase().starts_with("::ffff:") {
+        return Err(BadPeer::Mapped);
+    }
+    let is_inner = |w: &&[u8]| w[1] == b'?' && w[0] != b'.' && w[2] != b'.';
+    let may_be_dots = text.as_bytes().windows(3).filter(is_inner).count();
+    let is_long = text.contains('*');
+    let ipv4 = colons == 0 && dots <= 3 && (is_long || dots + may_be_dots >= 3);
+    let ipv6 = dots == 0 && (is_long || colons + any >= 2);
+    match ipv4 || ipv6 {
+        true => Ok(()),
+        false => Err(BadPeer::Lookalike),
+    }
 }
 
 fn has_leading_zero(group: &str) -> bool {
@@ -211,6 +233,15 @@ mod tests {
             ("!fe80::*%eth0", Lookalike),
             ("127.0.0.01?", Lookalike),
             ("2001:0db8:*", Lookalike),
+            ("1.2.?", Lookalike),
+            ("1.2.34?", Lookalike),
+            ("10?", Lookalike),
+            ("1.2.3.4.*", Lookalike),
+            ("::127.*", Lookalike),
+            ("1:*.2", Lookalike),
+            ("2001:db8*.1", Lookalike),
+            ("::ffff:127.*", Mapped),
+            ("!::FFFF:7f00:*,*", Mapped),
             ("1.2.3/33", Network),
             ("1.2.3.4/33", Network),
             ("10.0.0.1/8", Network),
@@ -226,7 +257,24 @@ mod tests {
         ] {
             assert_eq!(PeerList::parse(list), Err(expected), "{list}");
         }
-        for fine in ["host", "db1", "1db.example", "*", "10.0.0.?", "a-1", "::/0"] {
+        for fine in [
+            "host",
+            "db1",
+            "1db.example",
+            "*",
+            "10.0.0.?",
+            "10?0?0?1",
+            "1.2.???",
+            "10.*",
+            "127*",
+            "*.1",
+            "::*",
+            "???",
+            "1:?:*",
+            "a-1",
+            "db?",
+            "::/0",
+        ] {
             assert!(PeerList::parse(fine).is_ok(), "{fine}");
         }
     }
