@@ -81,7 +81,7 @@ connection:
   -C       compress          -c CIPHERS  -m MACS
 running:
   -N       forwards only, no shell (required: adit has no shell yet)
-  -f       go to the background once every forward is up
+  -f       go to the background once a forward is up (all of them, with ExitOnForwardFailure)
   -q       say nothing       -v  say more (-vv: much more)       -E FILE  append messages to FILE
   -y       log to syslog
   -A -I -M -S -X -Y          accepted, with a warning: they say nothing about tunnels

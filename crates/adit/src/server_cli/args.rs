@@ -59,7 +59,7 @@ root's aditd has those of /etc/ssh; without them, and for other users, one is ma
 ~/.local/state/adit.
 
 examples:
-  aditd -D                              serve yourself on port 2222, in the foreground
+  aditd -D -p 2222                      serve yourself on port 2222, in the foreground
   aditd -D -p 2022 -o GatewayPorts=yes  let -R listen on every address
   aditd -t -f /etc/ssh/sshd_config      is this configuration right?
 ";
