@@ -38,6 +38,8 @@ pub(super) struct Meaning {
     pub audience: Audience,
     /// The host as it was typed.
     pub typed: String,
+    /// A file of the configuration that another process could not read again.
+    pub read_once: Option<PathBuf>,
 }
 
 /// The user who runs this.
@@ -63,6 +65,24 @@ impl LocalUser {
             home: user.dir,
             host,
         })
+    }
+
+    /// The circumstances in which the options for `host` are read.
+    fn context<'a>(
+        &'a self,
+        host: &'a str,
+        files: &'a FileSource,
+        lookups: Lookups<'a>,
+    ) -> Context<'a> {
+        Context {
+            host,
+            local_user: &self.name,
+            local_uid: self.uid,
+            local_host: &self.host,
+            home: &self.home,
+            files,
+            lookups,
+        }
     }
 }
 
@@ -90,6 +110,7 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
         .map_err(|e| format!("bad destination {typed:?}: expected {e}"))?;
     let mut reader = Reader {
         files: config_files(args),
+        source: FileSource::disk(),
         user,
         warnings: Vec::new(),
     };
@@ -131,7 +152,26 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
         level,
         audience: Audience::of(args.log_file.is_some() || args.syslog),
         typed: destination.host,
+        read_once: reader.source.read_once(),
     })
+}
+
+/// True where the command line itself asks to go to the background. A mistake in it is reported by whoever reads it all.
+pub(super) fn asks_for_background(args: &Args) -> bool {
+    let Ok(user) = LocalUser::own() else {
+        return args.background;
+    };
+    let machine = Machine::read();
+    let source = FileSource::memory::<PathBuf, Vec<u8>>([]);
+    let mut options = ClientOptions::default();
+    let lines = args.settings.iter().filter_map(|setting| match setting {
+        Setting::Line(line) => Some(line),
+        _ => None,
+    });
+    for line in lines {
+        let _ = options.apply_line(line, &user.context("", &source, machine.lookups()));
+    }
+    args.background || options.fork_after_authentication == Some(true)
 }
 
 fn config_files(args: &Args) -> ConfigFiles {
@@ -144,6 +184,8 @@ fn config_files(args: &Args) -> ConfigFiles {
 
 struct Reader {
     files: ConfigFiles,
+    /// One for all hosts of the route: a pipe has nothing more for the second.
+    source: FileSource,
     user: LocalUser,
     warnings: Vec<String>,
 }
@@ -157,15 +199,7 @@ impl Reader {
     ) -> Result<ClientOptions, String> {
         let machine = Machine::read();
         let lookups = machine.lookups();
-        let context = Context {
-            host: &destination.host,
-            local_user: &self.user.name,
-            local_uid: self.user.uid,
-            local_host: &self.user.host,
-            home: &self.user.home,
-            files: &FileSource::Disk,
-            lookups,
-        };
+        let context = self.user.context(&destination.host, &self.source, lookups);
         let mut options = ClientOptions::default();
         let mut warnings = Vec::new();
         if let Some(args) = args {
@@ -316,6 +350,7 @@ mod tests {
     fn reader(config: &Path) -> Reader {
         Reader {
             files: ConfigFiles::Only(config.to_owned()),
+            source: FileSource::disk(),
             user: LocalUser::own().unwrap(),
             warnings: Vec::new(),
         }

@@ -69,6 +69,7 @@ fn run() -> Result<ExitCode, String> {
         account: &account,
         log,
         log_file,
+        read_once: configured.read_once.clone(),
     };
     let level = configured.level;
     serve(&origin, configured).or_else(|message| match origin.log {
@@ -115,6 +116,8 @@ struct Configured {
     level: LogLevel,
     bad_host_keys: Vec<String>,
     warnings: Vec<String>,
+    /// A file of the configuration that has nothing more to say.
+    read_once: Option<PathBuf>,
 }
 
 impl Configured {
@@ -138,8 +141,9 @@ fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
         );
     }
     let ports = std::mem::take(&mut options.ports);
+    let source = FileSource::disk();
     if let Some(path) = &args.config {
-        let loaded = options.load(path, &FileSource::Disk, &lookups);
+        let loaded = options.load(path, &source, &lookups);
         warnings.extend(loaded.map_err(|e| e.to_string())?);
     }
     if !ports.is_empty() {
@@ -170,6 +174,7 @@ fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
         level,
         bad_host_keys: host_keys.refused,
         warnings,
+        read_once: source.read_once(),
     })
 }
 
@@ -179,6 +184,8 @@ struct Origin<'a> {
     account: &'a LocalAccount,
     log: Log,
     log_file: Option<LogFile>,
+    /// A file of the configuration that cannot be read again.
+    read_once: Option<PathBuf>,
 }
 
 fn serve(origin: &Origin<'_>, configured: Configured) -> Result<ExitCode, String> {
@@ -285,6 +292,14 @@ fn reload(server: &Server, origin: &Origin<'_>, bound: &ServerSettings) {
         warn!(
             "Received SIGHUP; the log goes on in the old file, as the new one cannot be opened: {error}"
         );
+    }
+    if let Some(path) = &origin.read_once {
+        // Read now it would be empty, and so every rule in it gone.
+        warn!(
+            "Received SIGHUP; the configuration stays as it was: {} can be read only once; give -f a file instead",
+            path.display()
+        );
+        return;
     }
     match load(origin.args, origin.account) {
         Ok(configured) => {

@@ -27,4 +27,4 @@ mod walk;
 pub use crate::pattern;
 pub use connection::ConnectionOptions;
 pub use expand::Lookups;
-pub use source::FileSource;
+pub use source::{FileSource, Streams};

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::ConfigError;
 use crate::pattern::{Case, wildcard};
-use crate::small_file::SmallFile;
+use crate::small_file::{SmallFile, names_descriptor};
 
 /// The largest configuration file, in bytes.
 pub const MAX_FILE: usize = 1024 * 1024;
@@ -23,13 +24,37 @@ pub(crate) enum Trust {
 /// Where configuration files come from.
 #[derive(Debug, Clone)]
 pub enum FileSource {
-    /// The file system.
-    Disk,
+    /// The file system, and what came from it that cannot be read again.
+    Disk(Streams),
     /// Files that exist only here, by absolute path.
     Memory(BTreeMap<PathBuf, Vec<u8>>),
 }
 
+/// Remembers what came through pipes that this program was given as descriptors (`<(…)`, `/dev/stdin`). The same file
+/// is asked for more than once: for every host of a route, and where `Match final` starts over.
+#[derive(Debug, Clone, Default)]
+pub struct Streams(Arc<Mutex<BTreeMap<PathBuf, Vec<u8>>>>);
+
+impl Streams {
+    fn seen(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl FileSource {
+    /// The file system.
+    pub fn disk() -> Self {
+        Self::Disk(Streams::default())
+    }
+
+    /// A file that was read and cannot be read again, if there is one.
+    pub fn read_once(&self) -> Option<PathBuf> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Disk(streams) => streams.seen().keys().next().cloned(),
+        }
+    }
+
     /// Files in memory.
     pub fn memory<P: Into<PathBuf>, B: Into<Vec<u8>>>(
         files: impl IntoIterator<Item = (P, B)>,
@@ -46,7 +71,7 @@ impl FileSource {
     pub(crate) fn read(&self, path: &Path, trust: Trust) -> Result<Option<Vec<u8>>, ConfigError> {
         let read = match self {
             Self::Memory(files) => Ok(files.get(path).cloned()),
-            Self::Disk => read_disk(path, trust),
+            Self::Disk(streams) => read_disk(path, trust, streams),
         };
         let unreadable = |reason: String| ConfigError::Unreadable {
             path: path.to_path_buf(),
@@ -72,7 +97,7 @@ impl FileSource {
                 .filter(|path| path_matches(pattern, path))
                 .cloned()
                 .collect()),
-            Self::Disk => matching_on_disk(pattern),
+            Self::Disk(_) => matching_on_disk(pattern),
         }
     }
 }
@@ -88,7 +113,10 @@ impl From<io::Error> for Refusal {
     }
 }
 
-fn read_disk(path: &Path, trust: Trust) -> Result<Option<Vec<u8>>, Refusal> {
+fn read_disk(path: &Path, trust: Trust, streams: &Streams) -> Result<Option<Vec<u8>>, Refusal> {
+    if let Some(bytes) = streams.seen().get(path) {
+        return Ok(Some(bytes.clone()));
+    }
     let file = SmallFile::open(path)?;
     let metadata = file.metadata();
     // Asked of the open file, not of the path: the path could lead elsewhere a moment later.
@@ -99,7 +127,12 @@ fn read_disk(path: &Path, trust: Trust) -> Result<Option<Vec<u8>>, Refusal> {
     if metadata.is_dir() {
         return Ok(Some(Vec::new()));
     }
-    Ok(Some(file.read(MAX_FILE as u64)?))
+    let is_stream = !metadata.is_file() && names_descriptor(path);
+    let bytes = file.read(MAX_FILE as u64)?;
+    if is_stream {
+        streams.seen().insert(path.to_owned(), bytes.clone());
+    }
+    Ok(Some(bytes))
 }
 
 fn owner_only(metadata: &std::fs::Metadata) -> bool {
@@ -167,14 +200,14 @@ mod tests {
         for name in ["b.conf", "a.conf", ".c.conf", "d.txt"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
-        let found = FileSource::Disk
+        let found = FileSource::disk()
             .matching(&dir.path().join("*.conf"))
             .unwrap();
         assert_eq!(
             found,
             [dir.path().join("a.conf"), dir.path().join("b.conf")]
         );
-        assert!(FileSource::Disk.matching(Path::new("/a/***")).is_err());
+        assert!(FileSource::disk().matching(Path::new("/a/***")).is_err());
     }
 
     #[test]
@@ -184,11 +217,13 @@ mod tests {
         fs::write(&path, "User a").unwrap();
         for (mode, trusted) in [(0o600, true), (0o644, true), (0o664, false), (0o602, false)] {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            let strict = FileSource::Disk.read(&path, Trust::OwnerOnly);
+            let strict = FileSource::disk().read(&path, Trust::OwnerOnly);
             assert_eq!(strict.is_ok(), trusted, "{mode:o}");
-            assert!(FileSource::Disk.read(&path, Trust::Anyone).is_ok());
+            assert!(FileSource::disk().read(&path, Trust::Anyone).is_ok());
         }
-        let error = FileSource::Disk.read(&path, Trust::OwnerOnly).unwrap_err();
+        let error = FileSource::disk()
+            .read(&path, Trust::OwnerOnly)
+            .unwrap_err();
         let expected = format!("Bad owner or permissions on {}: ", path.display());
         assert!(error.to_string().starts_with(&expected), "{error}");
     }
@@ -197,13 +232,41 @@ mod tests {
     fn missing_and_oversized_files_are_told_apart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config");
-        assert_eq!(FileSource::Disk.read(&path, Trust::Anyone), Ok(None));
+        assert_eq!(FileSource::disk().read(&path, Trust::Anyone), Ok(None));
         fs::write(&path, vec![b'#'; MAX_FILE + 1]).unwrap();
-        let error = FileSource::Disk.read(&path, Trust::Anyone).unwrap_err();
+        let error = FileSource::disk().read(&path, Trust::Anyone).unwrap_err();
         assert!(error.to_string().contains("too large"), "{error}");
         assert_eq!(
-            FileSource::Disk.read(dir.path(), Trust::Anyone),
+            FileSource::disk().read(dir.path(), Trust::Anyone),
             Ok(Some(Vec::new()))
         );
+    }
+
+    #[test]
+    fn what_comes_through_a_pipe_is_there_for_the_second_reading_too() {
+        use std::os::fd::AsRawFd as _;
+        let (reader, mut writer) = io::pipe().unwrap();
+        io::Write::write_all(&mut writer, b"ProxyJump gw").unwrap();
+        drop(writer);
+        let path = PathBuf::from(format!("/dev/fd/{}", reader.as_raw_fd()));
+        let source = FileSource::disk();
+        assert_eq!(source.read_once(), None);
+        for trust in [Trust::Anyone, Trust::OwnerOnly] {
+            let read = source.read(&path, trust);
+            assert_eq!(read, Ok(Some(b"ProxyJump gw".to_vec())));
+        }
+        assert_eq!(source.read_once(), Some(path));
+    }
+
+    #[test]
+    fn regular_file_is_read_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        let source = FileSource::disk();
+        for text in ["a", "b"] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(source.read(&path, Trust::Anyone), Ok(Some(text.into())));
+        }
+        assert_eq!(source.read_once(), None);
     }
 }

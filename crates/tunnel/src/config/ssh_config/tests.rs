@@ -607,7 +607,7 @@ fn a_users_file_that_others_may_write_is_refused() {
     std::fs::create_dir(home.path().join(".ssh")).unwrap();
     std::fs::write(&path, "Port 7\n").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-    with_context(&FileSource::Disk, |context| {
+    with_context(&FileSource::disk(), |context| {
         let context = Context {
             home: home.path(),
             ..*context
@@ -642,7 +642,7 @@ fn this_machines_file_is_read() {
     if !system.exists() {
         return;
     }
-    with_context(&FileSource::Disk, |context| {
+    with_context(&FileSource::disk(), |context| {
         let loaded = ClientOptions::default().load(&ConfigFiles::Only(system.into()), context);
         assert!(loaded.is_ok(), "{loaded:?}");
     });

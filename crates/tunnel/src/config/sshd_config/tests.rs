@@ -475,7 +475,7 @@ fn this_machines_file_is_read() {
     // Another machine's administrator may use what is refused here; only Debian's own file is known.
     let stock = std::fs::read_to_string(system).is_ok_and(|text| !text.contains("\nMatch "));
     if stock {
-        let loaded = ServerOptions::default().load(system, &FileSource::Disk, &Lookups::none());
+        let loaded = ServerOptions::default().load(system, &FileSource::disk(), &Lookups::none());
         assert!(loaded.is_ok(), "{loaded:?}");
     }
 }
