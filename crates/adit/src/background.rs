@@ -5,9 +5,19 @@
 //! everything. Until it is ready the second one keeps the terminal, so that it can ask for passphrases.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::RawFd;
-use std::process::{Command, ExitCode, Stdio};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitCode, ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::SignalKind;
+
+use crate::client_cli::signals::Signals;
+use crate::command_line::FAILURE;
 
 /// Set in the environment of the process that stays.
 const MARK: &str = "ADIT_BACKGROUND";
@@ -41,35 +51,87 @@ pub fn is_background() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
-/// Starts this program again with the same arguments, waits until it is ready, and gives the exit code.
+/// Keeps what this program knows of itself from one that it starts, which may well be an adit.
+pub(crate) fn unmark(command: &mut std::process::Command) -> &mut std::process::Command {
+    command.env_remove(MARK)
+}
+
+/// Starts this program again with the same arguments, waits until it is ready, and gives the exit code. Signals that
+/// would end this process go to the other one, which is to end in good order, its terminal as it was.
 ///
 /// # Errors
 /// The program could not be started.
 pub fn spawn_and_wait() -> io::Result<ExitCode> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(std::env::args_os().skip(1))
-        .env(MARK, "1")
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut said = Vec::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        // Before the program starts: a signal in between would leave it alone.
+        let mut signals = Signals::with_quit()?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(std::env::args_os().skip(1))
+            .env(MARK, "1")
+            .stdout(Stdio::piped())
+            .spawn()?;
+        // It is not another's as long as nobody has waited for the end.
+        let pid = child.id().and_then(|pid| pid.try_into().ok());
+        let pid = pid.map(Pid::from_raw);
+        let mut came = None;
+        let outcome = outcome(&mut child);
+        tokio::pin!(outcome);
+        loop {
+            tokio::select! {
+                outcome = &mut outcome => return Ok(ExitCode::from(code(outcome?, came))),
+                signal = signals.any() => {
+                    came = Some(signal);
+                    pass_on(signal, pid);
+                }
+            }
+        }
+    })
+}
+
+fn pass_on(signal: SignalKind, to: Option<Pid>) {
+    if let (Ok(signal), Some(pid)) = (Signal::try_from(signal.as_raw_value()), to) {
+        // It may have ended by itself.
+        let _ = kill(pid, signal);
+    }
+}
+
+/// What became of the process that is to stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Ready,
+    Ended(ExitStatus),
+}
+
+async fn outcome(child: &mut Child) -> io::Result<Outcome> {
     if let Some(mut output) = child.stdout.take() {
         let mut word = [0; READY.len()];
-        match output.read_exact(&mut word) {
-            Ok(()) => said.extend_from_slice(&word),
+        match output.read_exact(&mut word).await {
+            Ok(_) if word == READY => return Ok(Outcome::Ready),
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
             Err(error) => return Err(error),
         }
     }
-    if said == READY {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let status = child.wait()?;
-    Ok(ExitCode::from(
-        status
-            .code()
-            .and_then(|c| u8::try_from(c).ok())
-            .unwrap_or(255),
-    ))
+    child.wait().await.map(Outcome::Ended)
+}
+
+/// The exit code of the process that waits, to which a signal may have come: success is nothing but a process that
+/// stays.
+fn code(outcome: Outcome, came: Option<SignalKind>) -> u8 {
+    let by = |signal: i32| u8::try_from(128 + signal).ok();
+    let code = match (outcome, came) {
+        (Outcome::Ready, None) => return 0,
+        // The signal was on its way to it.
+        (Outcome::Ready, Some(signal)) => by(signal.as_raw_value()),
+        (Outcome::Ended(status), _) => match status.code() {
+            Some(code) => u8::try_from(code).ok().filter(|&code| code != 0),
+            None => status.signal().and_then(by),
+        },
+    };
+    code.unwrap_or(FAILURE)
 }
 
 /// Leaves the terminal and tells the waiting process that all is well.
@@ -99,4 +161,27 @@ pub enum StandardError {
     Keep,
     /// It goes to `/dev/null`.
     Close,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn success_is_a_process_that_stays() {
+        let exited = |code: i32| Outcome::Ended(ExitStatus::from_raw(code << 8));
+        let term = Some(SignalKind::terminate());
+        let table = [
+            (Outcome::Ready, None, 0),
+            (Outcome::Ready, term, 143),
+            (exited(0), None, 255),
+            (exited(0), term, 255),
+            (exited(143), term, 143),
+            (exited(1), None, 1),
+            (Outcome::Ended(ExitStatus::from_raw(9)), None, 137),
+        ];
+        for (outcome, came, expected) in table {
+            assert_eq!(code(outcome, came), expected, "{outcome:?} {came:?}");
+        }
+    }
 }

@@ -14,6 +14,8 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::unistd::User;
 
+use crate::background;
+
 /// Exit code of every failure, as OpenSSH has it.
 pub(crate) const FAILURE: u8 = 255;
 
@@ -106,7 +108,8 @@ impl Machine {
 /// time; the signals that end this program have their usual effect meanwhile.
 fn succeeds_in_shell(command: &str) -> Result<bool, String> {
     let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
-    let status = Command::new(&shell)
+    let mut shell_command = Command::new(&shell);
+    let status = background::unmark(&mut shell_command)
         .arg("-c")
         .arg(command)
         .stdin(Stdio::null())

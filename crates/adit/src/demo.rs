@@ -67,7 +67,7 @@ async fn until_a_signal(stay: Stay) -> Result<(), String> {
     let mut signals = Signals::with_quit().map_err(|e| format!("cannot wait for signals: {e}"))?;
     let begun = tokio::select! {
         biased;
-        () = signals.any() => Err("ended by a signal before everything was tried".into()),
+        _ = signals.any() => Err("ended by a signal before everything was tried".into()),
         begun = run(stay) => begun,
     };
     let _folder = begun?;

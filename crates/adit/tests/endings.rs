@@ -134,7 +134,7 @@ fn signal_ends_what_waits_for_a_server_or_an_agent() {
     let port = listener.local_addr().unwrap().port().to_string();
     let args = ["-N", "-F", "none", "-p", &port, "127.0.0.1"];
     let mut held: Option<TcpStream> = None;
-    for (signal, code) in [(Signal::SIGTERM, 0), (Signal::SIGINT, 255)] {
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 255)] {
         let arrived = || held = Some(listener.accept().unwrap().0);
         assert_eq!(is_ended(&args, arrived, signal), Some(code), "{signal}");
     }
@@ -158,7 +158,7 @@ fn signal_ends_what_waits_for_a_server_or_an_agent() {
     ];
     let mut held: Option<UnixStream> = None;
     let arrived = || held = Some(agent.accept().unwrap().0);
-    assert_eq!(is_ended(&args, arrived, Signal::SIGTERM), Some(0));
+    assert_eq!(is_ended(&args, arrived, Signal::SIGTERM), Some(143));
 }
 
 #[test]
@@ -191,7 +191,89 @@ fn signal_ends_what_waits_for_a_key_that_does_not_come() {
     }
     adit.0.stderr = Some(errors.into_inner());
     adit.signal(Signal::SIGTERM);
-    assert_eq!(adit.end().0, Some(0));
+    assert_eq!(adit.end().0, Some(143));
+}
+
+#[test]
+fn signal_to_what_waits_for_the_background_ends_both() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let args = ["-f", "-N", "-F", "none", "-p", &port, "127.0.0.1"];
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGHUP, 255)] {
+        let mut held: Option<TcpStream> = None;
+        let arrived = || held = Some(listener.accept().unwrap().0);
+        assert_eq!(is_ended(&args, arrived, signal), Some(code), "{signal}");
+        // Whoever held the other end has gone, too.
+        let mut held = held.unwrap();
+        held.set_read_timeout(Some(LIMIT)).unwrap();
+        held.read_to_end(&mut Vec::new()).unwrap();
+    }
+}
+
+#[test]
+fn match_exec_runs_once_on_the_way_to_the_background_and_is_not_marked() {
+    let folder = Folder::new();
+    let (config, trace) = (folder.word("config"), folder.word("trace"));
+    let text = format!("Match exec \"echo ${{ADIT_BACKGROUND-no}} >> {trace}\"\n");
+    fs::write(&config, text).unwrap();
+    let port = free_port().to_string();
+    for flags in [&["-f"][..], &["-o", "forkafterauthentication yes"]] {
+        let args = ["-N", "-F", &config, "-p", &port, "127.0.0.1"];
+        let (code, said) = Running::start(ADIT, &[flags, &args].concat()).end();
+        assert_eq!(code, Some(255), "{said}");
+        assert_eq!(fs::read_to_string(&trace).unwrap(), "no\n", "{flags:?}");
+        fs::remove_file(&trace).unwrap();
+    }
+}
+
+/// What adit says to a configuration that comes through a pipe.
+fn told_through_a_pipe(args: &[&str], config: &str) -> String {
+    let mut adit = Running::start(ADIT, args);
+    let mut input = adit.0.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, config.as_bytes()).unwrap();
+    drop(input);
+    adit.end().1
+}
+
+#[test]
+fn configuration_from_a_pipe_counts_in_the_background_and_at_every_hop() {
+    let port = free_port();
+    let config = format!("Host h\nProxyJump gw\nHost gw\nHostName 127.0.0.1\nPort {port}\n");
+    let words = ["-N", "-F", "/dev/stdin", "h"];
+    let expected = format!("connect to host 127.0.0.1 port {port}");
+    for args in [&words[..], &[&["-f"], &words[..]].concat()] {
+        let said = told_through_a_pipe(args, &config);
+        assert!(said.contains(&expected), "{args:?}: {said}");
+        let again = format!("Match final\n{config}");
+        let said = told_through_a_pipe(args, &again);
+        assert!(said.contains(&expected), "{args:?}: {said}");
+    }
+    let asking = format!("ForkAfterAuthentication yes\n{config}");
+    let said = told_through_a_pipe(&words, &asking);
+    assert!(said.contains("use -f instead"), "{said}");
+}
+
+#[test]
+fn server_keeps_what_it_read_from_a_pipe() {
+    let folder = Folder::new();
+    let (key, port) = (folder.word("key"), free_port());
+    let args = ["-D", "-h", &key, "-f", "/dev/stdin"];
+    let mut running = Running::start(ADITD, &args);
+    let config = format!("Port {port}\nListenAddress 127.0.0.1\nPidFile none\n");
+    let mut input = running.0.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, config.as_bytes()).unwrap();
+    drop(input);
+    let errors = std::io::BufReader::new(running.0.stderr.take().unwrap());
+    let mut aditd = Aditd { running, errors };
+    assert_eq!(aditd.port(), port);
+    aditd.running.signal(Signal::SIGHUP);
+    let mut line = String::new();
+    while !line.contains("SIGHUP") {
+        line.clear();
+        let read = std::io::BufRead::read_line(&mut aditd.errors, &mut line).unwrap();
+        assert!(read > 0, "aditd has ended");
+    }
+    assert!(line.contains("can be read only once"), "{line}");
 }
 
 #[test]
@@ -229,7 +311,7 @@ fn free_port() -> u16 {
 
 /// An aditd that lets nobody in.
 struct Aditd {
-    _running: Running,
+    running: Running,
     errors: std::io::BufReader<std::process::ChildStderr>,
 }
 
@@ -253,7 +335,7 @@ fn serve(folder: &Folder) -> Aditd {
     let mut running = Running::start(ADITD, &args);
     let errors = running.0.stderr.take().unwrap();
     Aditd {
-        _running: running,
+        running,
         errors: std::io::BufReader::new(errors),
     }
 }

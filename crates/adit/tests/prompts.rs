@@ -55,6 +55,8 @@ impl Stand {
         command.args(["-o", "ListenAddress=127.0.0.1", "-o", "PidFile=none"]);
         let keys = format!("AuthorizedKeysFile={}", path("key.pub").display());
         command.args(["-o", "StrictModes=no", "-o", &keys]);
+        // Whoever is ended at a prompt has not logged in, over and over.
+        command.args(["-o", "PerSourcePenalties=no"]);
         let mut aditd = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(aditd.stderr.take().unwrap());
         let mut line = String::new();
@@ -224,7 +226,7 @@ fn what_was_typed_before_the_prompt_is_no_answer() {
 fn terminal_is_left_as_it_was_whatever_ends_the_question() {
     let stand = Stand::new();
     let table = [
-        (Signal::SIGTERM, 0),
+        (Signal::SIGTERM, 143),
         (Signal::SIGINT, 255),
         (Signal::SIGHUP, 255),
         (Signal::SIGQUIT, 131),

@@ -8,6 +8,8 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use zeroize::Zeroizing;
 
+use crate::background;
+
 use super::terminal::{MAX_ANSWER, line};
 
 /// The program where `SSH_ASKPASS` names none.
@@ -57,6 +59,7 @@ impl Askpass {
     pub(super) async fn ask(&self, text: &str) -> io::Result<Option<String>> {
         let program = self.program.clone().unwrap_or_else(|| CUSTOMARY.into());
         let mut command = Command::new(&program);
+        background::unmark(command.as_std_mut());
         command.arg(text).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let mut printed = Zeroizing::new(Vec::with_capacity(MAX_ANSWER + 1));

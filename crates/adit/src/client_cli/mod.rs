@@ -25,7 +25,7 @@ use crate::syslog::{self, Syslog};
 use args::{Args, HELP};
 use forwards::Forwards;
 use options::Meaning;
-use signals::Signals;
+use signals::{Progress, Signals};
 
 /// How messages begin.
 const PROGRAM: &str = "adit";
@@ -56,12 +56,21 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<ExitCode, String> {
+    // Before any file is read: whoever goes to the background is then the only one that reads what can be read but once,
+    // and that runs what `Match exec` names.
+    if options::asks_for_background(args) && !background::is_background() {
+        return go_to_background();
+    }
     let meaning = options::read(args)?;
-    let goes_to_background =
-        args.background || meaning.options.fork_after_authentication == Some(true);
-    if goes_to_background && !background::is_background() {
-        return background::spawn_and_wait()
-            .map_err(|e| format!("cannot go to the background: {e}"));
+    if meaning.options.fork_after_authentication == Some(true) && !background::is_background() {
+        // Only a file asks for it, and had to be read to know. It is read again, and `Match exec` runs again.
+        if let Some(path) = &meaning.read_once {
+            let path = path.display();
+            return Err(format!(
+                "{path} says ForkAfterAuthentication, but it can be read only once\nhint: use -f instead"
+            ));
+        }
+        return go_to_background();
     }
     logger::install(
         meaning.level,
@@ -75,6 +84,10 @@ fn run(args: &Args) -> Result<ExitCode, String> {
         error!("{message}");
         ExitCode::from(FAILURE)
     }))
+}
+
+fn go_to_background() -> Result<ExitCode, String> {
+    background::spawn_and_wait().map_err(|e| format!("cannot go to the background: {e}"))
 }
 
 /// `-E`, `-y`, or standard error.
@@ -105,7 +118,8 @@ fn serve(meaning: Meaning) -> Result<ExitCode, String> {
         .map_err(|e| format!("cannot start: {e}"))?;
     let outcome = runtime.block_on(async {
         let signals = Signals::new().map_err(|e| format!("cannot wait for signals: {e}"))?;
-        signals.or(tunnel(meaning)).await
+        let progress = Progress::default();
+        signals.or(&progress, tunnel(meaning, &progress)).await
     });
     // A thread that waits for an answer at a prompt cannot be stopped, and must not hold up the end.
     runtime.shutdown_background();
@@ -113,7 +127,7 @@ fn serve(meaning: Meaning) -> Result<ExitCode, String> {
 }
 
 /// Connects, starts the forwards, and serves until the end.
-async fn tunnel(meaning: Meaning) -> Result<ExitCode, String> {
+async fn tunnel(meaning: Meaning, progress: &Progress) -> Result<ExitCode, String> {
     let route = meaning.route.clone();
     let host = route.last().map(|s| s.host.clone()).unwrap_or_default();
     let (prompts, questions) = Prompts::channel();
@@ -127,6 +141,7 @@ async fn tunnel(meaning: Meaning) -> Result<ExitCode, String> {
         };
         with_hint(error.to_string(), guess.as_deref().or(error.hint()))
     })?;
+    progress.logged_in();
     log::debug!("Authenticated to {host}.");
     let mut forwards = Forwards::new(&meaning, &host);
     if let Some(ended) = forwards.start(&mut client).await? {

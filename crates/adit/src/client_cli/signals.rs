@@ -1,5 +1,6 @@
 //! The signals that end a tunnel, with ssh's exit codes.
 
+use std::cell::Cell;
 use std::future::pending;
 use std::io;
 use std::process::ExitCode;
@@ -7,6 +8,35 @@ use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::command_line::FAILURE;
+
+/// Exit code of a program that SIGTERM ends by itself, as a shell shows it: ssh's, before it is logged in.
+const TERMINATED: u8 = 128 + nix::libc::SIGTERM as u8;
+
+/// Says how far the work that a signal may end has come.
+#[derive(Debug, Default)]
+pub(super) struct Progress(Cell<Stage>);
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Stage {
+    #[default]
+    Connecting,
+    LoggedIn,
+}
+
+impl Progress {
+    /// Notes that the login is over: from here on, who ends the tunnel has had it.
+    pub(super) fn logged_in(&self) {
+        self.0.set(Stage::LoggedIn);
+    }
+
+    /// The exit code of SIGTERM at this moment.
+    fn terminated(&self) -> ExitCode {
+        match self.0.get() {
+            Stage::Connecting => ExitCode::from(TERMINATED),
+            Stage::LoggedIn => ExitCode::SUCCESS,
+        }
+    }
+}
 
 /// The signals, less those that whoever started this had ignored: `nohup` means it, and so does a shell's `&`.
 pub(crate) struct Signals {
@@ -35,25 +65,26 @@ impl Signals {
         })
     }
 
-    /// Waits for any of them.
-    pub(crate) async fn any(&mut self) {
+    /// Waits for any of them; gives its number.
+    pub(crate) async fn any(&mut self) -> SignalKind {
         tokio::select! {
-            () = coming(&mut self.terminate) => {}
-            () = coming(&mut self.interrupt) => {}
-            () = coming(&mut self.hangup) => {}
-            () = coming(&mut self.quit) => {}
+            () = coming(&mut self.terminate) => SignalKind::terminate(),
+            () = coming(&mut self.interrupt) => SignalKind::interrupt(),
+            () = coming(&mut self.hangup) => SignalKind::hangup(),
+            () = coming(&mut self.quit) => SignalKind::quit(),
         }
     }
 
     /// The outcome of `work`, or of the signal that came first; then everything `work` held is dropped in order.
     pub(super) async fn or(
         mut self,
+        progress: &Progress,
         work: impl Future<Output = Result<ExitCode, String>>,
     ) -> Result<ExitCode, String> {
         tokio::select! {
             // In this order: an interrupted prompt makes the work fail, and that is not what happened.
             biased;
-            () = coming(&mut self.terminate) => Ok(ExitCode::SUCCESS),
+            () = coming(&mut self.terminate) => Ok(progress.terminated()),
             () = coming(&mut self.interrupt) => Ok(ExitCode::from(FAILURE)),
             () = coming(&mut self.hangup) => Ok(ExitCode::from(FAILURE)),
             result = work => result,
