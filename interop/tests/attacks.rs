@@ -9,10 +9,11 @@ use adit_interop::need;
 use adit_interop::peer::{self, Adit, Client, ClientAsk, Peer, RawServer, Server, ServerAsk};
 use adit_interop::ports::free_port;
 use adit_interop::process::Process;
-use adit_interop::scratch::Scratch;
+use adit_interop::scratch::{Key, Scratch};
 use adit_interop::traffic::{Target, Visitor};
 use adit_interop::wait::{self, Pending};
 use std::fs;
+use std::process::Command;
 
 /// The most that a few dozen ill-meant connections may leave in a log: some hundred bytes each.
 const LOG: usize = 48 * 1024;
@@ -69,10 +70,18 @@ impl Attacked {
 
     /// Panics unless somebody else is let in and served.
     fn still_serves(&self) {
+        self.still_serves_with(Key::User);
+    }
+
+    /// The same with this key.
+    fn still_serves_with(&self, key: Key) {
         let target = Target::tcp();
         let forward = Forward::local(Address::loopback(free_port()), target.address().clone());
         let visitor = Visitor::new(forward.listen().clone());
-        let ask = ClientAsk::forwards([forward]);
+        let ask = ClientAsk {
+            key,
+            ..ClientAsk::forwards([forward])
+        };
         let _client = Client::start(&Adit, &self.scratch, self.server.port, &ask);
         visitor
             .echo(b"still there")
@@ -91,6 +100,37 @@ impl Attacked {
             }
         })
         .unwrap_or_else(|late| panic!("{late}"));
+    }
+}
+
+/// aditd with few descriptors, of which it may not have more.
+struct Poor;
+
+impl Peer for Poor {
+    fn name(&self) -> &'static str {
+        "poor"
+    }
+
+    fn find(&self) -> Result<(), Missing> {
+        Adit.find()
+    }
+
+    fn server(&self, scratch: &Scratch, port: u16, ask: &ServerAsk) -> Command {
+        let aditd = Adit.server(scratch, port, ask);
+        let mut command = Command::new("prlimit");
+        command
+            .arg("--nofile=1024:1024")
+            .arg(aditd.get_program())
+            .args(aditd.get_args());
+        command
+    }
+
+    fn client(&self, scratch: &Scratch, port: u16, ask: &ClientAsk) -> Command {
+        Adit.client(scratch, port, ask)
+    }
+
+    fn key_exchanges(&self, log: &str) -> Option<usize> {
+        Adit.key_exchanges(log)
     }
 }
 
@@ -190,6 +230,28 @@ fn requests_whose_answers_nobody_reads_hold_little_memory() {
     let most = attacked.server.process.memory("VmHWM") - before;
     assert!(most < HELD, "{most} KiB are held");
     attacked.still_serves();
+}
+
+#[test]
+fn one_login_does_not_take_all_descriptors() {
+    let attacked = need!(Attacked::start_as(&Poor, &["LogLevel INFO"]));
+    // Logins with one key have one share: who is served meanwhile has another.
+    let keys = attacked.scratch.authorized_keys();
+    let other = fs::read_to_string(attacked.scratch.key(Key::Stranger).with_extension("pub"));
+    let line = fs::read_to_string(&keys).unwrap() + &other.unwrap();
+    fs::write(&keys, line).unwrap();
+    let mut attack = attacked.by("all_descriptors");
+    let said = attack.await_output("reasons");
+    // RFC 4254, section 5.1: 4 is RESOURCE_SHORTAGE.
+    assert!(said.contains("reasons [4]"), "{said}");
+    // The attacker's key can still log in, to which a listening client bears witness.
+    let forward = Forward::local(
+        Address::loopback(free_port()),
+        Target::tcp().address().clone(),
+    );
+    let ask = ClientAsk::forwards([forward]);
+    let _same_key = Client::start(&Adit, &attacked.scratch, attacked.server.port, &ask);
+    attacked.still_serves_with(Key::Stranger);
 }
 
 #[test]

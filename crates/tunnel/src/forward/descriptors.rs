@@ -4,7 +4,8 @@
 //! has a [`Share`], and every socket made for it holds a [`Permit`].
 //!
 //! A share may grow to three times of what is free. Alone it may take three quarters of the pool; two that take all they
-//! can have three sevenths each; and however many there are, something is left for the next.
+//! can have three sevenths each; and however many there are, something is left for the next. The sockets of logins may
+//! grow a share further, to fifteen times: whoever has spent all on forwards can still log in, and end them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,6 +20,8 @@ use crate::sparse::Sparse;
 
 /// A share may be so many times as large as what is free.
 const TIMES_THE_FREE: usize = 3;
+/// The same where another login is to find room in it.
+const TIMES_THE_FREE_FOR_LOGINS: usize = 15;
 /// The most of a pool without a limit; small enough that sums of it do not overflow.
 const UNLIMITED: usize = usize::MAX / 8;
 /// How often a share that is full looks for what other logins have given back.
@@ -96,13 +99,25 @@ impl Share {
     /// # Errors
     /// The share would become too large.
     pub fn take(&self, count: usize) -> Result<Permit, Full> {
+        self.take_within(TIMES_THE_FREE, count)
+    }
+
+    /// Takes the descriptor of a login's own socket.
+    ///
+    /// # Errors
+    /// The share would become too large even for that.
+    pub fn take_for_login(&self) -> Result<Permit, Full> {
+        self.take_within(TIMES_THE_FREE_FOR_LOGINS, 1)
+    }
+
+    fn take_within(&self, times_the_free: usize, count: usize) -> Result<Permit, Full> {
         let pool = &self.0.pool.0;
         let used = pool.used.fetch_add(count, Ordering::Relaxed) + count;
         let held = self.0.held.fetch_add(count, Ordering::Relaxed) + count;
         let fits = pool
             .most
             .checked_sub(used)
-            .is_some_and(|free| held <= TIMES_THE_FREE * free);
+            .is_some_and(|free| held <= times_the_free.saturating_mul(free));
         if fits {
             let share = self.clone();
             return Ok(Permit { share, count });
@@ -200,6 +215,18 @@ mod tests {
         assert_eq!(second.take(1).unwrap_err(), Full { held: 750 });
         drop((first, second));
         assert!(pool.share("key").take(1).is_err(), "sockets are left of it");
+    }
+
+    #[test]
+    fn key_whose_forwards_took_all_logs_in_again_and_leaves_room_for_others() {
+        let pool = Pool::new(1000);
+        let (key, other) = (pool.share("key"), pool.share("other"));
+        let _forwards = take_all(&key);
+        let logins: Vec<_> = std::iter::from_fn(|| key.take_for_login().ok()).collect();
+        assert_eq!(logins.len(), 187);
+        assert!(key.take(1).is_err());
+        let _login = other.take_for_login().unwrap();
+        assert_eq!(take_all(&other).len(), 46);
     }
 
     #[tokio::test]

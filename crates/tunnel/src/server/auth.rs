@@ -147,7 +147,7 @@ impl Judge<'_> {
     ) -> Result<Login, NoLogin> {
         let fingerprint = key.fingerprint_sha256();
         let descriptors = self.descriptors.share(&format!("{user} {fingerprint}"));
-        let socket = descriptors.take(1).map_err(|full| {
+        let socket = descriptors.take_for_login().map_err(|full| {
             if let Some(unsaid) = descriptors.note_refusal(Instant::now().into_std()) {
                 let peer = Peer(self.peer);
                 error!("refused {user} from {peer}: {full} ({unsaid} more of this)");
