@@ -18,6 +18,7 @@ use tokio::signal::unix::SignalKind;
 
 use crate::client_cli::signals::Signals;
 use crate::command_line::FAILURE;
+use crate::limits;
 
 /// Set in the environment of the process that stays.
 const MARK: &str = "ADIT_BACKGROUND";
@@ -68,11 +69,10 @@ pub fn spawn_and_wait() -> io::Result<ExitCode> {
     runtime.block_on(async {
         // Before the program starts: a signal in between would leave it alone.
         let mut signals = Signals::with_quit()?;
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(std::env::args_os().skip(1))
-            .env(MARK, "1")
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(std::env::args_os().skip(1));
+        command.env(MARK, "1").stdout(Stdio::piped());
+        let mut child = limits::as_it_came(|| command.spawn())?;
         // It is not another's as long as nobody has waited for the end.
         let pid = child.id().and_then(|pid| pid.try_into().ok());
         let pid = pid.map(Pid::from_raw);

@@ -14,7 +14,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::unistd::User;
 
-use crate::background;
+use crate::{background, limits};
 
 /// Exit code of every failure, as OpenSSH has it.
 pub(crate) const FAILURE: u8 = 255;
@@ -108,13 +108,12 @@ impl Machine {
 /// time; the signals that end this program have their usual effect meanwhile.
 fn succeeds_in_shell(command: &str) -> Result<bool, String> {
     let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
-    let mut shell_command = Command::new(&shell);
-    let status = background::unmark(&mut shell_command)
-        .arg("-c")
-        .arg(command)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
+    let mut program = Command::new(&shell);
+    program.arg("-c").arg(command);
+    program.stdin(Stdio::null()).stdout(Stdio::null());
+    background::unmark(&mut program);
+    let status = limits::as_it_came(|| program.spawn())
+        .and_then(|mut child| child.wait())
         .map_err(|e| format!("cannot run {}: {e}", shell.display()))?;
     match status.code() {
         Some(code) => Ok(code == 0),

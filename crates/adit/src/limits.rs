@@ -1,6 +1,12 @@
 //! Limits of the process that both programs set at their start.
 
+use std::sync::OnceLock;
+
+use nix::libc::rlim_t;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// The soft limit of descriptors that this process came with.
+static CAME_WITH: OnceLock<rlim_t> = OnceLock::new();
 
 /// Keeps this process's memory, with its keys and passphrases, out of core files and from debuggers of the same user.
 ///
@@ -18,7 +24,24 @@ pub fn raise_descriptors() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
     {
+        CAME_WITH.get_or_init(|| soft);
         // With fewer of them it still runs.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
+}
+
+/// Starts a program under the soft limit of descriptors that this process came with: it may well use `select`.
+///
+/// Between fork and exec there is no safe place to set a limit, so that this process has it, too, for that moment; what
+/// is open stays open. (The size of core files cannot be given back: its hard limit is gone.)
+pub(crate) fn as_it_came<T>(start: impl FnOnce() -> T) -> T {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE);
+    if let (Some(&soft), Ok((_, hard))) = (CAME_WITH.get(), raised) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
+    }
+    let started = start();
+    if let Ok((soft, hard)) = raised {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
+    }
+    started
 }

@@ -226,6 +226,23 @@ fn match_exec_runs_once_on_the_way_to_the_background_and_is_not_marked() {
     }
 }
 
+#[test]
+fn programs_have_the_limit_of_descriptors_that_adit_came_with() {
+    let folder = Folder::new();
+    let (config, trace) = (folder.word("config"), folder.word("trace"));
+    let text = format!("Match exec \"ulimit -S -n >> {trace}\"\n");
+    fs::write(&config, text).unwrap();
+    let port = free_port().to_string();
+    let shell = ["-c", "ulimit -S -n 200; exec \"$0\" \"$@\"", ADIT];
+    for flag in ["-N", "-fN"] {
+        let args = [flag, "-F", &config, "-p", &port, "127.0.0.1"];
+        let (code, said) = Running::start("sh", &[&shell[..], &args].concat()).end();
+        assert_eq!(code, Some(255), "{said}");
+        assert_eq!(fs::read_to_string(&trace).unwrap(), "200\n", "{flag}");
+        fs::remove_file(&trace).unwrap();
+    }
+}
+
 /// What adit says to a configuration that comes through a pipe.
 fn told_through_a_pipe(args: &[&str], config: &str) -> String {
     let mut adit = Running::start(ADIT, args);

@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use zeroize::Zeroizing;
 
-use crate::background;
+use crate::{background, limits};
 
 use super::terminal::{MAX_ANSWER, line};
 
@@ -61,7 +61,7 @@ impl Askpass {
         let mut command = Command::new(&program);
         background::unmark(command.as_std_mut());
         command.arg(text).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn()?;
+        let mut child = limits::as_it_came(|| command.spawn())?;
         let mut printed = Zeroizing::new(Vec::with_capacity(MAX_ANSWER + 1));
         if let Some(output) = child.stdout.take() {
             let mut output = output.take(MAX_ANSWER as u64 + 1);
