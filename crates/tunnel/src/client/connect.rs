@@ -17,7 +17,7 @@ use tokio::time::timeout_at;
 use super::error::ConnectError;
 use super::host_key::{Presented, Role};
 use super::settings::ClientSettings;
-use super::{Client, Prompts, Trust, aside, auth, host_key};
+use super::{Hop, Prompts, Trust, aside, auth, host_key};
 use crate::config::values::AddressFamily;
 use crate::forward::dial::{self, DialError};
 use crate::forward::relay::relay;
@@ -29,7 +29,7 @@ use crate::net::{Handle, Incoming, Stream, driver, memory, seed};
 /// Connects and logs in.
 pub(super) async fn establish(
     settings: &ClientSettings,
-    hop: Option<&Client>,
+    hop: Option<&Hop>,
     role: Role,
     prompts: &Prompts,
 ) -> Result<(Handle, Receiver<Incoming>, Trust), ConnectError> {
@@ -151,7 +151,7 @@ async fn greet(
 /// The same through a channel of the connection to the host before: our line leaves while that one still decides.
 async fn greet_through(
     settings: &ClientSettings,
-    hop: &Client,
+    hop: &Hop,
 ) -> Result<(Stream, PeerIdent), ConnectError> {
     let opening = hop
         .handle
@@ -173,8 +173,8 @@ async fn greet_through(
     }
 }
 
-fn unreachable_from(hop: &Client, settings: &ClientSettings, error: OpenError) -> ConnectError {
-    let hop = &hop.settings.host;
+fn unreachable_from(hop: &Hop, settings: &ClientSettings, error: OpenError) -> ConnectError {
+    let hop = &hop.host;
     let why = match error {
         OpenError::Refused(refusal) => {
             let why = peer_text::description(&refusal.failure.description);

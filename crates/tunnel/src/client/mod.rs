@@ -46,13 +46,35 @@ pub struct Client {
     handle: Handle,
     incoming: Receiver<Incoming>,
     /// The connections to the hosts on the way; they live as long as this one.
-    hops: Vec<Client>,
+    hops: Vec<Hop>,
     trust: Trust,
     listening: JoinSet<()>,
     remote: Registry<RemoteForward>,
     forwards: Vec<(String, Arc<ForwardCounters>)>,
     dials: Arc<Dials>,
     asks: Asks,
+}
+
+/// The connection to a host on the way. It is served like any other: what nobody took would stop it.
+#[derive(Debug)]
+struct Hop {
+    handle: Handle,
+    host: String,
+    /// Ends the connection when it is dropped.
+    _serving: JoinSet<Ended>,
+}
+
+impl Hop {
+    fn serve(mut client: Client) -> Self {
+        let (handle, host) = (client.handle.clone(), client.settings.host.clone());
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { client.run().await });
+        Self {
+            handle,
+            host,
+            _serving: serving,
+        }
+    }
 }
 
 /// How far the server's host key is trusted.
@@ -83,7 +105,7 @@ impl Client {
         route: Vec<ClientSettings>,
         prompts: &Prompts,
     ) -> Result<Self, ConnectError> {
-        let mut hops: Vec<Client> = Vec::new();
+        let mut hops: Vec<Hop> = Vec::new();
         let mut route = route.into_iter().peekable();
         while let Some(settings) = route.next() {
             let settings = Arc::new(settings);
@@ -109,7 +131,7 @@ impl Client {
                 client.hops = hops;
                 return Ok(client);
             }
-            hops.push(client);
+            hops.push(Hop::serve(client));
         }
         Err(ConnectError::NoRoute)
     }

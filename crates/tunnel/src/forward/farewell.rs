@@ -11,14 +11,17 @@ use tokio::time::{sleep, timeout};
 
 use crate::net::Stream;
 
-/// How long an application may take over what waits for it.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Time for an application to take what waits for it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+/// Time for an application to end its own direction behind our FIN. After that the kernel still delivers, as long as the
+/// application says nothing.
+const UNTIL_ITS_END: Duration = Duration::from_secs(30);
 /// The first pause between two looks at what has been delivered, and the longest: the kernel has no event for it.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// Time for the last packet to another machine, and for sending it again.
 const LAST_PACKET: Duration = Duration::from_secs(1);
-/// What one read drops, in bytes, and how many of them follow each other: together more than a unix socket holds.
+/// Bytes that one read drops, and reads that follow each other: together more than a unix socket holds.
 const DROPPED_BY_A_READ: usize = 16 << 10;
 const READS_AT_ONCE: usize = 64;
 
@@ -33,26 +36,60 @@ pub(super) enum Input {
     Gone,
 }
 
-/// Ends our direction behind what was written, once the close that follows loses nothing of it.
-pub(super) async fn end_after_delivery(app: &Stream, input: Input) {
-    // Where the application says nothing more, the kernel delivers behind a close as well.
-    if input == Input::Open {
-        let _ = timeout(PATIENCE, delivered(app, input)).await;
+/// Our direction towards the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Output {
+    /// More could be written.
+    Open,
+    /// Our FIN stands behind everything.
+    Ended,
+}
+
+/// Ends our direction behind what was written, and waits until the close that follows loses nothing of it.
+pub(super) async fn end_after_delivery(app: &Stream, input: Input, output: Output) {
+    if input != Input::Open {
+        // Where the application says nothing more, the kernel delivers behind a close as well.
+        let _ = app.shutdown_after_peer_closed();
+        return;
     }
-    // An application that has gone already needs no EOF.
+    // Behind a FIN the kernel tells nobody how far it has come.
+    let patience = match output {
+        Output::Ended => UNTIL_ITS_END,
+        Output::Open => {
+            let _ = timeout(PATIENCE, delivered(app, input)).await;
+            match app.is_local() {
+                true => Duration::ZERO,
+                false => LAST_PACKET,
+            }
+        }
+    };
     let _ = app.shutdown_after_peer_closed();
-    if input == Input::Open && drop_input(app) == Input::Open && !app.is_local() {
-        sleep(LAST_PACKET).await;
-    }
+    let _ = timeout(patience, its_end(app)).await;
 }
 
 /// Waits until the reset that follows overtakes nothing, and has the close of `app` be that reset.
-pub(super) async fn reset_after_delivery(app: &Stream, input: Input) {
-    let _ = timeout(PATIENCE, delivered(app, input)).await;
-    if !app.is_local() {
-        sleep(LAST_PACKET).await;
+///
+/// Nothing is read meanwhile behind a FIN of ours: what the application sends goes nowhere, and it must not look as if.
+pub(super) async fn reset_after_delivery(app: &Stream, input: Input, output: Output) {
+    match output {
+        Output::Ended => sleep(UNTIL_ITS_END).await,
+        Output::Open => {
+            let _ = timeout(PATIENCE, delivered(app, input)).await;
+            if !app.is_local() {
+                sleep(LAST_PACKET).await;
+            }
+        }
     }
     app.reset_on_close();
+}
+
+/// Reads and drops what the application says, until it has ended or is gone.
+async fn its_end(app: &Stream) {
+    while drop_input(app) == Input::Open {
+        if app.readable().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Waits until all but the last packet has reached the application's side, or that is gone.

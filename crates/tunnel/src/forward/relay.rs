@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_proto::channels::PeerClose;
+use tokio::time::timeout;
 
-use super::farewell::{self, Input};
+use super::farewell::{self, Input, Output, PATIENCE};
 use crate::net::channel::Received;
 use crate::net::{Channel, Ended, Pumped, SHORT_TURN, Stream};
 use crate::status::ForwardCounters;
@@ -32,11 +33,11 @@ pub async fn relay(channel: Channel, app: Arc<Stream>, counters: &Arc<ForwardCou
     app.prepare_forwarded();
     channel.attach(app.clone(), counters.clone());
     let to_the_end = async {
-        let (end, input) = run(&channel, &app, counters).await;
+        let Ending { end, input, output } = run(&channel, &app, counters).await;
         match (&end, input) {
             (_, Input::Gone) => app.reset_on_close(),
-            (End::Orderly, input) => farewell::end_after_delivery(&app, input).await,
-            (End::Reset(_), input) => farewell::reset_after_delivery(&app, input).await,
+            (End::Orderly, input) => farewell::end_after_delivery(&app, input, output).await,
+            (End::Reset(_), input) => farewell::reset_after_delivery(&app, input, output).await,
         }
         end
     };
@@ -49,37 +50,72 @@ pub async fn relay(channel: Channel, app: Arc<Stream>, counters: &Arc<ForwardCou
     }
 }
 
-/// Relays until nothing more can come of it; gives how that ended, and what the application can still do.
-async fn run(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> (End, Input) {
+/// The end of a relay, and what each side of the application's socket can still do.
+struct Ending {
+    end: End,
+    input: Input,
+    output: Output,
+}
+
+impl Ending {
+    fn gone(error: io::Error) -> Self {
+        Self {
+            end: End::Reset(Some(error)),
+            input: Input::Gone,
+            output: Output::Open,
+        }
+    }
+}
+
+/// Relays until nothing more can come of it.
+async fn run(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> Ending {
     let mut outbound = pin!(outbound(channel, app, counters));
     let mut inbound = pin!(inbound(channel, app, counters));
-    tokio::select! {
+    let (input, received) = tokio::select! {
         sent = &mut outbound => match sent {
             // Our EOF is out, and the peer may still have much to say; or the channel has ended, and what the peer had
             // said before may still wait for the application.
-            Ok(input) => match inbound.await {
-                Ok(Inbound::Eof) => (End::Orderly, input),
-                Ok(Inbound::Over(end)) => (end, input),
-                Err(error) => (End::Reset(Some(error)), Input::Gone),
-            },
-            Err(error) => (End::Reset(Some(error)), Input::Gone),
+            Ok(input) => (Some(input), inbound.await),
+            Err(error) => return Ending::gone(error),
         },
-        received = &mut inbound => {
-            match received {
-                Ok(Inbound::Over(end)) => return (end, Input::Open),
-                Ok(Inbound::Eof) => {}
-                // It reads no more, and what it said before may still wait here, as an answer to half a request may.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => channel.detach(),
-                Err(error) => return (End::Reset(Some(error)), Input::Gone),
-            }
-            tokio::select! {
-                sent = outbound => match sent {
-                    Ok(input) => (End::Orderly, input),
-                    Err(error) => (End::Reset(Some(error)), Input::Gone),
-                },
-                end = closed(channel) => (end, Input::Open),
-            }
+        received = &mut inbound => (None, received),
+    };
+    let output = match received {
+        Ok(Inbound::Over(end)) => {
+            let input = input.unwrap_or(Input::Open);
+            return Ending {
+                end,
+                input,
+                output: Output::Open,
+            };
         }
+        Ok(Inbound::Eof) => Output::Ended,
+        // It reads no more, and what it said before may still wait here, as an answer to half a request may.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe && input.is_none() => {
+            channel.detach();
+            Output::Open
+        }
+        Err(error) => return Ending::gone(error),
+    };
+    let (end, input) = match input {
+        Some(input) => (till_closed(channel, input).await, input),
+        None => tokio::select! {
+            sent = outbound => match sent {
+                Ok(input) => (till_closed(channel, input).await, input),
+                Err(error) => return Ending::gone(error),
+            },
+            end = closed(channel) => (end, Input::Open),
+        },
+    };
+    Ending { end, input, output }
+}
+
+/// The end of a relay whose peer has said all: at once where the application has, too; otherwise the channel has ended, and
+/// says why.
+async fn till_closed(channel: &Channel, input: Input) -> End {
+    match input {
+        Input::Ended => End::Orderly,
+        Input::Open | Input::Gone => closed(channel).await,
     }
 }
 
@@ -131,7 +167,7 @@ async fn inbound(
     loop {
         match channel.receive().await? {
             Received::Data(bytes) => {
-                app.write_all(&bytes).await?;
+                write(channel, app, &bytes).await?;
                 counters.received.add(bytes.len() as u64);
                 channel.taken(bytes.len());
             }
@@ -142,6 +178,19 @@ async fn inbound(
             }
             Received::Closed(close) => return Ok(Inbound::Over(end_of(close))),
             Received::Ended(ended) => return Ok(Inbound::Over(broken_off(ended))),
+        }
+    }
+}
+
+/// Writes `bytes`, for as long as the application takes them; once the peer has closed the channel, nothing can make it
+/// take them but patience.
+async fn write(channel: &Channel, app: &Stream, bytes: &[u8]) -> io::Result<()> {
+    let mut writing = pin!(app.write_all(bytes));
+    loop {
+        match timeout(PATIENCE, &mut writing).await {
+            Ok(written) => return written,
+            Err(_) if channel.is_closed_by_peer() => return Err(io::ErrorKind::TimedOut.into()),
+            Err(_) => {}
         }
     }
 }
@@ -258,6 +307,69 @@ mod tests {
 
         let (came, end) = read_slowly(&mut target).await;
         assert_eq!(came, LENGTH);
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert!(matches!(relaying.await.unwrap(), End::Reset(Some(_))));
+    }
+
+    /// So much that most of it still waits at our end when the rest happens.
+    const ANSWER: usize = 300_000;
+
+    #[tokio::test]
+    async fn close_behind_an_eof_does_not_overtake_data_though_the_application_says_more() {
+        let (pair, theirs, mut target, relaying) = relay_of(PeerClose::Orderly).await;
+        theirs.send(&vec![7; ANSWER]).await.unwrap();
+        theirs.send_eof();
+        pair.settle().await;
+        drop(theirs);
+        pair.settle().await;
+        target.write_all(&[1; 1000]).await.unwrap();
+
+        let (came, end) = read_slowly(&mut target).await;
+        assert_eq!((came, end.is_ok()), (ANSWER, true));
+        drop(target);
+        assert!(matches!(relaying.await.unwrap(), End::Orderly));
+    }
+
+    #[tokio::test]
+    async fn end_of_the_connection_behind_an_eof_does_not_overtake_data() {
+        let (pair, theirs, mut target, _relaying) = relay_of(PeerClose::Reset).await;
+        theirs.send(&vec![7; ANSWER]).await.unwrap();
+        theirs.send_eof();
+        pair.settle().await;
+        pair.client.end("gone");
+
+        let (came, end) = read_slowly(&mut target).await;
+        assert_eq!((came, end.is_ok()), (ANSWER, true));
+    }
+
+    #[tokio::test]
+    async fn upload_that_the_end_of_the_connection_cuts_ends_in_a_reset() {
+        for _ in 0..20 {
+            let (pair, theirs, mut target, relaying) = relay_of(PeerClose::Reset).await;
+            theirs.send_eof();
+            pair.settle().await;
+            // More than the window, so that both directions wait.
+            while target.try_write(&[1; 1 << 16]).is_ok() {}
+            pair.settle().await;
+            pair.client.end("gone");
+            tokio::time::pause();
+            assert!(matches!(relaying.await.unwrap(), End::Reset(Some(_))));
+            tokio::time::resume();
+            let _ = target.shutdown().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn ssh_connection_that_breaks_under_an_upload_does_not_overtake_data() {
+        let (pair, theirs, mut target, relaying) = relay_of(PeerClose::Reset).await;
+        theirs.send(&vec![7; ANSWER]).await.unwrap();
+        pair.settle().await;
+        // The relay hears of it first, by its own write.
+        pair.break_off();
+        target.write_all(&vec![1; 1 << 16]).await.unwrap();
+
+        let (came, end) = read_slowly(&mut target).await;
+        assert_eq!(came, ANSWER);
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
         assert!(matches!(relaying.await.unwrap(), End::Reset(Some(_))));
     }

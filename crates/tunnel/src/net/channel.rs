@@ -81,20 +81,33 @@ impl Channel {
 
     fn poll_pump(&self, cx: &mut Context<'_>, app: &Stream) -> Poll<io::Result<Pumped>> {
         let mut outbound = self.shared.outbound();
-        let Some(reserved) = ready!(self.poll_reserve(cx, &mut outbound, u32::MAX))? else {
-            // It may have been woken for its turn: that is the next one's then.
-            outbound.wake_next();
-            return Poll::Ready(Ok(Pumped::ChannelClosed));
+        let reserved = match ready!(self.poll_reserve(cx, &mut outbound, u32::MAX)) {
+            Ok(Some(reserved)) => reserved,
+            Ok(None) => {
+                // It may have been woken for its turn: that is the next one's then.
+                outbound.wake_next();
+                return Poll::Ready(Ok(Pumped::ChannelClosed));
+            }
+            Err(error) => {
+                drop(outbound);
+                return Poll::Ready(Ok(self.broken(&error)));
+            }
         };
-        let read = outbound.seal_from(app, reserved);
+        let read = match outbound.seal_from(app, reserved) {
+            // Sealing failed, and not the application, whose errors have kinds.
+            Err(error) if error.kind() == io::ErrorKind::Other => {
+                drop(outbound);
+                return Poll::Ready(Ok(self.broken(&error)));
+            }
+            read => read,
+        };
         let sent = *read.as_ref().unwrap_or(&0);
         self.settle_turn(&outbound, reserved, sent);
         if outbound.end_turn(sent)
             && let Err(error) = outbound.write(&self.shared.socket)
         {
             drop(outbound);
-            self.shared.end(Ended::Broken(error.to_string()));
-            return Poll::Ready(Err(error));
+            return Poll::Ready(Ok(self.broken(&error)));
         }
         outbound.wake_next();
         if outbound.pending() > 0 {
@@ -105,6 +118,19 @@ impl Channel {
             0 => Pumped::AppEof,
             n => Pumped::Bytes(n),
         }))
+    }
+
+    /// Ends the connection, whose socket or keys failed: that is not the application's fault, which is told by `receive`, behind
+    /// what the peer had sent.
+    fn broken(&self, error: &io::Error) -> Pumped {
+        self.shared.end(Ended::Broken(error.to_string()));
+        Pumped::ChannelClosed
+    }
+
+    /// True once the peer has closed the channel, or the connection is over.
+    pub fn is_closed_by_peer(&self) -> bool {
+        let mut state = self.shared.state();
+        state.ended.is_some() || state.io(self.id).is_none_or(|io| io.closed.is_some())
     }
 
     /// Waits for its turn to send, and for window: up to `most` bytes of it, none where the channel takes no more data.

@@ -32,6 +32,8 @@ use crate::status::ForwardCounters;
 /// read: a burst waits, as it does where a window is full.
 const INCOMING: usize = 1024;
 const OF_ONE_PACKET: usize = 8;
+/// Places in the owner's queue that news which nobody waits for leaves free.
+const FOR_REQUESTS: usize = INCOMING / 2;
 /// Bytes of one read that take so long to handle that others should have a turn.
 const MUCH: usize = 64 << 10;
 /// Slices of one write to an application.
@@ -353,9 +355,12 @@ impl Driver {
             },
             Event::Debug(text) => Incoming::Debug(text),
         };
-        let optional = matches!(incoming, Incoming::KeysChanged | Incoming::Debug(_));
+        let is_optional = matches!(incoming, Incoming::KeysChanged | Incoming::Debug(_));
+        if is_optional && self.incoming.capacity() < FOR_REQUESTS {
+            return Ok(());
+        }
         match self.incoming.try_send(incoming) {
-            Err(mpsc::error::TrySendError::Full(_)) if !optional => {
+            Err(mpsc::error::TrySendError::Full(_)) => {
                 Err(Misbehaviour::AsksFasterThanItReads.into())
             }
             _ => Ok(()),

@@ -74,6 +74,11 @@ impl Pair {
         (opened.unwrap(), given)
     }
 
+    /// The server's socket takes nothing more from now on, which nobody has been told yet.
+    pub(crate) fn break_off(&self) {
+        self.server.0.socket.shutdown_write().unwrap();
+    }
+
     /// The client, and the server with what it is asked for.
     pub(crate) fn into_client_and_server(self) -> (Handle, Handle, Receiver<Incoming>) {
         (self.client, self.server, self.server_incoming)

@@ -61,3 +61,19 @@ async fn owner_that_has_gone_holds_up_nobody() {
         assert!(verdict.given().await.is_err());
     }
 }
+
+#[tokio::test]
+async fn news_that_nobody_takes_stops_no_connection() {
+    let mut pair = Pair::new().await;
+    let (theirs, ours) = pair.open().await;
+    let counters = Arc::default();
+    let (app, _application) = tokio::net::UnixStream::pair().unwrap();
+    ours.attach(Arc::new(app.into()), counters);
+    for _ in 0..2 * INCOMING {
+        pair.client.debug("news").unwrap();
+        tokio::task::yield_now().await;
+    }
+    theirs.send(b"hello").await.unwrap();
+    // Would wait for ever behind them.
+    pair.settle().await;
+}
