@@ -14,7 +14,7 @@ use adit_tunnel::config::FileSource;
 use adit_tunnel::config::sshd_config::{PidFile, ServerOptions};
 use adit_tunnel::config::values::{LogLevel, SyslogFacility};
 use adit_tunnel::server::{LocalAccount, Server, ServerSettings};
-use adit_tunnel::small_file;
+use adit_tunnel::small_file::{self, SmallFile};
 use log::{error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -293,7 +293,9 @@ fn reload(server: &Server, origin: &Origin<'_>, bound: &ServerSettings) {
             "Received SIGHUP; the log goes on in the old file, as the new one cannot be opened: {error}"
         );
     }
-    if let Some(path) = &origin.read_once {
+    let config = origin.args.config.as_ref();
+    let spent = config.filter(|path| is_spent(path));
+    if let Some(path) = origin.read_once.as_ref().or(spent) {
         // Read now it would be empty, and so every rule in it gone.
         warn!(
             "Received SIGHUP; the configuration stays as it was: {} can be read only once; give -f a file instead",
@@ -316,6 +318,12 @@ fn reload(server: &Server, origin: &Origin<'_>, bound: &ServerSettings) {
         }
         Err(message) => warn!("Received SIGHUP; the configuration stays as it was: {message}"),
     }
+}
+
+/// True for a descriptor that is no regular file, or none any more: standard input is `/dev/null` in the background.
+fn is_spent(path: &Path) -> bool {
+    let is_regular = || SmallFile::open(path).is_ok_and(|file| file.metadata().is_file());
+    small_file::names_descriptor(path) && !is_regular()
 }
 
 fn bind_message(error: adit_tunnel::net::listener::BindError) -> String {
@@ -365,7 +373,21 @@ fn own_pid() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::fd::AsRawFd as _;
+
     use super::*;
+
+    #[test]
+    fn descriptor_has_more_to_say_only_where_it_is_a_regular_file() {
+        let regular = tempfile::tempfile().unwrap();
+        let null = File::open("/dev/null").unwrap();
+        let path = |file: &File| PathBuf::from(format!("/dev/fd/{}", file.as_raw_fd()));
+        assert!(!is_spent(&path(&regular)));
+        assert!(is_spent(&path(&null)));
+        assert!(is_spent(Path::new("/dev/fd/999999")));
+        assert!(!is_spent(Path::new("/nonexistent/sshd_config")));
+    }
 
     #[test]
     fn pid_file_is_removed_unless_another_server_has_written_its_own() {
