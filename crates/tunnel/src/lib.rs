@@ -13,5 +13,4 @@ pub mod policy;
 mod repeats;
 pub mod server;
 pub mod small_file;
-mod sparse;
 pub mod status;

@@ -11,12 +11,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
-
-use crate::sparse::Sparse;
 
 /// A share may be so many times as large as what is free.
 const TIMES_THE_FREE: usize = 3;
@@ -26,8 +24,6 @@ const TIMES_THE_FREE_FOR_LOGINS: usize = 15;
 const UNLIMITED: usize = usize::MAX / 8;
 /// How often a share that is full looks for what other logins have given back.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// A login's refusals make a line of the log so often at most.
-const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// The descriptors that all logins have between them.
 #[derive(Debug, Clone)]
@@ -62,7 +58,6 @@ impl Pool {
             pool: self.clone(),
             held: AtomicUsize::new(0),
             freed: Notify::new(),
-            refusals: Mutex::new(Sparse::new(SAY_EVERY)),
         });
         shares.insert(holder.to_owned(), Arc::downgrade(&share));
         Share(share)
@@ -85,7 +80,6 @@ struct ShareState {
     pool: Pool,
     held: AtomicUsize,
     freed: Notify,
-    refusals: Mutex<Sparse>,
 }
 
 impl Share {
@@ -131,12 +125,6 @@ impl Share {
     pub async fn freed(&self) {
         // Either way it is time to look.
         let _ = timeout(LOOK_AGAIN, self.0.freed.notified()).await;
-    }
-
-    /// Notes a refusal. Where it is to be logged, the number of those since the last that was.
-    pub fn note_refusal(&self, now: Instant) -> Option<u64> {
-        let refusals = self.0.refusals.lock();
-        refusals.unwrap_or_else(PoisonError::into_inner).admit(now)
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -125,11 +125,6 @@ impl Dials {
             lookups: Semaphore::new(LOOKUPS),
             descriptors,
         }
-    }
-
-    /// Notes that the share was full; see [`Share::note_refusal`].
-    pub fn note_refusal(&self) -> Option<u64> {
-        self.descriptors.note_refusal(Instant::now())
     }
 }
 

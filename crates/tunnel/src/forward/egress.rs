@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use adit_proto::message::connection::OpenFailureReason;
 use adit_proto::peer_text;
-use log::{Level, debug, warn};
+use log::{Level, debug};
 
 use super::dial::{DialError, Dialled, Dials, dial_tcp, dial_unix};
 use super::relay::relay;
@@ -76,22 +76,15 @@ impl Egress {
     fn say_why_not(&self, error: &DialError) {
         let (label, target) = (&self.label, self.shown_target());
         match error {
-            DialError::Full(_) => {}
             DialError::Denied(_) => {
                 let source = Source::Named(label.clone());
                 let line = format_args!("{label}: {target}: {error}");
                 repeats::log(Level::Warn, source, "refused forwards", line);
-                return;
             }
             _ => {
                 let failure = format!("{target}: {error}");
-                return repeats::connection_failed(Level::Warn, label, &failure);
+                repeats::connection_failed(Level::Warn, label, &failure);
             }
-        }
-        match self.dials.note_refusal() {
-            None => {}
-            Some(0) => warn!("{label}: {target}: {error}"),
-            Some(unsaid) => warn!("{label}: {target}: {error} ({unsaid} more of this)"),
         }
     }
 

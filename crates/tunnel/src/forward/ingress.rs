@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use adit_proto::message::connection::{ChannelType, TcpAddresses};
 use adit_proto::peer_text;
-use log::{Level, debug, error, warn};
+use log::{Level, debug};
 use tokio::time::timeout;
 
 use super::answered::Answered;
@@ -21,7 +21,7 @@ use crate::config::spec::Endpoint;
 use crate::net::connection::{OpenError, Refusal, Verdict};
 use crate::net::listener::{Accepted, Listener, describe};
 use crate::net::{Channel, Handle, Stream};
-use crate::repeats;
+use crate::repeats::{self, Source};
 use crate::status::ForwardCounters;
 
 /// How long an application may take over its SOCKS handshake.
@@ -92,7 +92,7 @@ impl Ingress {
                     });
                 }
                 Err(error) => {
-                    warn!("{}: cannot accept: {}", self.label, describe(&error));
+                    self.say_pause(&format!("cannot accept: {}", describe(&error)));
                     tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
                 }
             }
@@ -118,13 +118,15 @@ impl Ingress {
     }
 
     async fn wait_for_room(&self) {
-        if let Some(unsaid) = self.descriptors.note_refusal(Instant::now()) {
-            warn!(
-                "{}: too many open connections; accepts no further until one ends ({unsaid} more of this)",
-                self.label
-            );
-        }
+        self.say_pause("too many open connections; accepts no further until one ends");
         self.descriptors.freed().await;
+    }
+
+    /// Said each second, for as long as it lasts.
+    fn say_pause(&self, why: &str) {
+        let (label, source) = (&self.label, Source::Named(self.label.clone()));
+        let line = format_args!("{label}: {why}");
+        repeats::log(Level::Warn, source, "pauses without a descriptor", line);
     }
 
     /// One connection, from accept to close.
@@ -259,7 +261,8 @@ impl Ingress {
             }
             OpenError::Ended(ended) => {
                 let target = peer_text::description(target);
-                error!("{label}: connection from {from}: {target}: {ended}");
+                let failure = format!("connection from {from}: {target}: {ended}");
+                repeats::connection_failed(Level::Error, label, &failure);
             }
         }
     }

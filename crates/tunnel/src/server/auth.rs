@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use adit_proto::key::PublicKey;
 use adit_proto::peer_text;
 use adit_proto::userauth::server::{AuthMethod, AuthRequest};
-use log::{Level, error, info};
+use log::{Level, info};
 use nix::unistd::Uid;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
@@ -148,10 +148,9 @@ impl Judge<'_> {
         let fingerprint = key.fingerprint_sha256();
         let descriptors = self.descriptors.share(&format!("{user} {fingerprint}"));
         let socket = descriptors.take_for_login().map_err(|full| {
-            if let Some(unsaid) = descriptors.note_refusal(Instant::now().into_std()) {
-                let peer = Peer(self.peer);
-                error!("refused {user} from {peer}: {full} ({unsaid} more of this)");
-            }
+            let peer = Peer(self.peer);
+            let line = format_args!("refused {user} from {peer}: {full}");
+            peer.log(Level::Error, "logins beyond their key's share", line);
             self.handle.end(&full.to_string());
             self.visit.forgive();
             NoLogin

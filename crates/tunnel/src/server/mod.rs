@@ -27,7 +27,7 @@ use adit_proto::Side;
 use adit_proto::connection::{Connection, ConnectionConfig};
 use adit_proto::error::Error;
 use adit_proto::peer_text;
-use log::{Level, error};
+use log::Level;
 use tokio::time::timeout;
 
 pub use account::LocalAccount;
@@ -112,7 +112,15 @@ impl Server {
             match self.listeners[index].accept().await {
                 Ok((socket, peer)) => self.admit(socket, peer),
                 Err(error) => {
-                    error!("cannot accept: {}", listener::describe(&error));
+                    let addresses = self.local_addrs();
+                    let name = addresses.get(index).map(ToString::to_string);
+                    let why = listener::describe(&error);
+                    repeats::log(
+                        Level::Error,
+                        Source::Named(name.unwrap_or_default()),
+                        "pauses without a descriptor",
+                        format_args!("cannot accept: {why}"),
+                    );
                     tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
                 }
             }

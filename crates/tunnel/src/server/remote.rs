@@ -2,12 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use adit_proto::connection::RequestRefused;
 use adit_proto::message::connection::GlobalRequest;
 use adit_proto::peer_text;
-use log::{Level, debug, warn};
+use log::{Level, debug};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 
@@ -16,7 +15,7 @@ use super::auth::Login;
 use super::settings::ServerSettings;
 use crate::forward::answered::Answered;
 use crate::forward::bind::{self, Bound};
-use crate::forward::descriptors::{Full, Permit};
+use crate::forward::descriptors::Permit;
 use crate::forward::ingress::{Ingress, Route};
 use crate::forward::registry::{Registry, RemoteAddress};
 use crate::net::Handle;
@@ -122,14 +121,7 @@ impl RemoteForwards {
             Ok(bound) => bound,
             Err(error) => {
                 let what = format!("{}:{port}", peer_text::name(&address));
-                let full = error
-                    .source
-                    .get_ref()
-                    .and_then(|e| e.downcast_ref::<Full>());
-                return Err(match full {
-                    Some(&full) => self.refuse_full(&what, full),
-                    None => self.refuse_listen(&what, &error.to_string()),
-                });
+                return Err(self.refuse_listen(&what, &error.to_string()));
             }
         };
         let route = Route::ForwardedTcpip {
@@ -164,7 +156,7 @@ impl RemoteForwards {
         let settings = &self.settings;
         let descriptors = match self.login.descriptors.take(1) {
             Ok(descriptors) => descriptors,
-            Err(full) => return Err(self.refuse_full(&shown, full)),
+            Err(full) => return Err(self.refuse_listen(&shown, &full.to_string())),
         };
         let bound = listener::bind_unix(
             Path::new(&path),
@@ -236,19 +228,6 @@ impl RemoteForwards {
         let who = self.login.who();
         let line = format_args!("{who}: refused remote forward {what}: {why}");
         Peer(self.login.peer).log(Level::Warn, "refused forwards", line);
-        self.tell_refusal(what, why)
-    }
-
-    /// The same where the login has all sockets that it may have, which is not said for each forward.
-    fn refuse_full(&self, what: &str, full: Full) -> RequestRefused {
-        if let Some(unsaid) = self.login.descriptors.note_refusal(Instant::now()) {
-            let who = self.login.who();
-            warn!("{who}: refused remote forward {what}: {full} ({unsaid} more of this)");
-        }
-        self.tell_refusal(what, &full.to_string())
-    }
-
-    fn tell_refusal(&self, what: &str, why: &str) -> RequestRefused {
         let _ = self
             .handle
             .debug(&format!("remote forward {what} refused: {why}"));
