@@ -46,6 +46,28 @@ fn connections_that_lead_to_no_login_are_soon_refused() {
     assert!(refused > 0);
 }
 
+/// Each has one such line only, and there may be more of them than a disk has room for.
+#[tokio::test]
+async fn addresses_shut_out_are_named_up_to_a_bound() {
+    let folder = Folder::new();
+    let mut aditd = Aditd::start(&folder, &["-o", "PerSourcePenalties=noauth:60"]);
+    let server = format!("127.0.0.1:{}", aditd.port).parse().unwrap();
+    for n in 1..=150 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 1, n], 0).into()).unwrap();
+        let stream = socket.connect(server).await.unwrap();
+        // Somebody serves it.
+        stream.readable().await.unwrap();
+    }
+    aditd.log_in(&folder, &LocalAccount::own().unwrap().name);
+    aditd.until("Accepted publickey for ");
+    let lines = aditd.seen.iter();
+    let named = lines
+        .filter(|line| line.contains(": shut out for "))
+        .count();
+    assert!((1..=100).contains(&named), "{named}");
+}
+
 #[test]
 fn penalties_can_be_switched_off() {
     let folder = Folder::new();
