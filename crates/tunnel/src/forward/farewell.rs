@@ -69,16 +69,15 @@ pub(super) async fn end_after_delivery(app: &Stream, input: Input, output: Outpu
 
 /// Waits until the reset that follows overtakes nothing, and has the close of `app` be that reset.
 ///
-/// Nothing is read meanwhile behind a FIN of ours: what the application sends goes nowhere, and it must not look as if.
+/// Behind a FIN of ours the kernel makes it one where the application still sends, and delivers the rest where it does not.
+/// Nothing is read meanwhile: what the application sends goes nowhere, and it must not look as if.
 pub(super) async fn reset_after_delivery(app: &Stream, input: Input, output: Output) {
-    match output {
-        Output::Ended => sleep(UNTIL_ITS_END).await,
-        Output::Open => {
-            let _ = timeout(PATIENCE, delivered(app, input)).await;
-            if !app.is_local() {
-                sleep(LAST_PACKET).await;
-            }
-        }
+    if output == Output::Ended {
+        return sleep(UNTIL_ITS_END).await;
+    }
+    let _ = timeout(PATIENCE, delivered(app, input)).await;
+    if !app.is_local() {
+        sleep(LAST_PACKET).await;
     }
     app.reset_on_close();
 }

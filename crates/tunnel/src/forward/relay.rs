@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use adit_proto::channels::PeerClose;
@@ -32,8 +33,13 @@ pub enum End {
 pub async fn relay(channel: Channel, app: Arc<Stream>, counters: &Arc<ForwardCounters>) -> End {
     app.prepare_forwarded();
     channel.attach(app.clone(), counters.clone());
+    let fin_is_out = AtomicBool::new(false);
     let to_the_end = async {
-        let Ending { end, input, output } = run(&channel, &app, counters).await;
+        let (end, input) = run(&channel, &app, counters, &fin_is_out).await;
+        let output = match fin_is_out.load(Ordering::Relaxed) {
+            true => Output::Ended,
+            false => Output::Open,
+        };
         match (&end, input) {
             (_, Input::Gone) => app.reset_on_close(),
             (End::Orderly, input) => farewell::end_after_delivery(&app, input, output).await,
@@ -44,31 +50,24 @@ pub async fn relay(channel: Channel, app: Arc<Stream>, counters: &Arc<ForwardCou
     tokio::select! {
         end = to_the_end => end,
         end = too_slow(&channel) => {
-            app.reset_on_close();
+            // Behind our FIN the kernel still delivers what is left.
+            if !fin_is_out.load(Ordering::Relaxed) {
+                app.reset_on_close();
+            }
             end
         }
     }
 }
 
-/// The end of a relay, and what each side of the application's socket can still do.
-struct Ending {
-    end: End,
-    input: Input,
-    output: Output,
-}
-
-impl Ending {
-    fn gone(error: io::Error) -> Self {
-        Self {
-            end: End::Reset(Some(error)),
-            input: Input::Gone,
-            output: Output::Open,
-        }
-    }
-}
-
-/// Relays until nothing more can come of it.
-async fn run(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> Ending {
+/// Relays until nothing more can come of it; gives how that ended, and what the application can still do. `fin_is_out`
+/// is set with our FIN.
+async fn run(
+    channel: &Channel,
+    app: &Stream,
+    counters: &ForwardCounters,
+    fin_is_out: &AtomicBool,
+) -> (End, Input) {
+    let gone = |error| (End::Reset(Some(error)), Input::Gone);
     let mut outbound = pin!(outbound(channel, app, counters));
     let mut inbound = pin!(inbound(channel, app, counters));
     let (input, received) = tokio::select! {
@@ -76,38 +75,29 @@ async fn run(channel: &Channel, app: &Stream, counters: &ForwardCounters) -> End
             // Our EOF is out, and the peer may still have much to say; or the channel has ended, and what the peer had
             // said before may still wait for the application.
             Ok(input) => (Some(input), inbound.await),
-            Err(error) => return Ending::gone(error),
+            Err(error) => return gone(error),
         },
         received = &mut inbound => (None, received),
     };
-    let output = match received {
-        Ok(Inbound::Over(end)) => {
-            let input = input.unwrap_or(Input::Open);
-            return Ending {
-                end,
-                input,
-                output: Output::Open,
-            };
-        }
-        Ok(Inbound::Eof) => Output::Ended,
+    match received {
+        Ok(Inbound::Over(end)) => return (end, input.unwrap_or(Input::Open)),
+        Ok(Inbound::Eof) => fin_is_out.store(true, Ordering::Relaxed),
         // It reads no more, and what it said before may still wait here, as an answer to half a request may.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe && input.is_none() => {
             channel.detach();
-            Output::Open
         }
-        Err(error) => return Ending::gone(error),
-    };
-    let (end, input) = match input {
+        Err(error) => return gone(error),
+    }
+    match input {
         Some(input) => (till_closed(channel, input).await, input),
         None => tokio::select! {
             sent = outbound => match sent {
                 Ok(input) => (till_closed(channel, input).await, input),
-                Err(error) => return Ending::gone(error),
+                Err(error) => gone(error),
             },
             end = closed(channel) => (end, Input::Open),
         },
-    };
-    Ending { end, input, output }
+    }
 }
 
 /// The end of a relay whose peer has said all: at once where the application has, too; otherwise the channel has ended, and
@@ -337,6 +327,20 @@ mod tests {
         theirs.send_eof();
         pair.settle().await;
         pair.client.end("gone");
+
+        let (came, end) = read_slowly(&mut target).await;
+        assert_eq!((came, end.is_ok()), (ANSWER, true));
+    }
+
+    /// The clock is a simulated one, which jumps when nothing else is left to do.
+    #[tokio::test(start_paused = true)]
+    async fn end_of_the_connection_behind_an_eof_drops_nothing_however_slow_the_application_is() {
+        let (pair, theirs, mut target, relaying) = relay_of(PeerClose::Reset).await;
+        theirs.send(&vec![7; ANSWER]).await.unwrap();
+        theirs.send_eof();
+        pair.settle().await;
+        pair.client.end("gone");
+        assert!(matches!(relaying.await.unwrap(), End::Reset(Some(_))));
 
         let (came, end) = read_slowly(&mut target).await;
         assert_eq!((came, end.is_ok()), (ANSWER, true));
