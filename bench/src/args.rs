@@ -14,8 +14,7 @@ usage: adit-bench ROW|all|smoke|record [OPTION]...
 
 Measures tunnels through adit and OpenSSH side by side, on this machine.
 
-rows: bulk streams connects mixed http echo idle memory long stock-end first-byte logins clients stalled channels
-      writes
+rows: bulk streams connects mixed http echo idle memory long stock-end first-byte logins clients stalled channels writes
   all                     every row: about half an hour
   smoke                   every row, very short; fails if something does not run, or if a ratio is worse than
                           half of what bench/recorded.json holds
