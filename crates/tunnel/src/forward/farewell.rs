@@ -48,8 +48,7 @@ pub(super) enum Output {
 /// Ends our direction behind what was written, and waits until the close that follows loses nothing of it.
 pub(super) async fn end_after_delivery(app: &Stream, input: Input, output: Output) {
     if input != Input::Open {
-        // Where the application says nothing more, the kernel delivers behind a close as well.
-        let _ = app.shutdown_after_peer_closed();
+        // Where the application says nothing more, the close itself is a FIN behind everything.
         return;
     }
     // Behind a FIN the kernel tells nobody how far it has come.
