@@ -17,7 +17,7 @@ pub(crate) struct Churn {
     start: Instant,
 }
 
-/// What clients reached.
+/// Connections that clients made, and those that failed.
 #[derive(Debug, Default)]
 struct Score {
     good: u32,

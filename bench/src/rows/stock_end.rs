@@ -6,7 +6,7 @@ use crate::failure::Result;
 use crate::load::flow::Way;
 use crate::plan::Plan;
 
-/// What one end of ours is meant to reach, in MB/s.
+/// Speed that one end of ours is meant to reach, in MB/s.
 const GOAL: f64 = 100.0;
 
 pub(super) fn cases(plan: &Plan) -> Vec<Case> {

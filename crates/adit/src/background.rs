@@ -98,7 +98,7 @@ fn pass_on(signal: SignalKind, to: Option<Pid>) {
     }
 }
 
-/// What became of the process that is to stay.
+/// Fate of the process that is to stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Ready,

@@ -9,7 +9,7 @@ use log::{debug, info};
 use super::options::Meaning;
 use crate::background;
 
-/// Who reads standard error.
+/// Reader of standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Audience {
     /// A person, in front of a program that stays.

@@ -15,14 +15,14 @@ use super::terminal::{MAX_ANSWER, line};
 /// The program where `SSH_ASKPASS` names none.
 const CUSTOMARY: &str = "/usr/bin/ssh-askpass";
 
-/// Where questions go.
+/// Way that questions take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     Terminal,
     Program,
 }
 
-/// What the environment says, as ssh reads it.
+/// Settings in the environment, as ssh reads them.
 #[derive(Debug, Default)]
 pub(super) struct Askpass {
     program: Option<OsString>,

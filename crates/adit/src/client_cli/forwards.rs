@@ -14,7 +14,7 @@ use crate::{background, logger};
 /// Said instead of going to the background without a forward.
 const NOTHING_TO_STAY_FOR: &str = "no forward is up: not going to the background for nothing";
 
-/// What became of the forwards so far.
+/// Outcome of the forwards so far.
 pub(super) struct Forwards<'a> {
     meaning: &'a Meaning,
     host: &'a str,

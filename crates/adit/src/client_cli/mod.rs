@@ -158,7 +158,7 @@ async fn tunnel(meaning: Meaning, progress: &Progress) -> Result<ExitCode, Strin
     outcome(ended, &host)
 }
 
-/// What the end of the connection means to whoever started it.
+/// Meaning of the connection's end to whoever started it.
 fn outcome(ended: Ended, host: &str) -> Result<ExitCode, String> {
     match ended {
         Ended::ByUs => Ok(ExitCode::SUCCESS),

@@ -33,7 +33,7 @@ pub struct Question {
     pub answer: oneshot::Sender<String>,
 }
 
-/// Where questions go.
+/// Way that questions take.
 #[derive(Debug, Clone, Default)]
 pub struct Prompts(Option<mpsc::Sender<Question>>);
 
