@@ -12,5 +12,6 @@ pub mod pattern;
 pub mod policy;
 mod repeats;
 pub mod server;
+pub mod session;
 pub mod small_file;
 pub mod status;

@@ -1,0 +1,4 @@
+//! The client's end of a session: its terminal, its standard streams, what the user types to the client itself.
+
+pub mod escapes;
+pub mod terminal;
