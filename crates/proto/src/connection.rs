@@ -2,21 +2,21 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
 use crate::channels::{
     ChannelEvent, ChannelId, Channels, PLAIN_PACKET_SIZE, PeerClose, WindowLimits, WindowPool,
 };
 use crate::error::{Error, Misbehaviour};
+use crate::global_requests::{Answered, GlobalRequests, Purpose};
 use crate::key::PublicKey;
-use crate::message::connection::{self as message, GlobalRequest};
+use crate::liveness::{Liveness, PeerSilent};
+use crate::message::connection::GlobalRequest;
 use crate::message::transport::{self, Disconnect};
 use crate::message::{Category, category, number, userauth};
 use crate::packet::Usage;
-use crate::replies::Replies;
 use crate::round_trip::RoundTrip;
 use crate::transport::algorithms::Negotiated;
 use crate::transport::{OpenChange, Phase, Stage, Transmit, Transport, TransportConfig, Verdict};
@@ -24,20 +24,12 @@ use crate::userauth::client::{ClientAuth, ClientAuthEvent};
 use crate::userauth::server::{AuthRequest, ServerAuth, ServerAuthStep};
 use crate::{Side, ident};
 
+pub use crate::global_requests::{GlobalReply, RequestRefused};
+pub use crate::liveness::KeepAlive;
+pub use crate::ordered_replies::ReplyToken;
+
 /// The most data bytes of one channel packet between adit ends.
 pub const ADIT_PACKET_SIZE: u32 = 64 << 10;
-
-/// Global requests that wait for the peer's answer; more are a mistake of the caller.
-const MAX_ASKED: usize = 4096;
-
-/// When a silent peer is asked for a sign of life (`ServerAliveInterval`, `ClientAliveInterval`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeepAlive {
-    /// Silence before each question.
-    pub interval: Duration,
-    /// Unanswered questions that are borne; the connection ends at the next.
-    pub count_max: u32,
-}
 
 /// What happened, for the owner of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,21 +52,9 @@ pub enum Event {
         want_reply: bool,
     },
     /// The answer to the oldest unanswered `ask_global`: success with the allocated port, where there is one.
-    GlobalReply(Result<Option<u16>, RequestRefused>),
+    GlobalReply(GlobalReply),
     /// The peer tells something for a person who debugs.
     Debug(String),
-}
-
-/// SSH_MSG_REQUEST_FAILURE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestRefused;
-
-/// A global request of ours that waits for its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Owner,
-    KeepAlive,
-    RoundTrip,
 }
 
 #[derive(Debug)]
@@ -90,20 +70,15 @@ pub struct Connection {
     transport: Transport,
     auth: Auth,
     channels: Channels,
-    asked: VecDeque<Asked>,
+    global_requests: GlobalRequests,
     /// Client: requests of the login that were on their way when it was over. RFC 4252 §5.1 has the server pass over them;
     /// OpenSSH calls each unimplemented.
     overtaken: usize,
-    replies: Replies,
     events: VecDeque<Event>,
-    keep_alive: Option<KeepAlive>,
-    unanswered: u32,
-    /// When the peer last sent something, or we last asked for a sign of life.
-    silent_since: Instant,
+    liveness: Liveness,
     /// None towards peers that are known to answer a probe in the middle of a key exchange (paramiko), or not known at
     /// all; their windows keep the initial size.
     round_trip: Option<RoundTrip>,
-    cookies: Cookies,
 }
 
 /// What a connection begins with, beside its role.
@@ -142,7 +117,6 @@ impl Connection {
     }
 
     fn new(side: Side, config: ConnectionConfig, auth: Auth, now: Instant) -> Self {
-        let mut cookies = Cookies::new(config.seed);
         let is_adit = ident::is_adit(&config.peer_ident);
         let (limits, max_packet) = match is_adit {
             true => (WindowLimits::GENEROUS, ADIT_PACKET_SIZE),
@@ -158,20 +132,16 @@ impl Connection {
                 side,
                 config.transport,
                 [ident::ours(), config.peer_ident],
-                cookies.next(),
+                config.seed,
                 now,
             ),
             auth,
             channels,
-            asked: VecDeque::new(),
+            global_requests: GlobalRequests::new(),
             overtaken: 0,
-            replies: Replies::default(),
             events: VecDeque::new(),
-            keep_alive: config.keep_alive,
-            unanswered: 0,
-            silent_since: now,
+            liveness: Liveness::new(config.keep_alive, now),
             round_trip: may_probe.then(RoundTrip::default),
-            cookies,
         }
     }
 
@@ -214,8 +184,7 @@ impl Connection {
         now: Instant,
     ) -> Result<Option<(ChannelId, &'a [u8])>, Error> {
         let &number = payload.first().ok_or(Misbehaviour::UnexpectedMessage(0))?;
-        self.silent_since = now;
-        self.unanswered = 0;
+        self.liveness.heard(now);
         self.transport.count_packet();
         if self.check_phase(number)? == Verdict::Ignore {
             return Ok(None);
@@ -291,30 +260,17 @@ impl Connection {
         Ok(())
     }
 
-    /// Some peers (libssh 0.7.5) answer so what they do not know, and of all that we send that is a question.
-    ///
-    /// The oldest of our own it is, wherever it stands: such a peer gives the owner's requests real answers, in its own time.
-    /// Where there is none of ours, the owner's oldest is what the peer will never answer otherwise.
     fn recv_unimplemented(&mut self, now: Instant) {
         if self.overtaken > 0 {
             self.overtaken -= 1;
-            return;
-        }
-        let ours = self.asked.iter().position(|&asked| asked != Asked::Owner);
-        match self.asked.remove(ours.unwrap_or_default()) {
-            Some(Asked::Owner) => {
-                let refused = Event::GlobalReply(Err(RequestRefused));
-                self.events.push_back(refused);
-            }
-            Some(asked) => self.note_answer(asked, now),
-            None => {}
+        } else if let Some(answered) = self.global_requests.recv_unimplemented() {
+            self.note_answered(answered, now);
         }
     }
 
     fn recv_kex(&mut self, payload: &[u8], now: Instant) -> Result<(), Error> {
         let exchanges = self.transport.exchanges();
-        let cookie = self.cookies.next();
-        self.transport.recv_kex(payload, cookie, now)?;
+        self.transport.recv_kex(payload, now)?;
         if let Some(host_key) = self.transport.poll_host_key() {
             self.events.push_back(Event::HostKey(host_key));
         }
@@ -352,10 +308,18 @@ impl Connection {
     fn recv_connection(&mut self, number: u8, payload: &[u8], now: Instant) -> Result<(), Error> {
         match number {
             number::GLOBAL_REQUEST => {
-                let (request, want_reply) = GlobalRequest::parse(payload)?;
-                self.recv_global(request, want_reply)?;
+                if let Some((request, want_reply)) = self.global_requests.recv_request(payload)? {
+                    self.events.push_back(Event::Global {
+                        request,
+                        want_reply,
+                    });
+                }
+                self.send_replies()?;
             }
-            number::REQUEST_SUCCESS | number::REQUEST_FAILURE => self.recv_reply(payload, now)?,
+            number::REQUEST_SUCCESS | number::REQUEST_FAILURE => {
+                let answered = self.global_requests.recv_reply(payload)?;
+                self.note_answered(answered, now);
+            }
             number::PING => {
                 let pong = transport::encode_ping(number::PONG, transport::parse_ping(payload)?);
                 self.send(pong)?;
@@ -368,53 +332,16 @@ impl Connection {
         Ok(())
     }
 
-    fn recv_global(
-        &mut self,
-        request: GlobalRequest,
-        want_reply: bool,
-    ) -> Result<(), Misbehaviour> {
-        match request {
-            GlobalRequest::KeepAlive | GlobalRequest::Other(_) => {
-                if want_reply {
-                    self.replies.know(vec![number::REQUEST_FAILURE])?;
+    fn note_answered(&mut self, answered: Answered, now: Instant) {
+        match answered {
+            Answered::Owner(reply) => self.events.push_back(Event::GlobalReply(reply)),
+            Answered::KeepAlive => {}
+            Answered::RoundTrip => {
+                let measured = self.round_trip.as_mut().and_then(|r| r.answered(now));
+                if let Some(round_trip) = measured {
+                    self.channels.set_round_trip(round_trip);
                 }
-                self.send_replies()
             }
-            request => {
-                if want_reply {
-                    self.replies.await_owner()?;
-                }
-                self.events.push_back(Event::Global {
-                    request,
-                    want_reply,
-                });
-                Ok(())
-            }
-        }
-    }
-
-    fn recv_reply(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
-        let asked = self
-            .asked
-            .pop_front()
-            .ok_or(Misbehaviour::UnexpectedReply)?;
-        if asked == Asked::Owner {
-            let reply = match payload[0] {
-                number::REQUEST_SUCCESS => Ok(message::parse_request_success(payload)?),
-                _ => Err(RequestRefused),
-            };
-            self.events.push_back(Event::GlobalReply(reply));
-        }
-        self.note_answer(asked, now);
-        Ok(())
-    }
-
-    /// What an answer tells by being there.
-    fn note_answer(&mut self, asked: Asked, now: Instant) {
-        if asked == Asked::RoundTrip
-            && let Some(round_trip) = self.round_trip.as_mut().and_then(|r| r.answered(now))
-        {
-            self.channels.set_round_trip(round_trip);
         }
     }
 
@@ -459,35 +386,26 @@ impl Connection {
 
     /// Does what time asks for.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        let cookie = self.cookies.next();
-        self.transport.handle_timeout(now, cookie);
+        self.transport.handle_timeout(now);
         if self.keep_alive_due().is_some_and(|due| due <= now) {
-            self.unanswered += 1;
-            // Not the time it was due: a process that was stopped for long must still wait for the answer.
-            self.silent_since = now;
-            if self
-                .keep_alive
-                .is_some_and(|k| self.unanswered > k.count_max)
-            {
-                return Err(Error::PeerSilent("no answer to keep-alive messages"));
-            }
-            self.ask(GlobalRequest::KeepAlive, Asked::KeepAlive)?;
+            self.liveness
+                .question(now)
+                .map_err(|PeerSilent| Error::PeerSilent("no answer to keep-alive messages"))?;
+            self.ask(GlobalRequest::KeepAlive, Purpose::KeepAlive)?;
         }
         Ok(())
     }
 
+    /// Not before the login, which has its own time limit.
     fn keep_alive_due(&self) -> Option<Instant> {
-        let keep_alive = self.keep_alive?;
-        self.is_authenticated()
-            .then(|| self.silent_since + keep_alive.interval)
+        self.liveness.due().filter(|_| self.is_authenticated())
     }
 
     /// Changes keys where the volume under the present ones asks for it.
     pub fn note_usage(&mut self, sealed: Usage, opened: Usage) {
         self.transport.note_sealed(sealed);
         if self.transport.is_rekey_due(sealed, opened) {
-            let cookie = self.cookies.next();
-            self.transport.rekey(cookie);
+            self.transport.rekey();
         }
     }
 
@@ -556,19 +474,12 @@ impl Connection {
 
     /// Asks the peer something; `GlobalReply` follows, in the order of the questions.
     pub fn ask_global(&mut self, request: GlobalRequest) -> Result<(), Error> {
-        Ok(self.ask(request, Asked::Owner)?)
+        Ok(self.ask(request, Purpose::Owner)?)
     }
 
     /// Answers the oldest unanswered `Global` event that wants a reply.
-    pub fn reply_global(
-        &mut self,
-        reply: Result<Option<u16>, RequestRefused>,
-    ) -> Result<(), Error> {
-        let message = match reply {
-            Ok(port) => message::encode_request_success(port),
-            Err(RequestRefused) => vec![number::REQUEST_FAILURE],
-        };
-        if !self.replies.answer(message) {
+    pub fn reply_global(&mut self, reply: GlobalReply) -> Result<(), Error> {
+        if !self.global_requests.reply(reply) {
             return Err(Error::Internal("nobody waits for this reply".into()));
         }
         Ok(self.send_replies()?)
@@ -584,16 +495,13 @@ impl Connection {
         self.transport.send_urgent(disconnect.encode());
     }
 
-    fn ask(&mut self, request: GlobalRequest, asked: Asked) -> Result<(), Misbehaviour> {
-        if self.asked.len() >= MAX_ASKED {
-            return Err(Misbehaviour::AsksFasterThanItReads);
-        }
-        self.asked.push_back(asked);
+    fn ask(&mut self, request: GlobalRequest, purpose: Purpose) -> Result<(), Misbehaviour> {
+        self.global_requests.ask(purpose)?;
         self.send(request.encode())
     }
 
     fn send_replies(&mut self) -> Result<(), Misbehaviour> {
-        while let Some(message) = self.replies.poll() {
+        while let Some(message) = self.global_requests.poll_reply() {
             self.send(message)?;
         }
         Ok(())
@@ -605,34 +513,8 @@ impl Connection {
 
     fn probe_round_trip(&mut self, now: Instant) -> Result<(), Misbehaviour> {
         match self.round_trip.as_mut().is_some_and(|r| r.probe_due(now)) {
-            true => self.ask(GlobalRequest::KeepAlive, Asked::RoundTrip),
+            true => self.ask(GlobalRequest::KeepAlive, Purpose::RoundTrip),
             false => Ok(()),
         }
-    }
-}
-
-/// Cookies of KEXINIT, drawn from one seed: SHA-256 in counter mode.
-#[derive(Debug)]
-struct Cookies {
-    seed: Zeroizing<[u8; 32]>,
-    counter: u64,
-}
-
-impl Cookies {
-    fn new(seed: [u8; 32]) -> Self {
-        Self {
-            seed: Zeroizing::new(seed),
-            counter: 0,
-        }
-    }
-
-    fn next(&mut self) -> [u8; 16] {
-        self.counter += 1;
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(&*self.seed);
-        context.update(&self.counter.to_be_bytes());
-        let mut cookie = [0; 16];
-        cookie.copy_from_slice(&context.finish().as_ref()[..16]);
-        cookie
     }
 }

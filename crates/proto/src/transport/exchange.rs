@@ -21,6 +21,8 @@ use crate::packet::SequenceReset;
 /// Sizes of the group that we ask for (RFC 4419 §3): as strong as X25519, and nothing that [`ClientKex::in_group`] would
 /// refuse.
 const GROUP_SIZES: GroupSizes = [2048, 3072, 8192];
+/// In a KEXINIT that never leaves.
+const NO_COOKIE: [u8; 16] = [0; 16];
 
 /// How far a key exchange is; each state holds what is valid in it.
 #[derive(Debug)]
@@ -106,8 +108,9 @@ impl Exchange {
 }
 
 impl Transport {
-    pub(super) fn send_kexinit(&mut self, cookie: [u8; 16]) {
+    pub(super) fn send_kexinit(&mut self) {
         self.init_due = None;
+        let cookie = self.cookies.draw();
         let ours = self.our_init(cookie);
         let ours_raw = ours.encode();
         self.send_urgent(ours_raw.clone());
@@ -116,13 +119,13 @@ impl Transport {
 
     /// The first KEXINIT to a peer that may lack strict key exchange and has not sent its own. The client's order decides:
     /// as a client we put first what is safe, as a server we leave out what is not.
-    pub(super) fn send_kexinit_unasked(&mut self, cookie: [u8; 16]) {
+    pub(super) fn send_kexinit_unasked(&mut self) {
         self.offering = match (self.side, self.config.algorithms.without_strict_kex) {
             (Side::Client, _) => Offering::SafeFirst,
             (Side::Server, WithoutStrictKex::Refuse) => Offering::OnlySafe,
             (Side::Server, WithoutStrictKex::GoOn) => Offering::Everything,
         };
-        self.send_kexinit(cookie);
+        self.send_kexinit();
     }
 
     fn our_init(&self, cookie: [u8; 16]) -> KexInit {
@@ -144,13 +147,13 @@ impl Transport {
 
     /// Chooses the offer for a peer that has shown its own, as its first KEXINIT: to one without strict key exchange only
     /// what is safe, if that leaves something in common.
-    fn steer(&mut self, theirs: &KexInit, cookie: [u8; 16]) {
+    fn steer(&mut self, theirs: &KexInit) {
         if self.strict {
             return;
         }
         for offering in [Offering::OnlySafe, Offering::OnlyAead] {
             self.offering = offering;
-            let agreed = algorithms::negotiate(&self.our_init(cookie), theirs, self.side);
+            let agreed = algorithms::negotiate(&self.our_init(NO_COOKIE), theirs, self.side);
             if agreed.is_ok_and(|agreed| !strict::any_needs_strict_kex(&agreed)) {
                 return;
             }
@@ -158,16 +161,11 @@ impl Transport {
         self.offering = Offering::Everything;
     }
 
-    /// One message of the key exchange. `cookie` is for our KEXINIT where the peer begins.
-    pub(crate) fn recv_kex(
-        &mut self,
-        payload: &[u8],
-        cookie: [u8; 16],
-        now: Instant,
-    ) -> Result<(), Error> {
+    /// One message of the key exchange.
+    pub(crate) fn recv_kex(&mut self, payload: &[u8], now: Instant) -> Result<(), Error> {
         let number = payload[0];
         if number == number::KEXINIT {
-            return self.recv_kexinit(payload, cookie);
+            return self.recv_kexinit(payload);
         }
         if number != number::NEWKEYS && std::mem::take(&mut self.ignore_next_kex_packet) {
             return Ok(());
@@ -193,14 +191,14 @@ impl Transport {
         }
     }
 
-    fn recv_kexinit(&mut self, payload: &[u8], cookie: [u8; 16]) -> Result<(), Error> {
+    fn recv_kexinit(&mut self, payload: &[u8]) -> Result<(), Error> {
         let theirs = KexInit::parse(payload)?;
         self.note_announcements(&theirs)?;
         if matches!(self.exchange, Exchange::Idle) {
             if self.is_first_exchange() == FirstExchange::Yes {
-                self.steer(&theirs, cookie);
+                self.steer(&theirs);
             }
-            self.send_kexinit(cookie);
+            self.send_kexinit();
         }
         let Exchange::InitSent { ours, ours_raw } =
             std::mem::replace(&mut self.exchange, Exchange::Idle)

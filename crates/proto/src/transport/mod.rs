@@ -10,6 +10,7 @@
 //! ```
 
 pub mod algorithms;
+mod cookies;
 mod exchange;
 mod phase;
 mod strict;
@@ -29,6 +30,7 @@ use crate::message::transport::ExtInfo;
 use crate::message::waiting_cost;
 use crate::packet::{SequenceReset, Usage};
 use algorithms::{Algorithms, DirectionChoice, FirstExchange, Negotiated};
+use cookies::Cookies;
 use exchange::Exchange;
 pub(crate) use phase::{Phase, Stage, Verdict};
 use strict::Expected;
@@ -128,6 +130,7 @@ pub struct Transport {
     config: Arc<TransportConfig>,
     our_ident: String,
     peer_ident: String,
+    cookies: Cookies,
     exchange: Exchange,
     /// `H` of the first exchange; set once, and the mark that it is over.
     session_id: Option<Vec<u8>>,
@@ -160,12 +163,13 @@ pub struct Transport {
 
 impl Transport {
     /// A transport whose identification lines have been exchanged. It sends KEXINIT at once, unless the peer may lack
-    /// strict key exchange: then what is offered depends on the peer's KEXINIT, which is awaited for a moment.
+    /// strict key exchange: then what is offered depends on the peer's KEXINIT, which is awaited for a moment. The cookies
+    /// of all key exchanges are drawn from `seed`.
     pub fn new(
         side: Side,
         config: Arc<TransportConfig>,
         [our_ident, peer_ident]: [String; 2],
-        cookie: [u8; 16],
+        seed: [u8; 32],
         now: Instant,
     ) -> Self {
         let expected = strict::expected(&peer_ident, side);
@@ -174,6 +178,7 @@ impl Transport {
             config,
             our_ident,
             peer_ident,
+            cookies: Cookies::new(seed),
             exchange: Exchange::Idle,
             session_id: None,
             strict: false,
@@ -197,9 +202,9 @@ impl Transport {
             open_changes: VecDeque::new(),
         };
         match expected {
-            Expected::Strict => transport.send_kexinit(cookie),
+            Expected::Strict => transport.send_kexinit(),
             Expected::Unknown => transport.init_due = Some(now + strict::patience(side)),
-            Expected::UnknownUntilOurs => transport.send_kexinit_unasked(cookie),
+            Expected::UnknownUntilOurs => transport.send_kexinit_unasked(),
         }
         transport
     }
@@ -392,9 +397,9 @@ impl Transport {
     }
 
     /// Starts a key exchange, unless one is going on.
-    pub(crate) fn rekey(&mut self, cookie: [u8; 16]) {
+    pub(crate) fn rekey(&mut self) {
         if matches!(self.exchange, Exchange::Idle) {
-            self.send_kexinit(cookie);
+            self.send_kexinit();
         }
     }
 
@@ -411,13 +416,13 @@ impl Transport {
     }
 
     /// Starts a key exchange where the age of the present keys asks for it, or where the peer does not.
-    pub fn handle_timeout(&mut self, now: Instant, cookie: [u8; 16]) {
+    pub fn handle_timeout(&mut self, now: Instant) {
         if self.next_timeout().is_none_or(|due| due > now) {
             return;
         }
         match self.init_due {
-            Some(_) => self.send_kexinit_unasked(cookie),
-            None => self.send_kexinit(cookie),
+            Some(_) => self.send_kexinit_unasked(),
+            None => self.send_kexinit(),
         }
     }
 

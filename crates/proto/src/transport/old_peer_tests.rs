@@ -8,7 +8,7 @@ use crate::message::kex::KexInit;
 use crate::message::number;
 
 const OLD: &str = "SSH-2.0-Old_1.0";
-const COOKIE: [u8; 16] = [1; 16];
+const SEED: [u8; 32] = [1; 32];
 const CHACHA: &str = "chacha20-poly1305@openssh.com";
 const ETM: &str = "hmac-sha2-256-etm@openssh.com";
 const ROLES: [Side; 2] = [Side::Client, Side::Server];
@@ -20,7 +20,7 @@ fn transport(side: Side, peer: &str, algorithms: Algorithms) -> Transport {
         host_keys: vec![SigningKey::generate_ed25519().unwrap()],
     };
     let idents = ["SSH-2.0-adit_t", peer].map(str::to_owned);
-    Transport::new(side, Arc::new(config), idents, COOKIE, Instant::now())
+    Transport::new(side, Arc::new(config), idents, SEED, Instant::now())
 }
 
 fn names(list: &str) -> Vec<String> {
@@ -56,7 +56,7 @@ fn sent_init(transport: &mut Transport) -> Option<KexInit> {
 /// Gives the peer's KEXINIT to a transport, and says what they agree on.
 fn agree(transport: &mut Transport, theirs: &KexInit) -> Result<String, String> {
     transport.count_packet();
-    let taken = transport.recv_kex(&theirs.encode(), COOKIE, Instant::now());
+    let taken = transport.recv_kex(&theirs.encode(), Instant::now());
     taken.map_err(|e| e.to_string())?;
     let agreed = match &transport.exchange {
         Exchange::AwaitReply(state) => state.negotiated(),
@@ -223,9 +223,9 @@ fn peer_that_waits_for_our_kexinit_gets_it_in_time_with_what_is_safe() {
     for side in ROLES {
         let mut transport = transport(side, OLD, Algorithms::default());
         let due = transport.next_timeout().unwrap();
-        transport.handle_timeout(due - Duration::from_millis(1), COOKIE);
+        transport.handle_timeout(due - Duration::from_millis(1));
         assert!(!transport.has_transmit());
-        transport.handle_timeout(due, COOKIE);
+        transport.handle_timeout(due);
         let ours = sent_init(&mut transport).unwrap();
         assert_eq!(transport.next_timeout(), None);
         // A client's order decides; a server's does not.

@@ -16,9 +16,9 @@ fn pair() -> (Transport, Transport) {
         })
     };
     let transport = |side, host_keys, ours: &str, theirs: &str| {
-        let cookie = [side as u8; 16];
+        let seed = [side as u8; 32];
         let idents = [ours, theirs].map(str::to_owned);
-        Transport::new(side, config(host_keys), idents, cookie, Instant::now())
+        Transport::new(side, config(host_keys), idents, seed, Instant::now())
     };
     let host_key = SigningKey::generate_ed25519().unwrap();
     (
@@ -40,7 +40,7 @@ fn pass(from: &mut Transport, to: &mut Transport) -> Vec<String> {
             Transmit::Packet(payload) => {
                 if (number::KEXINIT..=number::KEX_ECDH_REPLY).contains(&payload[0]) {
                     to.count_packet();
-                    to.recv_kex(payload, [1; 16], Instant::now()).unwrap();
+                    to.recv_kex(payload, Instant::now()).unwrap();
                     to.accept_host_key();
                 }
                 payload[0].to_string()
@@ -87,7 +87,7 @@ fn server_announces_the_signatures_that_it_accepts() {
 #[test]
 fn compression_waits_for_the_success_that_a_key_exchange_holds_up() {
     let (mut client, mut server) = settled();
-    client.rekey([2; 16]);
+    client.rekey();
     assert_eq!(pass(&mut client, &mut server), ["20"]);
     server.send(vec![number::USERAUTH_SUCCESS].into()).unwrap();
     server.authenticated();
@@ -107,7 +107,7 @@ fn compression_waits_for_the_success_that_a_key_exchange_holds_up() {
 #[test]
 fn decompression_waits_for_the_newkeys_that_is_on_its_way() {
     let (mut client, mut server) = settled();
-    server.rekey([2; 16]);
+    server.rekey();
     pass(&mut server, &mut client);
     pass(&mut client, &mut server);
     pass(&mut server, &mut client);
@@ -165,7 +165,7 @@ fn volume_under_the_old_keys_asks_for_no_more_while_the_new_ones_wait() {
         packets: MAX_PACKETS_PER_KEY,
         bytes: 0,
     };
-    client.rekey([2; 16]);
+    client.rekey();
     pass(&mut client, &mut server);
     pass(&mut server, &mut client);
     pass(&mut client, &mut server);
@@ -184,7 +184,7 @@ fn data_waits_while_spent_keys_cannot_be_renewed() {
         packets: 0,
         bytes: DEFAULT_REKEY_BYTES,
     };
-    server.rekey([2; 16]);
+    server.rekey();
     pass(&mut server, &mut client);
     pass(&mut client, &mut server);
     pass(&mut server, &mut client);
@@ -206,7 +206,7 @@ fn volume_under_the_old_keys_does_not_spend_the_new_ones() {
         packets: MAX_PACKETS_PER_KEY,
         bytes: 0,
     };
-    server.rekey([2; 16]);
+    server.rekey();
     pass(&mut server, &mut client);
     pass(&mut client, &mut server);
     server.note_sealed(much);
