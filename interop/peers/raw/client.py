@@ -333,7 +333,7 @@ class Arguments(argparse.Namespace):
         connection = raw.connect(self.port)
         connection.exchange(extensions=["ext-info-c"] if early else [])
         if early:
-            connection.send(EXT_INFO, uint32(1), string("early-data@adit"), string("32768"))
+            connection.send(EXT_INFO, uint32(1), string("early-data@adit.alt"), string("32768"))
         connection.login(self.user, self.key)
         return connection
 

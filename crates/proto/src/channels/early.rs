@@ -1,4 +1,4 @@
-//! Data that is sent before the channel is confirmed: the extension `early-data@adit` of docs/PROTOCOL.md.
+//! Data that is sent before the channel is confirmed: the extension `early-data` of docs/PROTOCOL.md.
 //!
 //! Whoever opens a channel does not know the other end's number of it yet, so it writes its own, with the highest bit set.
 

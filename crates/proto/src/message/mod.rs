@@ -5,6 +5,7 @@
 
 pub mod connection;
 pub mod kex;
+pub mod private;
 pub mod transport;
 pub mod userauth;
 

@@ -1,5 +1,6 @@
 //! Messages of the transport layer outside the key exchange (RFC 4253 §11, RFC 8308).
 
+use super::private::EARLY_DATA;
 use super::{names, number};
 use crate::peer_text;
 use crate::wire::{Reader, WireError, Writer};
@@ -83,7 +84,7 @@ pub struct ExtInfo {
     pub server_sig_algs: Option<Vec<String>>,
     /// `ping@openssh.com`: the peer answers SSH2_MSG_PING.
     pub ping: bool,
-    /// `early-data@adit` (docs/PROTOCOL.md): so many bytes the peer takes of a channel that it has not confirmed yet.
+    /// [`EARLY_DATA`]: bytes of data that the peer takes of a channel before it confirms it.
     pub early_data: Option<u32>,
 }
 
@@ -100,8 +101,8 @@ impl ExtInfo {
                 b"server-sig-algs" => {
                     info.server_sig_algs = Some(names(&mut r, "server-sig-algs")?);
                 }
-                b"early-data@adit" => {
-                    // A value that is no number is of another version.
+                name if name == EARLY_DATA.as_bytes() => {
+                    // A value that is no number announces nothing.
                     info.early_data = r.text("early-data")?.parse().ok();
                 }
                 name => {
@@ -123,7 +124,7 @@ impl ExtInfo {
                 .map(|names| ("server-sig-algs", names.join(","))),
             self.ping.then(|| ("ping@openssh.com", "0".to_owned())),
             self.early_data
-                .map(|window| ("early-data@adit", window.to_string())),
+                .map(|window| (EARLY_DATA, window.to_string())),
         ];
         let values: Vec<_> = values.into_iter().flatten().collect();
         w.u32(u32::try_from(values.len()).expect("there are three in all"));
@@ -184,7 +185,7 @@ mod tests {
     fn ext_info_keeps_what_it_knows_and_passes_over_the_rest() {
         let mut w = Writer::message(number::EXT_INFO);
         w.u32(4)
-            .string("early-data@adit")
+            .string(EARLY_DATA)
             .string("1000")
             .string("no-flow-control")
             .string("p")
