@@ -7,10 +7,10 @@ use log::warn;
 use super::error::ForwardError;
 use super::{Client, Started, label};
 use crate::config::spec::{BindAddress, Endpoint, Forward, ListenSpec};
-use crate::forward::answered::Answered;
 use crate::forward::bind;
 use crate::forward::descriptors::Share;
 use crate::forward::ingress::{Ingress, Route};
+use crate::forward::recent_targets::RecentTargets;
 use crate::net::listener::{self, BindError, Listener};
 use crate::policy::local_bind;
 
@@ -37,7 +37,7 @@ impl Client {
             peer_name: format!("server {}", self.settings.host),
             handle: self.handle.clone(),
             route,
-            answered: Answered::default(),
+            recent_targets: RecentTargets::default(),
             descriptors: Share::unlimited(),
         });
         for listener in listeners {

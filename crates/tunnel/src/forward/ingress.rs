@@ -1,33 +1,26 @@
 //! The listening end of a forward: accept, ask the peer for a channel, relay.
 
-use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use adit_proto::message::connection::{ChannelType, TcpAddresses};
 use adit_proto::peer_text;
 use log::{Level, debug};
-use tokio::time::timeout;
 
-use super::answered::Answered;
+use super::accept::Acceptor;
 use super::descriptors::{Permit, Share};
+use super::recent_targets::RecentTargets;
 use super::relay::{End, relay};
-use super::socks::{Host, Outcome, Progress, Request, Socks, Version};
+use super::socks::Outcome;
+use super::socks::conversation::{Application, Wanted};
 use crate::config::spec::Endpoint;
 use crate::net::connection::{OpenError, Refusal, Verdict};
 use crate::net::listener::{Accepted, Listener, describe};
 use crate::net::{Channel, Handle, Stream};
-use crate::repeats::{self, Source};
+use crate::repeats;
 use crate::status::ForwardCounters;
-
-/// How long an application may take over its SOCKS handshake.
-const SOCKS_TIMEOUT: Duration = Duration::from_secs(60);
-/// The pause of a listener when the process is out of file descriptors.
-const OUT_OF_FILES_PAUSE: Duration = Duration::from_secs(1);
 
 /// What to ask the peer for, for each connection that comes in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +66,8 @@ pub struct Ingress {
     pub route: Route,
     /// What the forward has carried.
     pub counters: Arc<ForwardCounters>,
-    /// Where its applications have been before.
-    pub answered: Answered,
+    /// Targets that its applications reached a moment ago.
+    pub recent_targets: RecentTargets,
     /// What its connections take their sockets from.
     pub descriptors: Share,
 }
@@ -82,62 +75,28 @@ pub struct Ingress {
 impl Ingress {
     /// Accepts until the task is ended.
     pub async fn serve(self: Arc<Self>, listener: Listener) {
-        loop {
-            match self.accept(&listener).await {
-                Ok(((app, origin), descriptor)) => {
-                    let ingress = self.clone();
-                    tokio::spawn(async move {
-                        ingress.carry(app, origin).await;
-                        drop(descriptor);
-                    });
-                }
-                Err(error) => {
-                    self.say_pause(&format!("cannot accept: {}", describe(&error)));
-                    tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    /// The next connection. While the share is full none is accepted: those that come wait in the kernel's queue. A
-    /// listener to which nobody comes holds a place for itself only.
-    async fn accept(&self, listener: &Listener) -> io::Result<(Accepted, Permit)> {
-        loop {
-            let accepted = poll_fn(|cx| match self.descriptors.take(1) {
-                Err(_) => Poll::Ready(None),
-                // The place is given back at once where nobody has come.
-                Ok(place) => listener
-                    .poll_accept(cx)
-                    .map(|a| Some(a.map(|a| (a, place)))),
+        let acceptor = Acceptor {
+            label: &self.label,
+            level: Level::Warn,
+            descriptors: &self.descriptors,
+        };
+        let serve = |(app, origin): Accepted, descriptor: Permit| {
+            let ingress = self.clone();
+            tokio::spawn(async move {
+                ingress.carry(app, origin).await;
+                drop(descriptor);
             });
-            match accepted.await {
-                Some(accepted) => return accepted,
-                None => self.wait_for_room().await,
-            }
-        }
-    }
-
-    async fn wait_for_room(&self) {
-        self.say_pause("too many open connections; accepts no further until one ends");
-        self.descriptors.freed().await;
-    }
-
-    /// Said each second, for as long as it lasts.
-    fn say_pause(&self, why: &str) {
-        let (label, source) = (&self.label, Source::Named(self.label.clone()));
-        let line = format_args!("{label}: {why}");
-        repeats::log(Level::Warn, source, "pauses without a descriptor", line);
+        };
+        acceptor.run(&listener, serve).await;
     }
 
     /// One connection, from accept to close.
     async fn carry(&self, app: Stream, origin: Option<SocketAddr>) {
         let from = Origin(origin);
         let app = Arc::new(app);
-        let asked = match &self.route {
-            Route::Socks => self.ask_by_socks(&app, from).await,
-            route => self
-                .ask(route.channel_type(from), route.target(), from)
-                .ok(),
+        let asked = match self.route.fixed(from) {
+            Some((channel_type, target)) => self.ask(channel_type, target, from).ok(),
+            None => self.ask_by_socks(&app, from).await,
         };
         let Some(asked) = asked else {
             self.counters.failed.add(1);
@@ -172,7 +131,7 @@ impl Ingress {
                 channel,
                 verdict,
                 target,
-                first_words: Vec::new(),
+                early_data: Vec::new(),
             }),
             Err(error) => {
                 self.say_why_not(&target, from, &error);
@@ -193,12 +152,13 @@ impl Ingress {
             channel,
             mut verdict,
             target,
-            first_words,
+            early_data,
         } = asked;
         let mut relaying = pin!(async {
-            if let Err(error) = channel.send(&first_words).await {
+            if let Err(error) = channel.send(&early_data).await {
                 return End::Reset(Some(error));
             }
+            self.counters.sent.add(early_data.len() as u64);
             relay(channel, app.clone(), &self.counters).await
         });
         let (verdict, early_end) = tokio::select! {
@@ -209,11 +169,7 @@ impl Ingress {
         };
         match verdict {
             None => {
-                debug!(
-                    "{}: connection from {from} gave up before {} answered",
-                    self.label,
-                    peer_text::description(&target)
-                );
+                self.say_gave_up(&target, from);
                 return None;
             }
             Some(Err(error)) => {
@@ -223,7 +179,7 @@ impl Ingress {
             Some(Ok(())) => {}
         }
         if self.route == Route::Socks {
-            self.answered.note(&target, Instant::now());
+            self.recent_targets.note_answer(&target, Instant::now());
         }
         drop(target);
         self.counters.opened.add(1);
@@ -238,13 +194,18 @@ impl Ingress {
     }
 
     fn end_refused(&self, target: &str, app: &Stream, from: Origin, error: &OpenError) {
-        self.answered.forget(target);
+        self.recent_targets.forget(target);
         self.say_why_not(target, from, error);
         let nothing_is_lost = matches!(error, OpenError::Refused(refusal) if refusal.lost == 0);
         if !nothing_is_lost {
             // An orderly end would look like an answer to what it has said.
             app.reset_on_close();
         }
+    }
+
+    fn say_gave_up(&self, target: &str, from: Origin) {
+        let (label, target) = (&self.label, peer_text::description(target));
+        debug!("{label}: connection from {from} gave up before {target} answered");
     }
 
     fn say_why_not(&self, target: &str, from: Origin, error: &OpenError) {
@@ -268,64 +229,49 @@ impl Ingress {
     }
 
     /// Asks the peer for what the application asks for in SOCKS, and tells it what became of it.
-    ///
-    /// A target that answered a moment ago is said to do so again, if that lets the application's words leave with the
-    /// question.
     async fn ask_by_socks(&self, app: &Stream, from: Origin) -> Option<Asked> {
-        let (request, first_words) = match timeout(SOCKS_TIMEOUT, read_request(app)).await {
-            Ok(Ok(request)) => request,
-            Ok(Err(why)) => {
+        let app = Application::Socket(app);
+        let wanted = match app.request().await {
+            Ok(wanted) => wanted,
+            Err(why) => {
                 let failure = format!("connection from {from}: {why}");
                 repeats::connection_failed(Level::Warn, &self.label, &failure);
                 return None;
             }
-            Err(_) => {
-                let failure = format!("connection from {from}: SOCKS handshake timed out");
-                repeats::connection_failed(Level::Warn, &self.label, &failure);
-                return None;
-            }
         };
-        let Request {
-            version,
-            host,
-            port,
-        } = request;
-        let host = match host {
-            Host::Address(address) => address.to_string(),
-            Host::Name(name) => name,
-        };
-        let target = endpoint(&host, port);
-        let channel_type = ChannelType::DirectTcpip(from.addresses(host, port));
-        let may_hurry =
-            self.handle.takes_early_data() && self.answered.lately(&target, Instant::now());
-        let given = match self.ask(channel_type, target, from) {
-            Ok(asked) if may_hurry => {
-                self.answered.rely_on(&asked.target, Instant::now());
-                Ok(asked)
-            }
-            Ok(mut asked) => match asked.verdict.given().await {
-                Ok(()) => Ok(asked),
-                Err(error) => {
-                    self.say_why_not(&asked.target, from, &error);
-                    Err(error)
-                }
-            },
-            Err(error) => Err(error),
-        };
-        match given {
+        match self.ask_for(&wanted, from).await {
             Ok(asked) => {
-                let reply = version.reply(Outcome::Succeeded);
-                app.write_all(&reply).await.ok()?;
+                if app.reply(&wanted, Outcome::Succeeded).await.is_err() {
+                    self.say_gave_up(&asked.target, from);
+                    return None;
+                }
                 Some(Asked {
-                    first_words,
+                    early_data: wanted.early_data,
                     ..asked
                 })
             }
             Err(error) => {
-                refuse_socks(app, version, &error).await;
+                app.refuse(&wanted, Outcome::of_open(&error)).await;
                 None
             }
         }
+    }
+
+    /// Asks the peer for the target, and waits for the answer; not for that of a target that answered a moment ago, if
+    /// early data can leave with the question.
+    async fn ask_for(&self, wanted: &Wanted, from: Origin) -> Result<Asked, OpenError> {
+        let target = wanted.target().to_string();
+        let addresses = from.addresses(wanted.host.clone(), wanted.port);
+        let may_hurry =
+            self.handle.takes_early_data() && self.recent_targets.answers(&target, Instant::now());
+        let mut asked = self.ask(ChannelType::DirectTcpip(addresses), target, from)?;
+        if may_hurry {
+            self.recent_targets.rely_on(&asked.target, Instant::now());
+        } else if let Err(error) = asked.verdict.given().await {
+            self.say_why_not(&asked.target, from, &error);
+            return Err(error);
+        }
+        Ok(asked)
     }
 }
 
@@ -335,83 +281,37 @@ struct Asked {
     verdict: Verdict,
     /// How messages name where it leads.
     target: String,
-    /// What the application said behind its request, and is not sent yet.
-    first_words: Vec<u8>,
-}
-
-async fn refuse_socks(app: &Stream, version: Version, error: &OpenError) {
-    let outcome = match error {
-        OpenError::Refused(Refusal { failure, .. }) => {
-            Outcome::of_open_failure(failure.reason.0, &failure.description)
-        }
-        OpenError::Ended(_) => Outcome::GeneralFailure,
-    };
-    // An application that has gone needs no answer.
-    let _ = app.write_all(&version.reply(outcome)).await;
-}
-
-/// The request, and the application's bytes behind it.
-async fn read_request(app: &Stream) -> Result<(Request, Vec<u8>), String> {
-    let mut socks = Socks::new();
-    loop {
-        let bytes = app.read_some().await.map_err(|e| describe(&e))?;
-        if bytes.is_empty() {
-            return Err("closed during the SOCKS handshake".into());
-        }
-        let mut input = &bytes[..];
-        while !input.is_empty() {
-            match socks.handle(input) {
-                Ok(Progress::NeedMore) => input = &[],
-                Ok(Progress::Reply {
-                    bytes: reply,
-                    consumed,
-                }) => {
-                    app.write_all(&reply).await.map_err(|e| describe(&e))?;
-                    input = &input[consumed..];
-                }
-                Ok(Progress::Request { request, consumed }) => {
-                    return Ok((request, input[consumed..].to_vec()));
-                }
-                Err(error) => {
-                    if let Some(reply) = error.reply() {
-                        let _ = app.write_all(&reply).await;
-                    }
-                    return Err(error.to_string());
-                }
-            }
-        }
-    }
+    /// Data behind the application's SOCKS request, not sent yet.
+    early_data: Vec<u8>,
 }
 
 impl Route {
-    fn channel_type(&self, from: Origin) -> ChannelType {
-        match self {
-            Route::DirectTcpip { host, port } => {
-                ChannelType::DirectTcpip(from.addresses(host.clone(), *port))
-            }
-            Route::DirectStreamLocal { path } => ChannelType::DirectStreamLocal {
-                socket_path: path.clone(),
-            },
-            Route::ForwardedTcpip { address, port } => {
-                ChannelType::ForwardedTcpip(from.addresses(address.clone(), *port))
-            }
-            Route::ForwardedStreamLocal { path } => ChannelType::ForwardedStreamLocal {
-                socket_path: path.clone(),
-            },
-            Route::Socks => ChannelType::Other(String::new()),
-        }
-    }
-
-    /// How messages name where a connection was going.
-    fn target(&self) -> String {
-        match self {
-            Route::DirectTcpip { host, port } => endpoint(host, *port),
-            Route::DirectStreamLocal { path } => path.clone(),
-            Route::ForwardedTcpip { .. } | Route::ForwardedStreamLocal { .. } => {
-                "the client's target".into()
-            }
-            Route::Socks => String::new(),
-        }
+    /// The channel to ask for, and how messages name its target; none where the application says where to.
+    fn fixed(&self, from: Origin) -> Option<(ChannelType, String)> {
+        let the_clients = || "the client's target".to_owned();
+        Some(match self {
+            Route::DirectTcpip { host, port } => (
+                ChannelType::DirectTcpip(from.addresses(host.clone(), *port)),
+                endpoint(host, *port),
+            ),
+            Route::DirectStreamLocal { path } => (
+                ChannelType::DirectStreamLocal {
+                    socket_path: path.clone(),
+                },
+                path.clone(),
+            ),
+            Route::ForwardedTcpip { address, port } => (
+                ChannelType::ForwardedTcpip(from.addresses(address.clone(), *port)),
+                the_clients(),
+            ),
+            Route::ForwardedStreamLocal { path } => (
+                ChannelType::ForwardedStreamLocal {
+                    socket_path: path.clone(),
+                },
+                the_clients(),
+            ),
+            Route::Socks => return None,
+        })
     }
 }
 

@@ -4,14 +4,18 @@
 //! |---|---|---|
 //! | `-L`, `-D` | the client | the server |
 //! | `-R`, `-R port` | the server | the client |
+//!
+//! An application says in SOCKS where to: for `-D` to `ingress`, for `-R port` to `egress`, which lead the same
+//! conversation (`socks`).
 
-pub mod answered;
+pub(crate) mod accept;
 pub(crate) mod bind;
 pub mod descriptors;
 pub mod dial;
 pub mod egress;
 mod farewell;
 pub mod ingress;
+pub mod recent_targets;
 pub mod registry;
 pub mod relay;
 pub mod socks;

@@ -174,7 +174,7 @@ async fn inbound(
 
 /// Writes `bytes`, for as long as the application takes them; once the peer has closed the channel, nothing can make it
 /// take them but patience.
-async fn write(channel: &Channel, app: &Stream, bytes: &[u8]) -> io::Result<()> {
+pub(super) async fn write(channel: &Channel, app: &Stream, bytes: &[u8]) -> io::Result<()> {
     let mut writing = pin!(app.write_all(bytes));
     loop {
         match timeout(PATIENCE, &mut writing).await {

@@ -12,8 +12,9 @@
 //! [`Version::reply`]. After an error, send [`SocksError::reply`] and close.
 //!
 //! At most [`MAX_MESSAGE`] bytes are kept between two calls. There is no clock here: the caller
-//! limits how long a handshake may take.
+//! limits how long a handshake may take. That caller is `conversation`, for both kinds of forward.
 
+pub(crate) mod conversation;
 mod outcome;
 
 use std::fmt;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use adit_proto::message::connection::{ChannelType, OpenFailureReason};
+use adit_proto::message::connection::{ChannelType, OpenFailureReason, TcpAddresses};
 use adit_proto::peer_text;
 use log::{Level, warn};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -17,7 +17,7 @@ use crate::forward::dial::Dials;
 use crate::forward::egress::Egress;
 use crate::net::connection::ChannelAsked;
 use crate::net::{Handle, Incoming};
-use crate::policy::Ask;
+use crate::policy::{Ask, Denied};
 use crate::status::ForwardCounters;
 
 /// Requests about listeners that wait for the one in front, whose name may take long to resolve. More do not wait for their
@@ -87,41 +87,14 @@ impl Forwards {
     }
 
     fn open(&self, asked: ChannelAsked) {
-        let (target, permitted) = match &asked.channel_type {
-            ChannelType::DirectTcpip(a) => (
-                Endpoint::Tcp {
-                    host: a.host.clone(),
-                    port: a.port,
-                },
-                self.login.grant.permit(&Ask::Connect {
-                    host: &a.host,
-                    port: a.port,
-                }),
-            ),
-            ChannelType::DirectStreamLocal { socket_path } => (
-                Endpoint::Unix(socket_path.into()),
-                self.login
-                    .grant
-                    .permit(&Ask::ConnectUnix { path: socket_path }),
-            ),
-            other => {
-                let text = format!(
-                    "adit serves forwards only, no {}",
-                    peer_text::name(other.name())
-                );
-                asked.refuse(OpenFailureReason::UNKNOWN_CHANNEL_TYPE, text);
-                return;
-            }
+        let Some((target, ask)) = target_of(&asked.channel_type) else {
+            let name = peer_text::name(asked.channel_type.name());
+            let text = format!("adit serves forwards only, no {name}");
+            asked.refuse(OpenFailureReason::UNKNOWN_CHANNEL_TYPE, text);
+            return;
         };
-        if let Err(denied) = permitted {
-            let (who, target) = (self.login.who(), target.to_string());
-            let target = peer_text::description(&target);
-            let line = format_args!("{who}: refused local port forward to {target}: {denied}");
-            Peer(self.login.peer).log(Level::Warn, "refused forwards", line);
-            asked.refuse(
-                OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
-                denied.to_string(),
-            );
+        if let Err(denied) = self.login.grant.permit(&ask) {
+            self.refuse(asked, &target, &denied);
             return;
         }
         let egress = Egress {
@@ -129,7 +102,6 @@ impl Forwards {
             family: self.settings.family,
             counters: self.counters.clone(),
             dials: self.dials.clone(),
-            target: target.clone(),
         };
         let login = self.login.clone();
         tokio::spawn(async move {
@@ -144,14 +116,38 @@ impl Forwards {
                     .permit(&ask)
                     .map_err(|denied| denied.to_string())
             };
-            egress.carry(asked, permit).await;
+            egress.carry(asked, target, permit).await;
         });
+    }
+
+    fn refuse(&self, asked: ChannelAsked, target: &Endpoint, denied: &Denied) {
+        let (who, target) = (self.login.who(), target.to_string());
+        let target = peer_text::description(&target);
+        let line = format_args!("{who}: refused local port forward to {target}: {denied}");
+        Peer(self.login.peer).log(Level::Warn, "refused forwards", line);
+        let reason = OpenFailureReason::ADMINISTRATIVELY_PROHIBITED;
+        asked.refuse(reason, denied.to_string());
+    }
+}
+
+/// The target of a channel of `-L` or `-D`, and what to ask the policy about it; none of other channels.
+fn target_of(channel_type: &ChannelType) -> Option<(Endpoint, Ask<'_>)> {
+    match channel_type {
+        ChannelType::DirectTcpip(TcpAddresses { host, port, .. }) => {
+            let (name, port) = (host.clone(), *port);
+            let target = Endpoint::Tcp { host: name, port };
+            Some((target, Ask::Connect { host, port }))
+        }
+        ChannelType::DirectStreamLocal { socket_path: path } => {
+            Some((Endpoint::Unix(path.into()), Ask::ConnectUnix { path }))
+        }
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use adit_proto::message::connection::{GlobalRequest, TcpAddresses};
+    use adit_proto::message::connection::GlobalRequest;
     use tokio::net::TcpListener;
 
     use super::*;

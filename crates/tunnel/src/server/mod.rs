@@ -21,7 +21,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use adit_proto::Side;
 use adit_proto::connection::{Connection, ConnectionConfig};
@@ -38,14 +38,12 @@ pub use settings::ServerSettings;
 use workers::Workers;
 
 use crate::config::values::AddressFamily;
-use crate::forward::descriptors::Pool;
+use crate::forward::accept::Acceptor;
+use crate::forward::descriptors::{Pool, Share};
 use crate::forward::dial;
 use crate::net::listener::{self, BindError, Listener, WILDCARD};
 use crate::net::{Ended, Stream, driver, handshake, memory, seed};
 use crate::repeats::{self, Source};
-
-/// The pause of a listener when the process is out of file descriptors.
-const OUT_OF_FILES_PAUSE: Duration = Duration::from_secs(1);
 
 /// A server with its listening sockets.
 #[derive(Debug)]
@@ -107,24 +105,16 @@ impl Server {
         while accepting.join_next().await.is_some() {}
     }
 
+    /// Accepts until the task is ended. A socket counts in a share once its login is known.
     async fn accept(self: Arc<Self>, index: usize) {
-        loop {
-            match self.listeners[index].accept().await {
-                Ok((socket, peer)) => self.admit(socket, peer),
-                Err(error) => {
-                    let addresses = self.local_addrs();
-                    let name = addresses.get(index).map(ToString::to_string);
-                    let why = listener::describe(&error);
-                    repeats::log(
-                        Level::Error,
-                        Source::Named(name.unwrap_or_default()),
-                        "pauses without a descriptor",
-                        format_args!("cannot accept: {why}"),
-                    );
-                    tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
-                }
-            }
-        }
+        let address = self.local_addrs().get(index).map(ToString::to_string);
+        let acceptor = Acceptor {
+            label: &format!("listener {}", address.unwrap_or_default()),
+            level: Level::Error,
+            descriptors: &Share::unlimited(),
+        };
+        let admit = |(socket, peer), _| self.admit(socket, peer);
+        acceptor.run(&self.listeners[index], admit).await;
     }
 
     fn admit(&self, socket: Stream, peer: Option<SocketAddr>) {

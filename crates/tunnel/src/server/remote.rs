@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use super::Peer;
 use super::auth::Login;
 use super::settings::ServerSettings;
-use crate::forward::answered::Answered;
 use crate::forward::bind::{self, Bound};
 use crate::forward::descriptors::Permit;
 use crate::forward::ingress::{Ingress, Route};
+use crate::forward::recent_targets::RecentTargets;
 use crate::forward::registry::{Registry, RemoteAddress};
 use crate::net::Handle;
 use crate::net::listener;
@@ -193,7 +193,7 @@ impl RemoteForwards {
             handle: self.handle.clone(),
             route,
             counters: Arc::default(),
-            answered: Answered::default(),
+            recent_targets: RecentTargets::default(),
             descriptors: self.login.descriptors.clone(),
         });
         let mut accepting = JoinSet::new();

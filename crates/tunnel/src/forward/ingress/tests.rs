@@ -1,5 +1,7 @@
 //! A forward whose server is the test.
 
+use std::time::Duration;
+
 use adit_proto::message::connection::OpenFailureReason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,7 +32,7 @@ impl Forward {
             handle: client,
             route,
             counters: Arc::default(),
-            answered: Answered::default(),
+            recent_targets: RecentTargets::default(),
             descriptors: Share::unlimited(),
         });
         Self {
@@ -198,4 +200,18 @@ async fn socks_tells_what_became_of_a_target_unless_it_answered_a_moment_ago() {
     let (mut app, asked) = connect(&mut forward).await;
     refuse(asked);
     assert_eq!(socks_reply(&mut app).await, REJECTED);
+}
+
+#[tokio::test]
+async fn data_behind_a_socks_request_follows_the_answer_and_is_counted() {
+    let mut forward = Forward::new(Route::Socks).await;
+    let mut app = forward.app().await;
+    app.write_all(&[CONNECT, b"hello"].concat()).await.unwrap();
+    let channel = forward.asked().await.accept();
+    let came = channel.receive().await.unwrap();
+    assert_eq!(came, Received::Data(b"hello".to_vec()));
+    assert_eq!(socks_reply(&mut app).await, GRANTED);
+    while forward.ingress.counters.sent.value() < 5 {
+        tokio::task::yield_now().await;
+    }
 }

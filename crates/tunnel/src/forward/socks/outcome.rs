@@ -3,6 +3,8 @@
 use std::io;
 
 use super::Version;
+use crate::forward::dial::DialError;
+use crate::net::connection::{OpenError, Refusal};
 
 /// How the attempt to serve a request ended (RFC 1928 §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,26 @@ impl Outcome {
             io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut => Self::HostUnreachable,
             io::ErrorKind::PermissionDenied => Self::NotAllowed,
             _ => Self::GeneralFailure,
+        }
+    }
+
+    /// The outcome of a target that was not reached from this end.
+    pub(crate) fn of_dial(error: &DialError) -> Self {
+        match error {
+            DialError::Denied(_) => Self::NotAllowed,
+            DialError::Resolve(_) => Self::HostUnreachable,
+            DialError::Connect(error) => Self::of_io(error),
+            DialError::Full(_) => Self::GeneralFailure,
+        }
+    }
+
+    /// The outcome of a channel that the peer did not give.
+    pub(crate) fn of_open(error: &OpenError) -> Self {
+        match error {
+            OpenError::Refused(Refusal { failure, .. }) => {
+                Self::of_open_failure(failure.reason.0, &failure.description)
+            }
+            OpenError::Ended(_) => Self::GeneralFailure,
         }
     }
 
