@@ -132,23 +132,7 @@ fn check<P: Program>(program: &P, files: &[&[u8]]) {
         &outcome,
         "upper case in keywords matters",
     );
-    if !files.iter().any(|text| may_include_more(text)) {
-        let included = |before| included(program, files, before);
-        same(
-            &included(""),
-            &outcome,
-            "standing in an included file matters",
-        );
-        if let Some(inactive) = program.inactive()
-            && let Ok((options, _)) = included(inactive)
-        {
-            assert_eq!(
-                options,
-                program.nothing(),
-                "a block that does not apply does"
-            );
-        }
-    }
+    check_included(program, files, &outcome);
     options_and_lines(program, main);
     let Ok((options, _)) = outcome else {
         return;
@@ -173,6 +157,28 @@ fn check<P: Program>(program: &P, files: &[&[u8]]) {
         assert_eq!(again.0, options, "reading twice matters");
     }
     program.check_options(options);
+}
+
+/// An included file counts as if it stood in the main one, and not at all in a block that does not apply.
+fn check_included<P: Program>(program: &P, files: &[&[u8]], outcome: &Outcome<P::Options>) {
+    if files.iter().any(|text| may_include_more(text)) {
+        return;
+    }
+    let included = |before| included(program, files, before);
+    same(
+        &included(""),
+        outcome,
+        "standing in an included file matters",
+    );
+    if let Some(inactive) = program.inactive()
+        && let Ok((options, _)) = included(inactive)
+    {
+        assert_eq!(
+            options,
+            program.nothing(),
+            "a block that does not apply does"
+        );
+    }
 }
 
 /// The files where the program looks for them: its main file, and three that can be included.

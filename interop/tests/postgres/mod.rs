@@ -35,39 +35,21 @@ impl Postgres {
             .prefix("adit-pg-")
             .tempdir()
             .expect("a directory");
-        let root = scratch::user() == "root";
-        if root {
+        if is_root() {
             let mut chown = Command::new("chown");
             chown.arg("postgres").arg(cluster.path());
             process::run("chown", chown, scratch.path());
         }
-        let as_postgres = |program: &str| {
-            let program = bin.join(program);
-            if !root {
-                return Command::new(program);
-            }
-            let mut command = Command::new("setpriv");
-            command
-                .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
-                .arg(program);
-            command
-        };
         let data = cluster.path().join("data");
-
-        let mut init = as_postgres("initdb");
+        let mut init = unprivileged(bin.join("initdb"));
         init.current_dir(cluster.path())
-            .args([
-                "--auth=trust",
-                "--username=tunnel",
-                "--no-sync",
-                "--locale=C",
-                "--pgdata",
-            ])
+            .args(["--auth=trust", "--username=tunnel", "--no-sync"])
+            .args(["--locale=C", "--pgdata"])
             .arg(&data);
         process::run("initdb", init, scratch.path());
 
         let port = free_port();
-        let mut server = as_postgres("postgres");
+        let mut server = unprivileged(bin.join("postgres"));
         server
             .current_dir(cluster.path())
             .args(["-F", "-h", "127.0.0.1", "-p", &port.to_string(), "-k"])
@@ -76,16 +58,7 @@ impl Postgres {
             .arg(&data);
         let mut process =
             Process::start("postgres", server, scratch.path()).expect("postgres starts");
-        let up = wait::until("postgres is ready", || {
-            let ready = process.errors().contains("ready to accept connections");
-            match accepts(&Address::loopback(port)) {
-                Ok(()) if ready => Ok(()),
-                _ => Err(process
-                    .gone()
-                    .unwrap_or_else(|| Pending::NotYet("not yet".into()))),
-            }
-        });
-        up.unwrap_or_else(|late| panic!("{late}: {}", process.errors()));
+        await_ready(&mut process, port);
         Ok(Self {
             port,
             psql,
@@ -114,6 +87,35 @@ impl Postgres {
             .args(["-p", &port.to_string(), "-c", sql]);
         process::run("psql", command, scratch.path())
     }
+}
+
+fn is_root() -> bool {
+    scratch::user() == "root"
+}
+
+/// Command that runs `program` as an ordinary user: as ourselves, or as `postgres` where we are root.
+fn unprivileged(program: PathBuf) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+        .arg(program);
+    command
+}
+
+fn await_ready(process: &mut Process, port: u16) {
+    let up = wait::until("postgres is ready", || {
+        let ready = process.errors().contains("ready to accept connections");
+        match accepts(&Address::loopback(port)) {
+            Ok(()) if ready => Ok(()),
+            _ => Err(process
+                .gone()
+                .unwrap_or_else(|| Pending::NotYet("not yet".into()))),
+        }
+    });
+    up.unwrap_or_else(|late| panic!("{late}: {}", process.errors()));
 }
 
 fn newest_bin() -> Option<PathBuf> {

@@ -8,7 +8,7 @@ use adit_proto::cipher::{CipherName, DirectionKeys};
 use adit_proto::connection::{Connection, ConnectionConfig};
 use adit_proto::error::Error;
 use adit_proto::ident;
-use adit_proto::kex::{ClientKex, ExchangeInput, KexAlgorithm, KeyDerivation};
+use adit_proto::kex::{ClientKex, ExchangeInput, KexAlgorithm, KeyDerivation, SharedSecret};
 use adit_proto::message::kex::{EcdhReply, KexInit, encode_ecdh_init};
 use adit_proto::message::{number, transport};
 use adit_proto::packet::{Opened, Opener, Sealer, SequenceReset};
@@ -88,24 +88,7 @@ fn peer_without_strict_key_exchange_may_send_ignore_and_its_sequence_numbers_go_
     );
     server.handle_packet(&client_init, 1, now).unwrap();
     let server_init = packet(server.poll_transmit());
-    let (kex, q_c) = ClientKex::start(KexAlgorithm::Curve25519Sha256).unwrap();
-    server
-        .handle_packet(&encode_ecdh_init(&q_c), 2, now)
-        .unwrap();
-    let reply = packet(server.poll_transmit());
-    let reply = EcdhReply::parse(&reply).unwrap();
-    let secret = kex.finish(reply.server_reply).unwrap();
-    let hash = ExchangeInput {
-        client_ident: IDENT.as_bytes(),
-        server_ident: ident::ours().as_bytes(),
-        client_kexinit: &client_init,
-        server_kexinit: &server_init,
-        host_key_blob: reply.host_key,
-        group: &[],
-        client_init: &q_c,
-        server_reply: reply.server_reply,
-    }
-    .exchange_hash(KexAlgorithm::Curve25519Sha256, &secret);
+    let (secret, hash) = exchange_keys(&mut server, &client_init, &server_init);
     let derivation = KeyDerivation {
         hash: KexAlgorithm::Curve25519Sha256.hash(),
         secret: &secret,
@@ -126,21 +109,56 @@ fn peer_without_strict_key_exchange_may_send_ignore_and_its_sequence_numbers_go_
     let request = transport::encode_service(number::SERVICE_REQUEST, "ssh-userauth");
     client_sealer.seal_message(&request, &mut sealed).unwrap();
 
-    let mut opener = Opener::new();
-    for _ in 0..4 {
-        let mut plain = Vec::new();
-        Sealer::new().seal_message(&ignore, &mut plain).unwrap();
-        opener.open(&mut plain).unwrap();
-    }
-    let Some(OpenChange::Keys { keys, reset }) = server.poll_open_change() else {
-        panic!("no keys");
-    };
-    opener.install(keys, reset).unwrap();
+    let mut opener = opener_behind(4, server.poll_open_change());
     let Opened::Packet { body, .. } = opener.open(&mut sealed).unwrap() else {
         panic!("the whole packet is there");
     };
     assert_eq!(body.as_slice(&sealed), request);
     assert!(!server.transport().is_strict());
+}
+
+/// The client's part of the first key exchange, in packet 2: the shared secret and the exchange hash.
+fn exchange_keys(
+    server: &mut Connection,
+    client_init: &[u8],
+    server_init: &[u8],
+) -> (SharedSecret, Vec<u8>) {
+    let (kex, q_c) = ClientKex::start(KexAlgorithm::Curve25519Sha256).unwrap();
+    server
+        .handle_packet(&encode_ecdh_init(&q_c), 2, Instant::now())
+        .unwrap();
+    let reply = packet(server.poll_transmit());
+    let reply = EcdhReply::parse(&reply).unwrap();
+    let secret = kex.finish(reply.server_reply).unwrap();
+    let hash = ExchangeInput {
+        client_ident: IDENT.as_bytes(),
+        server_ident: ident::ours().as_bytes(),
+        client_kexinit: client_init,
+        server_kexinit: server_init,
+        host_key_blob: reply.host_key,
+        group: &[],
+        client_init: &q_c,
+        server_reply: reply.server_reply,
+    }
+    .exchange_hash(KexAlgorithm::Curve25519Sha256, &secret);
+    (secret, hash)
+}
+
+/// An opener that has opened so many plain packets, with the keys that come after them.
+fn opener_behind(packets: u32, change: Option<OpenChange>) -> Opener {
+    let mut opener = Opener::new();
+    for _ in 0..packets {
+        let mut plain = Vec::new();
+        Sealer::new()
+            .seal_message(&[number::IGNORE, 0, 0, 0, 0], &mut plain)
+            .unwrap();
+        opener.open(&mut plain).unwrap();
+    }
+    let Some(OpenChange::Keys { keys, reset }) = change else {
+        panic!("no keys");
+    };
+    opener.install(keys, reset).unwrap();
+    opener
 }
 
 fn keys(derivation: &KeyDerivation<'_>, [iv, key, mac]: [u8; 3]) -> DirectionKeys {

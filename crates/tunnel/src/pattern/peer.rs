@@ -257,6 +257,10 @@ mod tests {
         ] {
             assert_eq!(PeerList::parse(list), Err(expected), "{list}");
         }
+    }
+
+    #[test]
+    fn names_and_patterns_that_no_address_is_written_like_are_taken() {
         for fine in [
             "host",
             "db1",

@@ -16,17 +16,16 @@
 //! | [`Ask::ConnectUnix`] | local | refused by every open list that lacks `*:*` |
 
 mod bind;
+mod denied;
 mod dial;
 mod rules;
 
-use std::fmt;
 use std::net::SocketAddr;
-
-use adit_proto::peer_text;
 
 use crate::pattern::{Case, same_address, wildcard};
 
 pub use bind::{BindHost, BindOutcome, LISTEN_NOTICE, RemoteBind, local_bind, remote_bind};
+pub use denied::{Denied, Direction, ListOwner};
 pub use rules::{AllowForwarding, GatewayPorts, HostPortRule, PortRule, RuleList};
 
 /// What a peer wants to do, at the moment of doing it.
@@ -154,91 +153,6 @@ pub struct Grant {
     server: ServerRules,
     key: KeyRules,
     account: Account,
-}
-
-/// Who wrote a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListOwner {
-    /// The administrator, in `sshd_config`.
-    Server,
-    /// The user, in `authorized_keys`.
-    Key,
-}
-
-/// The rule that refused; `Display` is one line for the log and for the peer.
-///
-/// Hosts and paths come from the peer: they are shown with control characters escaped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Denied {
-    /// `DisableForwarding yes`.
-    ForwardingDisabled,
-    /// The key's `no-port-forwarding` or `restrict`.
-    KeyForbidsForwarding,
-    /// `AllowTcpForwarding` excludes this direction.
-    TcpNotAllowed(Direction),
-    /// `AllowStreamLocalForwarding` excludes this direction.
-    StreamLocalNotAllowed(Direction),
-    /// `AllowTcpForwarding` excludes this direction, and with it unix sockets.
-    StreamLocalNeedsTcp(Direction),
-    /// No entry of an open list matches.
-    OpenNotListed {
-        /// Whose list.
-        list: ListOwner,
-        /// The host asked for.
-        host: String,
-        /// The port asked for.
-        port: u16,
-    },
-    /// An open list is in force, and lists cannot name unix sockets.
-    UnixNotListed {
-        /// Whose list.
-        list: ListOwner,
-        /// The path asked for.
-        path: String,
-    },
-    /// No entry of a listen list matches.
-    ListenNotListed {
-        /// Whose list.
-        list: ListOwner,
-        /// The address to bind asked for.
-        host: String,
-        /// The port asked for.
-        port: u16,
-    },
-    /// Only root may listen there.
-    PrivilegedPort {
-        /// The port asked for.
-        port: u16,
-        /// The lowest port this account may use.
-        first_unprivileged_port: u16,
-    },
-    /// The client asked for an address and another one was about to be dialled.
-    OtherAddress {
-        /// The address asked for.
-        host: String,
-        /// The address that was to be dialled.
-        addr: SocketAddr,
-    },
-    /// A permitted name resolved to an address that the list does not permit by itself.
-    ResolvedToReserved {
-        /// Whose list.
-        list: ListOwner,
-        /// The name asked for.
-        host: String,
-        /// The address it resolved to.
-        addr: SocketAddr,
-        /// What that address is.
-        kind: &'static str,
-    },
-}
-
-/// The direction of a forward, as `AllowTcpForwarding` counts it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// The client listens, the server connects (`-L`, `-D`, `-W`).
-    Local,
-    /// The server listens, the client connects (`-R`).
-    Remote,
 }
 
 impl Grant {
@@ -421,116 +335,6 @@ impl RuleList {
             RuleList::Only(rules) => rules
                 .iter()
                 .any(|rule| rule.host == "*" && rule.port == PortRule::Any),
-        }
-    }
-}
-
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Direction::Local => "local",
-            Direction::Remote => "remote",
-        })
-    }
-}
-
-impl ListOwner {
-    fn open(self) -> &'static str {
-        match self {
-            ListOwner::Server => "the server's PermitOpen",
-            ListOwner::Key => "the key's permitopen",
-        }
-    }
-
-    fn listen(self) -> &'static str {
-        match self {
-            ListOwner::Server => "the server's PermitListen",
-            ListOwner::Key => "the key's permitlisten",
-        }
-    }
-}
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Denied::ForwardingDisabled => write!(f, "DisableForwarding is set on the server"),
-            Denied::KeyForbidsForwarding => {
-                write!(f, "the key's options do not allow port forwarding")
-            }
-            Denied::TcpNotAllowed(direction) => {
-                write!(f, "AllowTcpForwarding excludes {direction} forwarding")
-            }
-            Denied::StreamLocalNotAllowed(direction) => write!(
-                f,
-                "AllowStreamLocalForwarding excludes {direction} forwarding"
-            ),
-            Denied::StreamLocalNeedsTcp(direction) => write!(
-                f,
-                "AllowTcpForwarding excludes {direction} forwarding, of unix sockets too"
-            ),
-            Denied::OpenNotListed { list, host, port } => write!(
-                f,
-                "{} does not list {}",
-                list.open(),
-                HostPort { host, port: *port }
-            ),
-            Denied::UnixNotListed { list, path } => write!(
-                f,
-                "{} is set, so that unix sockets like {} are refused",
-                list.open(),
-                peer_text::name(path)
-            ),
-            Denied::ListenNotListed { list, host, port } => write!(
-                f,
-                "{} does not list {}",
-                list.listen(),
-                HostPort { host, port: *port }
-            ),
-            Denied::PrivilegedPort {
-                port,
-                first_unprivileged_port,
-            } => write!(
-                f,
-                "only root may listen on port {port}, below {first_unprivileged_port}"
-            ),
-            Denied::OtherAddress { host, addr } => {
-                write!(
-                    f,
-                    "asked for {}, not for {}",
-                    peer_text::name(host),
-                    addr.ip()
-                )
-            }
-            Denied::ResolvedToReserved {
-                list,
-                host,
-                addr,
-                kind,
-            } => write!(
-                f,
-                "{} resolved to {}, {kind}, which {} does not list by itself",
-                peer_text::name(host),
-                addr.ip(),
-                list.open()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for Denied {}
-
-/// `host:port` with brackets where they are needed.
-struct HostPort<'a> {
-    host: &'a str,
-    port: u16,
-}
-
-impl fmt::Display for HostPort<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = peer_text::name(&self.host);
-        match self.host.contains(':') {
-            true => write!(f, "[{host}]:{}", self.port),
-            false => write!(f, "{host}:{}", self.port),
         }
     }
 }

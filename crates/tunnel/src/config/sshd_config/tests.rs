@@ -311,10 +311,16 @@ fn mistakes_name_file_and_line() {
             "{line}"
         );
     }
-    assert!(
-        complaint("AllowUsers a@10.0.0.1/8\n")
-            .contains("bad value \"a@10.0.0.1/8\" for AllowUsers")
-    );
+}
+
+#[test]
+fn users_from_a_network_that_is_none_are_a_mistake() {
+    let said = complaint("AllowUsers a@10.0.0.1/8\n");
+    assert!(said.contains("bad value \"a@10.0.0.1/8\" for AllowUsers"));
+}
+
+#[test]
+fn mistakes_are_counted_in_the_last_line() {
     let all = load("Foo 1\nPort 22\nBar 2\n").unwrap_err().to_string();
     assert!(
         all.ends_with("/etc/ssh/sshd_config: terminating, 2 bad configuration options"),

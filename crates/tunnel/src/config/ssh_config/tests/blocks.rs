@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn host_blocks_match_the_host_as_typed() {
-    let table = [
+    assert_applies(&[
         ("Host web", true),
         ("Host WEB", false),
         ("Host a web", true),
@@ -17,8 +17,12 @@ fn host_blocks_match_the_host_as_typed() {
         ("HostName real\nHost real", false),
         ("Host other\nHost web", true),
         ("Host web\nHost other", false),
-    ];
-    for (block, expected) in table {
+    ]);
+}
+
+/// Asserts for each text whether a line after it applies to the host `web`.
+fn assert_applies(table: &[(&str, bool)]) {
+    for &(block, expected) in table {
         let got = options(&format!("{block}\n  Port 7\n"));
         assert_eq!(got.port == Some(7), expected, "{block}");
     }
@@ -26,7 +30,7 @@ fn host_blocks_match_the_host_as_typed() {
 
 #[test]
 fn match_blocks_need_every_criterion() {
-    let table = [
+    assert_applies(&[
         ("Match all", true),
         ("Match !all", false),
         ("Match host web", true),
@@ -42,28 +46,6 @@ fn match_blocks_need_every_criterion() {
         ("User bob\nMatch user bob localuser eve", true),
         ("User bob\nMatch user eve", false),
         ("Match host web user bob", false),
-        ("Match exec true", true),
-        ("Match exec=true", true),
-        ("Match !exec true", false),
-        ("Match exec false", false),
-        ("Match !exec false", true),
-        ("Match exec \"is %h web\"", true),
-        (
-            "HostName %h.example\nMatch exec \"is %h web.example\"",
-            true,
-        ),
-        ("HostName %h.example\nMatch exec \"is %n web\"", true),
-        ("Match exec \"is %r eve\"", true),
-        (
-            "User bob\nMatch exec \"is %r:%p:%u:%i bob:22:eve:1000\"",
-            true,
-        ),
-        ("Match exec \"is %L/%l mine/mine.example.org\"", true),
-        (
-            "HostKeyAlias a\nProxyJump x,y@jump\nMatch exec \"is %k.%j a.jump\"",
-            true,
-        ),
-        ("Match exec \"is %%%d %%/home/eve\"", true),
         ("Match host other exec nonsense", false),
         ("Match canonical", false),
         ("Match canonical all", false),
@@ -88,11 +70,35 @@ fn match_blocks_need_every_criterion() {
         ("SessionType none\nMatch sessiontype none", true),
         ("Match version adit_*", true),
         ("Match version OpenSSH_*", false),
-    ];
-    for (block, expected) in table {
-        let got = options(&format!("{block}\n  Port 7\n"));
-        assert_eq!(got.port == Some(7), expected, "{block}");
-    }
+    ]);
+}
+
+#[test]
+fn match_exec_asks_the_command_with_its_tokens_filled_in() {
+    assert_applies(&[
+        ("Match exec true", true),
+        ("Match exec=true", true),
+        ("Match !exec true", false),
+        ("Match exec false", false),
+        ("Match !exec false", true),
+        ("Match exec \"is %h web\"", true),
+        (
+            "HostName %h.example\nMatch exec \"is %h web.example\"",
+            true,
+        ),
+        ("HostName %h.example\nMatch exec \"is %n web\"", true),
+        ("Match exec \"is %r eve\"", true),
+        (
+            "User bob\nMatch exec \"is %r:%p:%u:%i bob:22:eve:1000\"",
+            true,
+        ),
+        ("Match exec \"is %L/%l mine/mine.example.org\"", true),
+        (
+            "HostKeyAlias a\nProxyJump x,y@jump\nMatch exec \"is %k.%j a.jump\"",
+            true,
+        ),
+        ("Match exec \"is %%%d %%/home/eve\"", true),
+    ]);
 }
 
 #[test]
