@@ -4,15 +4,15 @@
 //! What it prints goes to standard output: it is the result. Nothing of it touches the user's own keys or files.
 
 mod args;
+mod page;
 mod site;
 mod visit;
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use adit_proto::key::SigningKey;
 use adit_tunnel::client::{Client, ClientSettings, Prompts};
@@ -22,9 +22,13 @@ use adit_tunnel::config::sshd_config::{ListenAddress, ServerOptions};
 use adit_tunnel::identity::file::write_new_host_key;
 use adit_tunnel::net::listener::describe;
 use adit_tunnel::server::{LocalAccount, Server, ServerSettings};
+use adit_tunnel::status::ForwardStatus;
 use args::{Args, HELP, Stay};
+use page::Run;
+use site::Contents;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::client_cli::signals::Signals;
 use crate::command_line::fail;
@@ -34,6 +38,9 @@ const PROGRAM: &str = "adit demo";
 
 /// Bytes that the throughput test carries through `-L`.
 const BULK: u64 = 1 << 30;
+
+/// Time between two takings of the page's figures.
+const FIGURES: Duration = Duration::from_millis(500);
 
 /// Runs the demo: until Ctrl-C, or with `--once` until everything was tried.
 pub(crate) fn main() -> ExitCode {
@@ -88,52 +95,75 @@ fn say(text: &str) -> Result<(), String> {
         .map_err(|e| format!("cannot write to standard output: {}", describe(&e)))
 }
 
-/// The four forwards, with the ports they got.
-struct Ports {
-    site: SocketAddr,
-    echo: SocketAddr,
-    local: u16,
-    remote: u16,
-    dynamic: u16,
-}
-
 /// Starts everything and tries it; gives the folder that everything lies in.
 async fn run(stay: Stay) -> Result<TempDir, String> {
     let folder = tempfile::tempdir().map_err(|e| format!("cannot make a folder: {e}"))?;
-    let site = start(site::web(free().await?));
-    let echo = start(site::echo(free().await?));
+    let (listener, echo) = (free().await?, start(site::echo(free().await?)));
+    let site = listener.local_addr().map_err(|e| e.to_string())?;
     let (server, account) = start_server(&folder).await?;
     say(&format!(
         "adit demo: an aditd on {server}, a web site on {site} and a TCP echo on {echo},\n\
          all in this process. One SSH connection, encrypted, now carries four forwards.\n\n"
     ))?;
     let mut client = connect(&folder, server, &account).await?;
-    let socket = folder.path().join("web.sock");
-    let ports = forward(&mut client, site, echo, &socket).await?;
-    tokio::spawn(async move { client.run().await });
+    let mut run = Run {
+        server,
+        site,
+        echo,
+        local: unused_port().await?,
+        dynamic: unused_port().await?,
+        remote: 0,
+        socket: folder.path().join("web.sock"),
+    };
+    run.remote = forward(&mut client, &run).await?;
+    let (figures, live) = watch::channel(Vec::new());
+    tokio::spawn(serve(client, figures));
+    let page = run.page();
+    start(site::web(
+        listener,
+        Arc::new(Contents {
+            page: page.clone(),
+            live,
+        }),
+    ));
 
-    explain_and_try(&ports, &socket).await?;
-    let speed = throughput(ports.local).await?;
+    explain_and_try(&run, &page).await?;
+    let speed = throughput(run.local).await?;
     say(&format!(
         "throughput through -L: {speed:.0} MB/s, both ends of the tunnel on this machine\n\n"
     ))?;
     match stay {
         Stay::Once => say("everything worked\n")?,
-        Stay::UntilInterrupted => say(&invitation(&ports, &socket))?,
+        Stay::UntilInterrupted => say(&invitation(&run))?,
     }
     Ok(folder)
 }
 
-fn invitation(ports: &Ports, socket: &Path) -> String {
-    let Ports {
+/// Serves the client's connection, and takes the figures of its forwards.
+async fn serve(mut client: Client, figures: watch::Sender<Vec<ForwardStatus>>) {
+    let mut moments = tokio::time::interval(FIGURES);
+    loop {
+        tokio::select! {
+            _ended = client.run() => return,
+            _ = moments.tick() => {
+                let now = client.status().into_iter().map(|(_, status)| status);
+                figures.send_replace(now.collect());
+            }
+        }
+    }
+}
+
+fn invitation(run: &Run) -> String {
+    let Run {
         site,
         local,
         dynamic,
+        socket,
         ..
-    } = ports;
+    } = run;
     format!(
         "now try it yourself (Ctrl-C ends the demo):\n  \
-         a browser:  http://127.0.0.1:{local}/\n  \
+         a browser:  http://127.0.0.1:{local}/   with a live picture\n  \
          curl http://127.0.0.1:{local}/\n  \
          curl -x socks5h://127.0.0.1:{dynamic} http://{site}/\n  \
          curl --unix-socket {} http://demo/\n",
@@ -207,12 +237,8 @@ async fn connect(
     connected.map_err(|e| e.to_string())
 }
 
-async fn forward(
-    client: &mut Client,
-    site: SocketAddr,
-    echo: SocketAddr,
-    socket: &Path,
-) -> Result<Ports, String> {
+/// Starts the four forwards, in the order of the page's table; gives the port of `-R`.
+async fn forward(client: &mut Client, run: &Run) -> Result<u16, String> {
     let tcp = |port| ListenSpec::Tcp {
         bind: BindAddress::Host("127.0.0.1".into()),
         port,
@@ -221,22 +247,21 @@ async fn forward(
         host: address.ip().to_string(),
         port: address.port(),
     };
-    let (local, dynamic) = (unused_port().await?, unused_port().await?);
     let forwards = [
         Forward::Local {
-            listen: tcp(local),
-            target: to(site),
+            listen: tcp(run.local),
+            target: to(run.site),
         },
         Forward::Dynamic {
-            listen: tcp(dynamic),
+            listen: tcp(run.dynamic),
         },
         Forward::Local {
-            listen: ListenSpec::Unix(socket.to_owned()),
-            target: to(site),
+            listen: ListenSpec::Unix(run.socket.clone()),
+            target: to(run.site),
         },
         Forward::Remote {
             listen: tcp(0),
-            target: to(echo),
+            target: to(run.echo),
         },
     ];
     let mut remote = None;
@@ -244,13 +269,7 @@ async fn forward(
         let started = client.forward(forward).await.map_err(|e| e.to_string())?;
         remote = started.allocated_port.or(remote);
     }
-    Ok(Ports {
-        site,
-        echo,
-        local,
-        dynamic,
-        remote: remote.ok_or("the server allocated no port")?,
-    })
+    remote.ok_or_else(|| "the server allocated no port".into())
 }
 
 /// A port that nobody has now; the moment until it is bound again is short.
@@ -260,19 +279,21 @@ async fn unused_port() -> Result<u16, String> {
 }
 
 /// For each forward: what it is, a picture, and a real visit through it.
-async fn explain_and_try(ports: &Ports, socket: &Path) -> Result<(), String> {
-    let Ports {
+async fn explain_and_try(run: &Run, expected: &str) -> Result<(), String> {
+    let Run {
         site,
         echo,
         local,
         remote,
         dynamic,
-    } = ports;
+        socket,
+        server: _,
+    } = run;
     say(&format!(
         "-L {local}:{site}   the client listens, the server dials\n   \
          you ─▶ 127.0.0.1:{local} adit ═══ssh═══▶ aditd ─▶ {site} web site\n"
     ))?;
-    let page = visit::fetch_tcp(*local).await;
+    let page = visit::fetch_tcp(*local, expected).await;
     let page = page.map_err(|e| format!("-L: {e}"))?;
     say(&format!("   fetched {page} bytes\n\n"))?;
 
@@ -280,7 +301,7 @@ async fn explain_and_try(ports: &Ports, socket: &Path) -> Result<(), String> {
         "-D {dynamic}   the client listens and speaks SOCKS, the server dials what it is asked for\n   \
          you ─▶ 127.0.0.1:{dynamic} adit ═══ssh═══▶ aditd ─▶ anywhere\n"
     ))?;
-    let page = visit::fetch_socks(*dynamic, *site).await;
+    let page = visit::fetch_socks(*dynamic, *site, expected).await;
     let page = page.map_err(|e| format!("-D: {e}"))?;
     say(&format!(
         "   fetched {page} bytes from {site} through SOCKS5\n\n"
@@ -291,7 +312,7 @@ async fn explain_and_try(ports: &Ports, socket: &Path) -> Result<(), String> {
         "-L {path}:{site}   the same with a unix socket\n   \
          you ─▶ {path} adit ═══ssh═══▶ aditd ─▶ {site} web site\n"
     ))?;
-    let page = visit::fetch_unix(socket).await;
+    let page = visit::fetch_unix(socket, expected).await;
     let page = page.map_err(|e| format!("unix socket: {e}"))?;
     say(&format!("   fetched {page} bytes\n\n"))?;
 

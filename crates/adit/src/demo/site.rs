@@ -1,23 +1,38 @@
-//! What the demo's forwards lead to: a web site of one page and one endless file, and a TCP echo.
+//! Targets of the demo's forwards: a web site of one page, its live figures and one endless file, and a TCP echo.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use adit_tunnel::status::ForwardStatus;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
-/// The page.
-pub(super) const PAGE: &str = "<!doctype html><title>adit demo</title><h1>You came through the tunnel</h1>\
-<p>This page was served behind aditd and reached you encrypted.</p>\n";
+use super::page;
+
 /// The longest request that is read.
 const MAX_REQUEST: usize = 8192;
 /// One piece of the endless file.
 const PIECE: usize = 256 << 10;
 
-/// A web site: where it listens, and the future that serves it.
+/// Contents of the web site.
+pub(super) struct Contents {
+    /// The page.
+    pub(super) page: String,
+    /// The figures of the forwards.
+    pub(super) live: watch::Receiver<Vec<ForwardStatus>>,
+}
+
+/// Serves the web site.
 pub(super) fn web(
     listener: TcpListener,
+    contents: Arc<Contents>,
 ) -> (SocketAddr, impl Future<Output = ()> + Send + 'static) {
-    serve(listener, |stream| async move { answer(stream).await })
+    serve(listener, move |stream| {
+        let contents = contents.clone();
+        async move { answer(stream, &contents).await }
+    })
 }
 
 /// An echo: where it listens, and the future that serves it.
@@ -50,8 +65,8 @@ where
     (address, serving)
 }
 
-/// `GET /bytes/N` gives N bytes, everything else the page.
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+/// Answers one request: `/` is the page, `/live` the figures, `/bytes/N` a file of N bytes.
+async fn answer(mut stream: TcpStream, contents: &Contents) -> std::io::Result<()> {
     let mut request = Vec::new();
     let mut chunk = [0; 1024];
     while !request.windows(4).any(|w| w == b"\r\n\r\n") {
@@ -63,23 +78,47 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     }
     let text = String::from_utf8_lossy(&request);
     let path = text.split(' ').nth(1).unwrap_or_default();
-    match path
-        .strip_prefix("/bytes/")
-        .and_then(|n| n.parse::<u64>().ok())
-    {
-        Some(bytes) => send_bytes(&mut stream, bytes).await?,
-        None => {
-            let head = head("text/html; charset=utf-8", PAGE.len() as u64);
+    let bytes = path.strip_prefix("/bytes/").map(str::parse);
+    match (path, bytes) {
+        ("/", _) => {
+            let page = contents.page.as_bytes();
+            let head = head(
+                "200 OK",
+                "text/html; charset=utf-8",
+                Some(page.len() as u64),
+            );
             stream.write_all(head.as_bytes()).await?;
-            stream.write_all(PAGE.as_bytes()).await?;
+            stream.write_all(page).await?;
+        }
+        ("/live", _) => send_figures(&mut stream, contents.live.clone()).await?,
+        (_, Some(Ok(bytes))) => send_bytes(&mut stream, bytes).await?,
+        _ => {
+            let head = head("404 Not Found", "text/plain", Some(0));
+            stream.write_all(head.as_bytes()).await?;
         }
     }
     stream.shutdown().await
 }
 
+/// Sends the figures whenever they are taken, until the visitor goes or the tunnel ends.
+async fn send_figures(
+    stream: &mut TcpStream,
+    mut live: watch::Receiver<Vec<ForwardStatus>>,
+) -> std::io::Result<()> {
+    let head = head("200 OK", "text/event-stream", None);
+    stream.write_all(head.as_bytes()).await?;
+    loop {
+        let event = page::event(&live.borrow_and_update());
+        stream.write_all(event.as_bytes()).await?;
+        if live.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
 async fn send_bytes(stream: &mut TcpStream, bytes: u64) -> std::io::Result<()> {
     stream
-        .write_all(head("application/octet-stream", bytes).as_bytes())
+        .write_all(head("200 OK", "application/octet-stream", Some(bytes)).as_bytes())
         .await?;
     let piece = vec![b'a'; PIECE];
     let mut left = bytes;
@@ -91,8 +130,12 @@ async fn send_bytes(stream: &mut TcpStream, bytes: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-fn head(content_type: &str, len: u64) -> String {
+/// Head of an answer. What it forbids the browser makes sure that the page loads nothing from elsewhere.
+fn head(status: &str, content_type: &str, len: Option<u64>) -> String {
+    let len = len.map_or_else(String::new, |len| format!("Content-Length: {len}\r\n"));
     format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\n{len}Cache-Control: no-store\r\n\
+         Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+         connect-src 'self'; img-src data:\r\nConnection: close\r\n\r\n"
     )
 }

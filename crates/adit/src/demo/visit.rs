@@ -7,23 +7,21 @@ use std::path::Path;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::site::PAGE;
-
 /// Room for one read of a download.
 const CHUNK: usize = 256 << 10;
 
 /// Fetches the page from a loopback port; gives its length.
-pub(super) async fn fetch_tcp(port: u16) -> io::Result<usize> {
-    fetch(connect(port).await?).await
+pub(super) async fn fetch_tcp(port: u16, page: &str) -> io::Result<usize> {
+    fetch(connect(port).await?, page).await
 }
 
 /// Fetches the page through a unix socket.
-pub(super) async fn fetch_unix(path: &Path) -> io::Result<usize> {
-    fetch(UnixStream::connect(path).await?).await
+pub(super) async fn fetch_unix(path: &Path, page: &str) -> io::Result<usize> {
+    fetch(UnixStream::connect(path).await?, page).await
 }
 
 /// Fetches the page of `site` through a SOCKS5 proxy.
-pub(super) async fn fetch_socks(proxy: u16, site: SocketAddr) -> io::Result<usize> {
+pub(super) async fn fetch_socks(proxy: u16, site: SocketAddr, page: &str) -> io::Result<usize> {
     let mut stream = connect(proxy).await?;
     stream.write_all(&[5, 1, 0]).await?;
     let mut choice = [0; 2];
@@ -42,19 +40,19 @@ pub(super) async fn fetch_socks(proxy: u16, site: SocketAddr) -> io::Result<usiz
     let mut reply = [0; 10];
     stream.read_exact(&mut reply).await?;
     match (choice, reply[1]) {
-        ([5, 0], 0) => fetch(stream).await,
+        ([5, 0], 0) => fetch(stream, page).await,
         (_, code) => Err(io::Error::other(format!("the proxy answered {code}"))),
     }
 }
 
-async fn fetch(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<usize> {
+async fn fetch(mut stream: impl AsyncRead + AsyncWrite + Unpin, page: &str) -> io::Result<usize> {
     stream
         .write_all(b"GET / HTTP/1.1\r\nHost: demo\r\n\r\n")
         .await?;
     let mut answer = String::new();
     stream.take(1 << 20).read_to_string(&mut answer).await?;
     match answer.split_once("\r\n\r\n") {
-        Some((_, PAGE)) => Ok(PAGE.len()),
+        Some((_, arrived)) if arrived == page => Ok(page.len()),
         _ => Err(io::Error::other("the page did not arrive whole")),
     }
 }
