@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use adit_proto::channels::{
-    ChannelEvent, ChannelId, Channels, PLAIN_PACKET_SIZE, WindowLimits, WindowPool,
+    ChannelEvent, ChannelId, ChannelStream, Channels, PLAIN_PACKET_SIZE, WindowLimits, WindowPool,
 };
 use adit_proto::message::connection::{ChannelType, TcpAddresses};
 
@@ -79,15 +79,16 @@ impl Table {
         self.next = (self.next + 1) % self.ids.len();
         let reserved = self
             .sender
-            .reserve(id, PLAIN_PACKET_SIZE)
+            .reserve(id, ChannelStream::Data, PLAIN_PACKET_SIZE)
             .expect("the channel is open");
         assert_eq!(reserved.bytes, PLAIN_PACKET_SIZE, "credit comes in time");
         self.payload[1..5].copy_from_slice(&reserved.recipient_channel.to_be_bytes());
         let received = self.receiver.recv(&self.payload, self.now);
-        let Ok(Some((theirs, data))) = received else {
+        let Ok(Some(data)) = received else {
             panic!("the data is wanted: {received:?}");
         };
-        let len = u32::try_from(data.len()).expect("a packet's length");
+        let (theirs, len) = (data.id, data.bytes.len());
+        let len = u32::try_from(len).expect("a packet's length");
         self.now += Duration::from_micros(10);
         self.receiver.taken(theirs, len, self.now);
         pass(&mut self.receiver, &mut self.sender, self.now);

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use zeroize::Zeroizing;
 
-use crate::channels::{ChannelEvent, ChannelId, Channels, WindowPool};
+use crate::channels::{
+    ChannelData, ChannelEvent, Channels, PLAIN_PACKET_SIZE, PeerClose, WindowLimits, WindowPool,
+};
 use crate::error::{Error, Misbehaviour};
 use crate::global_requests::{Answered, GlobalRequests, Purpose};
 use crate::key::PublicKey;
@@ -15,7 +17,6 @@ use crate::message::connection::GlobalRequest;
 use crate::message::transport::{self, Disconnect};
 use crate::message::{Category, category, number, userauth};
 use crate::packet::Usage;
-use crate::peers::{RoundTripProbes, Traits};
 use crate::round_trip::RoundTrip;
 use crate::transport::algorithms::Negotiated;
 use crate::transport::{OpenChange, Phase, Stage, Transmit, Transport, TransportConfig, Verdict};
@@ -27,8 +28,11 @@ pub use crate::global_requests::{GlobalReply, RequestRefused};
 pub use crate::liveness::KeepAlive;
 pub use crate::ordered_replies::ReplyToken;
 
+/// The most data bytes of one channel packet between adit ends.
+pub const ADIT_PACKET_SIZE: u32 = 64 << 10;
+
 /// What happened, for the owner of the connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// Client: is this the server's key? Answer with `accept_host_key`, or end the connection.
     HostKey(PublicKey),
@@ -65,7 +69,6 @@ enum Auth {
 pub struct Connection {
     transport: Transport,
     auth: Auth,
-    peer: Traits,
     channels: Channels,
     global_requests: GlobalRequests,
     /// Client: requests of the login that were on their way when it was over. RFC 4252 §5.1 has the server pass over them;
@@ -73,7 +76,8 @@ pub struct Connection {
     overtaken: usize,
     events: VecDeque<Event>,
     liveness: Liveness,
-    /// None towards peers that are not probed.
+    /// None towards peers that are known to answer a probe in the middle of a key exchange (paramiko), or not known at
+    /// all; their windows keep the initial size.
     round_trip: Option<RoundTrip>,
 }
 
@@ -113,10 +117,16 @@ impl Connection {
     }
 
     fn new(side: Side, config: ConnectionConfig, auth: Auth, now: Instant) -> Self {
-        let peer = Traits::identify(&config.peer_ident);
-        let mut channels = Channels::new(peer.windows, peer.max_packet, config.windows);
-        channels.set_close_without_eof(peer.close_without_eof);
-        let may_probe = peer.round_trip_probes == RoundTripProbes::Sent;
+        let is_adit = ident::is_adit(&config.peer_ident);
+        let (limits, max_packet) = match is_adit {
+            true => (WindowLimits::GENEROUS, ADIT_PACKET_SIZE),
+            false => (WindowLimits::OPENSSH, PLAIN_PACKET_SIZE),
+        };
+        let mut channels = Channels::new(limits, max_packet, config.windows);
+        if is_adit {
+            channels.set_close_without_eof(PeerClose::Reset);
+        }
+        let may_probe = is_adit || ident::is_openssh(&config.peer_ident);
         Self {
             transport: Transport::new(
                 side,
@@ -126,7 +136,6 @@ impl Connection {
                 now,
             ),
             auth,
-            peer,
             channels,
             global_requests: GlobalRequests::new(),
             overtaken: 0,
@@ -139,11 +148,6 @@ impl Connection {
     /// The transport, to look at.
     pub fn transport(&self) -> &Transport {
         &self.transport
-    }
-
-    /// Traits of the program at the other end.
-    pub fn peer(&self) -> &Traits {
-        &self.peer
     }
 
     /// The channel table. Its messages go out with `poll_transmit`, its events with `poll_event`.
@@ -178,14 +182,14 @@ impl Connection {
         payload: &'a [u8],
         sequence_number: u32,
         now: Instant,
-    ) -> Result<Option<(ChannelId, &'a [u8])>, Error> {
+    ) -> Result<Option<ChannelData<'a>>, Error> {
         let &number = payload.first().ok_or(Misbehaviour::UnexpectedMessage(0))?;
         self.liveness.heard(now);
         self.transport.count_packet();
         if self.check_phase(number)? == Verdict::Ignore {
             return Ok(None);
         }
-        if number == number::CHANNEL_DATA {
+        if matches!(number, number::CHANNEL_DATA | number::CHANNEL_EXTENDED_DATA) {
             let data = self.channels.recv(payload, now)?;
             self.probe_round_trip(now)?;
             return Ok(data);

@@ -1,13 +1,14 @@
 //! Random programs of operations on two honest channel tables that are joined by two queues of messages.
 //!
-//! Both sides keep to the contract, so every message must be taken, every byte must arrive in order, and once the
-//! program is over no window may be lost and no channel may stay.
+//! Both sides keep to the contract, so every message must be taken, every byte and every request must arrive in order, every
+//! request must get its own answer, and once the program is over no window may be lost and no channel may stay.
 
+mod requests;
 mod table;
 
 use std::time::Duration;
 
-use adit_proto::channels::WindowLimits;
+use adit_proto::channels::{ChannelStream, WindowLimits};
 use adit_proto::message::connection::{OpenFailure, OpenFailureReason};
 use arbitrary::{Result, Unstructured};
 
@@ -40,13 +41,13 @@ pub fn channel_operations(data: &[u8]) {
 }
 
 fn step(tables: &mut [Table; 2], u: &mut Unstructured<'_>) -> Result<()> {
-    let operation = u.int_in_range(0..=17)?;
+    let operation = u.int_in_range(0..=21)?;
     if u.arbitrary()? {
         tables.swap(0, 1);
     }
     let [here, there] = tables;
     match operation {
-        0 => here.open(),
+        0 => here.open(u.arbitrary()?),
         1 | 2 => here.accept(),
         3 => here.refuse(&OpenFailure {
             reason: OpenFailureReason(u.arbitrary()?),
@@ -54,11 +55,15 @@ fn step(tables: &mut [Table; 2], u: &mut Unstructured<'_>) -> Result<()> {
         }),
         4..=6 => {
             let id = here.any(u)?;
-            here.send(id, u.int_in_range(0..=3000)?, u.arbitrary()?);
+            let stream = match u.arbitrary()? {
+                true => ChannelStream::Data,
+                false => ChannelStream::Stderr,
+            };
+            here.send(id, stream, u.int_in_range(0..=3000)?, u.arbitrary()?);
         }
         7 => {
             let id = here.any(u)?;
-            here.send_extended(id, u.int_in_range(1..=700)?);
+            here.send_unknown_extended(id, u.int_in_range(1..=700)?);
         }
         8 | 9 => {
             let id = here.any(u)?;
@@ -87,6 +92,11 @@ fn step(tables: &mut [Table; 2], u: &mut Unstructured<'_>) -> Result<()> {
             deliver(there, here, u.int_in_range(1..=20)?);
             here.refund(id, taken);
         }
+        17 | 18 => {
+            let id = here.any(u)?;
+            here.ask(id, u.arbitrary()?, u.arbitrary()?);
+        }
+        19 => here.answer(u)?,
         _ => deliver(here, there, u.int_in_range(1..=20)?),
     }
     Ok(())
@@ -124,6 +134,8 @@ fn finish(tables: &mut [Table; 2]) {
         settle(tables);
     }
     tables.iter_mut().for_each(Table::let_go_of_refused);
+    tables.iter_mut().for_each(Table::answer_all);
+    settle(tables);
     let [a, b] = &mut *tables;
     a.check_against(b);
     b.check_against(a);

@@ -1,7 +1,9 @@
 //! Every message: what parses can be written, and reads as the same again.
 
 use adit_proto::key::PublicKey;
-use adit_proto::message::connection::{self, GlobalRequest, Open, OpenConfirmation, OpenFailure};
+use adit_proto::message::connection::{
+    self, ChannelRequest, GlobalRequest, Open, OpenConfirmation, OpenFailure,
+};
 use adit_proto::message::kex::{self, EcdhReply, KexInit};
 use adit_proto::message::transport::{self, Disconnect, ExtInfo};
 use adit_proto::message::userauth::{self, Failure, InfoRequest, PkOk, Request};
@@ -26,6 +28,7 @@ pub fn messages(data: &[u8]) {
         Failure,
         KexInit,
         OpenConfirmation,
+        ChannelRequest<'_>,
         PkOk<'_>,
         Request<'_>
     );
@@ -57,6 +60,13 @@ fn with_their_own_shape(data: &[u8]) {
         connection::write_data_header(&mut header, id, len);
         assert_eq!([&header[1..], bytes].concat(), data[1..]);
     }
+    if let Ok((id, connection::EXTENDED_DATA_STDERR, bytes)) = connection::parse_extended_data(data)
+    {
+        let mut header = [0; connection::EXTENDED_DATA_HEADER_LEN];
+        let len = u32::try_from(bytes.len()).expect("it was a u32");
+        connection::write_stderr_header(&mut header, id, len);
+        assert_eq!([&header[1..], bytes].concat(), data[1..]);
+    }
     if let Ok(id) = connection::parse_channel_only(data) {
         assert_eq!(connection::encode_channel_only(data[0], id), data);
     }
@@ -76,9 +86,7 @@ fn without_a_counterpart(data: &[u8]) {
     if let Ok(group) = kex::DhGroup::parse(data) {
         assert!(group.hashed([0; 3]).ends_with(&data[1..]));
     }
-    let _ = connection::parse_extended_data(data);
     let _ = connection::parse_request_success(data);
-    let _ = connection::ChannelRequest::parse(data);
     let _ = transport::parse_debug(data);
     let _ = userauth::parse_banner(data);
     let _ = userauth::parse_password_change_request(data);

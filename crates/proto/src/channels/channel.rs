@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::early;
 use super::half_close::HalfClose;
+use super::requests::Requests;
 use super::window::{RecvWindow, SendWindow, WindowExceeded};
 use super::{ChannelId, PLAIN_PACKET_SIZE, PeerChannelId};
 
@@ -38,6 +39,8 @@ pub(super) struct Channel {
     /// When it last carried a packet larger than interactive ones.
     pub(super) last_large: Option<Instant>,
     pub(super) half_close: HalfClose,
+    /// Requests that wait for answers; none where neither end has any, as in a forward.
+    pub(super) requests: Option<Box<Requests>>,
     /// A sender found the window too small: tell it when there is more.
     pub(super) wants_window: bool,
     /// It stands in the queue of channels whose credit is due.
@@ -57,6 +60,7 @@ impl Channel {
             opened: now,
             last_large: None,
             half_close: HalfClose::new(),
+            requests: None,
             wants_window: false,
             credit_queued: false,
             released: false,

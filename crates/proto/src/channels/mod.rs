@@ -11,6 +11,7 @@ mod early;
 pub mod half_close;
 mod interactive;
 mod recv;
+pub mod requests;
 pub mod window;
 
 use std::collections::VecDeque;
@@ -29,6 +30,7 @@ use churn::Churn;
 use early::EarlyData;
 pub use half_close::PeerClose;
 use interactive::Interactive;
+pub use requests::{ChannelReplyToken, RequestError, RequestOutcome, WantReply};
 use window::Path;
 
 /// Our number of a channel: what the peer calls the recipient channel.
@@ -58,8 +60,28 @@ const MAX_WAITING: usize = 4 << 20;
 /// What each channel may have waiting in any case: its OPEN or confirmation, EOF and CLOSE are no provocation.
 const WAITING_OF_A_CHANNEL: usize = 512;
 
+/// Stream of a channel: each has bytes of its own in order, and all share the channel's window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChannelStream {
+    /// SSH_MSG_CHANNEL_DATA.
+    Data,
+    /// SSH_MSG_CHANNEL_EXTENDED_DATA of the type SSH_EXTENDED_DATA_STDERR; other types are not passed on.
+    Stderr,
+}
+
+/// Data of the peer's that has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelData<'a> {
+    /// The channel.
+    pub id: ChannelId,
+    /// The stream of the channel.
+    pub stream: ChannelStream,
+    /// The bytes, at the end of the payload that they came in. Tell with `taken` once the reader has them.
+    pub bytes: &'a [u8],
+}
+
 /// What happened to a channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum ChannelEvent {
     /// The peer asks for a channel: answer with `accept` or `refuse`.
     Asked {
@@ -81,7 +103,25 @@ pub enum ChannelEvent {
     },
     /// The peer granted window to a channel whose window was used up.
     Writable(ChannelId),
-    /// The peer sends no more data.
+    /// The peer asks something of a channel whose owner takes requests.
+    Request {
+        /// The channel.
+        id: ChannelId,
+        /// The type, a name without control characters.
+        request_type: String,
+        /// The fields of the type, not looked at: no more than a packet holds.
+        data: Vec<u8>,
+        /// To be answered with, where an answer is wanted.
+        reply: Option<ChannelReplyToken>,
+    },
+    /// The peer answered our oldest request that wants an answer.
+    Reply {
+        /// The channel.
+        id: ChannelId,
+        /// The answer.
+        outcome: RequestOutcome,
+    },
+    /// The peer sends no more data, on either stream.
     Eof(ChannelId),
     /// The peer closed the channel.
     Closed {
@@ -113,6 +153,8 @@ pub struct Channels {
     /// What the messages cost that wait.
     waiting: usize,
     credits: VecDeque<ChannelId>,
+    /// Counts channels that have requests.
+    generation: u64,
     events: VecDeque<ChannelEvent>,
 }
 
@@ -133,6 +175,7 @@ impl Channels {
             messages: VecDeque::new(),
             waiting: 0,
             credits: VecDeque::new(),
+            generation: 0,
             events: VecDeque::new(),
         }
     }
@@ -142,7 +185,8 @@ impl Channels {
         self.round_trip = Some(round_trip);
     }
 
-    /// Sets what a CLOSE without EOF means. Taken for a reset, it loses what the application has not read yet.
+    /// Sets what a CLOSE without EOF means. From adit it is a reset, from everybody else the end of the data: Go's `Close`,
+    /// asyncssh's `close`, ssh2's and JSch's send it so, and a reset would lose what the application has not read yet.
     pub fn set_close_without_eof(&mut self, meaning: PeerClose) {
         self.close_without_eof = meaning;
     }
@@ -234,16 +278,21 @@ impl Channels {
         }
     }
 
-    /// Takes up to `want` bytes from the channel's send window. Fewer than wanted, and `Writable` follows once
-    /// the peer grants more. `None` where the channel takes no more data.
-    pub fn reserve(&mut self, id: ChannelId, want: u32) -> Option<Reserved> {
+    /// Takes up to `want` bytes from the channel's send window, for data of `stream`. Fewer than wanted, and `Writable`
+    /// follows once the peer grants more. `None` where the channel takes no more data.
+    pub fn reserve(&mut self, id: ChannelId, stream: ChannelStream, want: u32) -> Option<Reserved> {
         let channel = self.slots.get_mut(id.0 as usize)?.as_mut()?;
         if !channel.takes_data() {
             return None;
         }
         let bytes = match &mut self.early {
             Some(early) if channel.is_early() => {
-                let bytes = channel.send.reserve(early.may_send(want));
+                let may_send = match stream {
+                    ChannelStream::Data => early.may_send(want),
+                    // The peer knows early data of this kind only.
+                    ChannelStream::Stderr => 0,
+                };
+                let bytes = channel.send.reserve(may_send);
                 early.sent(bytes);
                 bytes
             }
@@ -445,7 +494,7 @@ pub struct Reserved {
     pub bytes: u32,
     /// The peer's number of the channel, for the data header.
     pub recipient_channel: u32,
-    /// The most data bytes of one packet.
+    /// The most data bytes of one packet; its header is not counted.
     pub max_packet: u32,
 }
 

@@ -5,10 +5,13 @@ use std::time::Instant;
 use super::channel::{Channel, State};
 use super::early::Addressee;
 use super::interactive::{INTERACTIVE, is_recent};
-use super::{ChannelEvent, ChannelId, Channels, EARLY_DATA, MAX_UNDECIDED};
+use super::requests::RequestOutcome;
+use super::{
+    ChannelData, ChannelEvent, ChannelId, ChannelStream, Channels, EARLY_DATA, MAX_UNDECIDED,
+};
 use crate::error::Misbehaviour;
 use crate::message::connection::{
-    self as message, Open, OpenConfirmation, OpenFailure, OpenFailureReason,
+    self as message, EXTENDED_DATA_STDERR, Open, OpenConfirmation, OpenFailure, OpenFailureReason,
 };
 use crate::message::number;
 
@@ -18,19 +21,20 @@ impl Channels {
         &mut self,
         payload: &'a [u8],
         now: Instant,
-    ) -> Result<Option<(ChannelId, &'a [u8])>, Misbehaviour> {
+    ) -> Result<Option<ChannelData<'a>>, Misbehaviour> {
         match payload.first().copied().unwrap_or_default() {
             number::CHANNEL_DATA => return self.recv_data(payload, now),
+            number::CHANNEL_EXTENDED_DATA => return self.recv_extended_data(payload, now),
             number::CHANNEL_OPEN => self.recv_open(payload, now)?,
             number::CHANNEL_OPEN_CONFIRMATION => self.recv_open_confirmation(payload)?,
             number::CHANNEL_OPEN_FAILURE => self.recv_open_failure(payload)?,
             number::CHANNEL_WINDOW_ADJUST => self.recv_window_adjust(payload)?,
-            number::CHANNEL_EXTENDED_DATA => self.recv_extended_data(payload, now)?,
             number::CHANNEL_EOF => self.recv_eof(payload, now)?,
             number::CHANNEL_CLOSE => self.recv_close(payload, now)?,
             number::CHANNEL_REQUEST => self.recv_request(payload)?,
-            // We never ask anything of a channel.
-            _ => return Err(Misbehaviour::UnexpectedReply),
+            number::CHANNEL_SUCCESS => self.recv_answer(payload, RequestOutcome::Success)?,
+            number::CHANNEL_FAILURE => self.recv_answer(payload, RequestOutcome::Failure)?,
+            other => return Err(Misbehaviour::UnexpectedMessage(other)),
         }
         Ok(None)
     }
@@ -151,55 +155,56 @@ impl Channels {
         Ok(())
     }
 
-    /// SSH_MSG_CHANNEL_DATA: the channel and its data; `None` where nobody wants it any more.
+    /// SSH_MSG_CHANNEL_DATA; `None` where nobody wants it any more.
     pub(super) fn recv_data<'a>(
         &mut self,
         payload: &'a [u8],
         now: Instant,
-    ) -> Result<Option<(ChannelId, &'a [u8])>, Misbehaviour> {
-        let (recipient_channel, data) = message::parse_data(payload)?;
+    ) -> Result<Option<ChannelData<'a>>, Misbehaviour> {
+        let (recipient_channel, bytes) = message::parse_data(payload)?;
         let Some(id) = self.addressee(recipient_channel)? else {
             return Ok(None);
         };
-        let channel = self.recv_bytes(id, data.len(), now)?;
-        let wanted = !channel.released;
-        if data.len() > INTERACTIVE {
-            channel.last_large = Some(now);
-            self.interactive.turned_to_bulk(id);
-        } else if channel.last_large.is_none_or(|at| !is_recent(at, now)) {
-            self.interactive.spoke(id, now);
-        }
-        Ok((wanted && !data.is_empty()).then_some((id, data)))
+        let wanted = self.recv_bytes(id, bytes.len(), now)?;
+        let stream = ChannelStream::Data;
+        Ok((wanted && !bytes.is_empty()).then_some(ChannelData { id, stream, bytes }))
     }
 
-    /// SSH_MSG_CHANNEL_EXTENDED_DATA: no tunnel has a use for it; its window is given back at once.
-    pub(super) fn recv_extended_data(
+    /// SSH_MSG_CHANNEL_EXTENDED_DATA; `None` where nobody wants it. The window of data that is of an unknown type is given
+    /// back at once.
+    fn recv_extended_data<'a>(
         &mut self,
-        payload: &[u8],
+        payload: &'a [u8],
         now: Instant,
-    ) -> Result<(), Misbehaviour> {
-        let (recipient_channel, len) = message::parse_extended_data(payload)?;
+    ) -> Result<Option<ChannelData<'a>>, Misbehaviour> {
+        let (recipient_channel, data_type_code, bytes) = message::parse_extended_data(payload)?;
         let id = ChannelId(recipient_channel);
         self.in_state(id, State::Open)?;
-        if !self.recv_bytes(id, len, now)?.released {
-            self.taken(id, u32::try_from(len).unwrap_or(u32::MAX), now);
+        let wanted = self.recv_bytes(id, bytes.len(), now)?;
+        if !wanted || bytes.is_empty() {
+            return Ok(None);
         }
-        Ok(())
+        if data_type_code != EXTENDED_DATA_STDERR {
+            self.taken(id, u32::try_from(bytes.len()).unwrap_or(u32::MAX), now);
+            return Ok(None);
+        }
+        let stream = ChannelStream::Stderr;
+        Ok(Some(ChannelData { id, stream, bytes }))
     }
 
-    /// Books arriving bytes against the window; gives the channel, whose reader may have gone.
-    pub(super) fn recv_bytes(
+    /// Books arriving bytes against the window; tells whether their reader is still there.
+    fn recv_bytes(
         &mut self,
         id: ChannelId,
-        len: usize,
+        data_len: usize,
         now: Instant,
-    ) -> Result<&mut Channel, Misbehaviour> {
+    ) -> Result<bool, Misbehaviour> {
         let channel = self
             .slots
             .get_mut(id.0 as usize)
             .and_then(Option::as_mut)
             .ok_or(Misbehaviour::UnknownChannel(id.0))?;
-        let len = u32::try_from(len).map_err(|_| Misbehaviour::WindowExceeded)?;
+        let len = u32::try_from(data_len).map_err(|_| Misbehaviour::WindowExceeded)?;
         if len > self.max_packet {
             return Err(Misbehaviour::PacketTooLarge);
         }
@@ -217,7 +222,14 @@ impl Channels {
             .recv
             .receive(len, now)
             .map_err(|_| Misbehaviour::WindowExceeded)?;
-        Ok(channel)
+        let wanted = !channel.released;
+        if data_len > INTERACTIVE {
+            channel.last_large = Some(now);
+            self.interactive.turned_to_bulk(id);
+        } else if channel.last_large.is_none_or(|at| !is_recent(at, now)) {
+            self.interactive.spoke(id, now);
+        }
+        Ok(wanted)
     }
 
     /// So much early data of ours is no longer that: its channel is confirmed, or refused.
@@ -267,21 +279,6 @@ impl Channels {
         Ok(())
     }
 
-    /// SSH_MSG_CHANNEL_REQUEST: no channel of a tunnel knows any; refused where an answer is wanted.
-    pub(super) fn recv_request(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
-        let request = message::ChannelRequest::parse(payload)?;
-        // OpenSSH's ClientAlive asks for a sign of life on any channel that it has open, so the question may cross our
-        // CLOSE on the way. Nobody is there whom an answer could be addressed to.
-        let Ok(channel) = self.in_state(ChannelId(request.recipient_channel), State::Open) else {
-            return Ok(());
-        };
-        if request.want_reply && !channel.half_close.closed_by_us() {
-            let message = message::encode_channel_only(number::CHANNEL_FAILURE, channel.peer.0);
-            self.queue(message);
-        }
-        self.check_backlog()
-    }
-
     /// Whose data or EOF comes; `None` where early data comes too late.
     fn addressee(&mut self, recipient_channel: u32) -> Result<Option<ChannelId>, Misbehaviour> {
         let addressee = match &self.early {
@@ -309,7 +306,11 @@ impl Channels {
         }
     }
 
-    fn in_state(&mut self, id: ChannelId, state: State) -> Result<&mut Channel, Misbehaviour> {
+    pub(super) fn in_state(
+        &mut self,
+        id: ChannelId,
+        state: State,
+    ) -> Result<&mut Channel, Misbehaviour> {
         match self.channel_mut(id) {
             Some(channel) if channel.state == state => Ok(channel),
             _ => Err(Misbehaviour::UnknownChannel(id.0)),

@@ -6,6 +6,8 @@ use super::*;
 use crate::message::connection::TcpAddresses;
 
 mod early;
+mod requests;
+mod streams;
 
 fn table() -> (Channels, Instant) {
     (
@@ -155,7 +157,7 @@ fn company_ends_with_bulk_at_once_and_soon_after_the_end_of_its_data() {
 fn sender_that_lacks_window_hears_when_there_is_more() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
-    let reserved = c.reserve(id, 6000).unwrap();
+    let reserved = c.reserve(id, ChannelStream::Data, 6000).unwrap();
     assert_eq!((reserved.bytes, reserved.max_packet), (5000, 1000));
     assert_eq!(c.poll_event(), None);
     c.recv_window_adjust(&message::encode_window_adjust(id.0, 10))
@@ -164,7 +166,7 @@ fn sender_that_lacks_window_hears_when_there_is_more() {
     c.recv_window_adjust(&message::encode_window_adjust(id.0, 10))
         .unwrap();
     assert_eq!(c.poll_event(), None, "told once");
-    assert_eq!(c.reserve(id, 100).unwrap().bytes, 20);
+    assert_eq!(c.reserve(id, ChannelStream::Data, 100).unwrap().bytes, 20);
 }
 
 #[test]
@@ -275,7 +277,7 @@ fn nothing_follows_our_close() {
     c.send_eof(id);
     c.taken(id, 10, now);
     assert_eq!(c.poll_message(), None);
-    assert_eq!(c.reserve(id, 10), None);
+    assert_eq!(c.reserve(id, ChannelStream::Data, 10), None);
 }
 
 #[test]
@@ -397,6 +399,8 @@ fn packet_size_that_no_packet_can_have_is_not_believed() {
     };
     c.recv_open(&open.encode(), now).unwrap();
     c.accept(ChannelId(0));
-    let reserved = c.reserve(ChannelId(0), u32::MAX).unwrap();
+    let reserved = c
+        .reserve(ChannelId(0), ChannelStream::Data, u32::MAX)
+        .unwrap();
     assert_eq!(reserved.max_packet, 256 << 10);
 }

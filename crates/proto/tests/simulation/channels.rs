@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adit_proto::channels::{PeerClose, WindowLimits};
+use adit_proto::channels::{PeerClose, RequestOutcome, WantReply, WindowLimits};
 use adit_proto::connection::{Event, KeepAlive};
 use adit_proto::error::{Error, Misbehaviour};
 use adit_proto::message::{number, transport};
@@ -126,4 +126,67 @@ fn debug_text_reaches_the_other_end() {
     let mut pair = Setup::default().connect();
     pair.server.connection().debug("hello").unwrap();
     pair.run_until(|p| p.client.log.contains(&Event::Debug("hello".into())));
+}
+
+#[test]
+fn stalled_reader_of_one_stream_holds_the_other_within_one_window() {
+    let mut pair = Setup::default().connect();
+    let ids = pair.open();
+    pair.client.flow(ids.client).pace = Pace::Stalled;
+    let server = pair.server.flow(ids.server);
+    (server.to_send, server.stderr_to_send) = (64 * MIB, 64 * MIB);
+    pair.run_for(Duration::from_secs(5));
+    let server = pair.server.flow(ids.server);
+    let window = u64::from(WindowLimits::GENEROUS.initial);
+    assert_eq!(server.sent + server.stderr_sent, window);
+    pair.client.flow(ids.client).pace = Pace::AtOnce;
+    let all = |received| received == 64 * MIB;
+    pair.run_until(|p| {
+        let client = &p.client.flows[&ids.client];
+        all(client.received) && all(client.stderr_received)
+    });
+}
+
+#[test]
+fn requests_keep_their_place_between_data_and_the_end() {
+    let mut pair = Setup::default().connect();
+    let ids = pair.open();
+    let client = pair.client.connection().channels();
+    for name in ["pty-req", "shell"] {
+        client
+            .send_request(ids.client, name, b"", WantReply::Yes)
+            .unwrap();
+    }
+    pair.run_until(|p| p.server.flows[&ids.server].requests.len() == 2);
+    let requests = std::mem::take(&mut pair.server.flow(ids.server).requests);
+    // The later answer is found first.
+    for (name, token) in requests.into_iter().rev() {
+        let outcome = match name.as_str() {
+            "shell" => RequestOutcome::Success,
+            _ => RequestOutcome::Failure,
+        };
+        let server = pair.server.connection().channels();
+        server.answer_request(token.unwrap(), outcome);
+    }
+    pair.server.flow(ids.server).to_send = MIB;
+    pair.run_until(|p| p.client.flows[&ids.client].received == MIB);
+    let replies = &pair.client.flows[&ids.client].replies;
+    assert_eq!(
+        replies[..],
+        [RequestOutcome::Failure, RequestOutcome::Success]
+    );
+
+    pair.client
+        .connection()
+        .channels()
+        .take_requests(ids.client);
+    let server = pair.server.connection().channels();
+    server.send_eof(ids.server);
+    server
+        .send_request(ids.server, "exit-status", &[0; 4], WantReply::No)
+        .unwrap();
+    pair.server.close(ids.server);
+    pair.run_until(|p| p.client.flows[&ids.client].closed == Some(PeerClose::Orderly));
+    let requests = &pair.client.flows[&ids.client].requests;
+    assert_eq!(requests[..], [("exit-status".to_owned(), None)]);
 }

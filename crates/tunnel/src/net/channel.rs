@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use adit_proto::channels::{ChannelId, PeerClose, Reserved};
+use adit_proto::channels::{ChannelId, ChannelStream, PeerClose, Reserved};
 
+use super::connection::{Ended, Shared};
 use super::outbound::Outbound;
-use super::outcome::Ended;
-use super::state::Shared;
 use super::stream::Stream;
 use crate::status::ForwardCounters;
 
@@ -160,7 +159,10 @@ impl Channel {
         }
         outbound.leave(&mut io.place);
         let most = most.min(outbound.begin_turn(self.id, state.opened_usage));
-        let reserved = state.connection.channels().reserve(self.id, most);
+        let reserved = state
+            .connection
+            .channels()
+            .reserve(self.id, ChannelStream::Data, most);
         if reserved.is_some_and(|r| r.bytes == 0) {
             if let Some(io) = state.io(self.id) {
                 io.send_waker = Some(cx.waker().clone());

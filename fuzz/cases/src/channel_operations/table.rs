@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use adit_proto::channels::{ChannelEvent, ChannelId, Channels, WindowPool};
+use adit_proto::channels::{
+    ChannelData, ChannelEvent, ChannelId, ChannelStream, Channels, WindowPool,
+};
 use adit_proto::message::connection::{
-    self as message, ChannelType, DATA_HEADER_LEN, Open, OpenConfirmation, OpenFailure,
+    self as message, ChannelType, DATA_HEADER_LEN, EXTENDED_DATA_HEADER_LEN, EXTENDED_DATA_STDERR,
+    Open, OpenConfirmation, OpenFailure,
 };
 use adit_proto::message::number;
 use adit_proto::wire::Writer;
 use arbitrary::{Result, Unstructured};
 
 use super::LIMITS;
+use super::requests::{Pending, RequestLog};
 use crate::ends::START;
 
 /// The most data bytes of one packet to either table.
@@ -19,12 +23,17 @@ const MAX_PACKET: u32 = 700;
 
 /// What the owner of a channel knows of it.
 #[derive(Debug, Default)]
-struct Flow {
+pub(super) struct Flow {
     /// The peer's number, once known.
     peer: Option<u32>,
-    sent: u64,
-    received: u64,
+    /// By stream.
+    pub(super) sent: [u64; 2],
+    pub(super) received: [u64; 2],
+    /// Of both.
     taken: u64,
+    /// Its owner takes requests.
+    pub(super) takes_requests: bool,
+    pub(super) requests: RequestLog,
     /// All that the peer was ever allowed to send, and what of it was thrown away on arrival.
     granted: u64,
     discarded: u64,
@@ -44,16 +53,35 @@ pub(super) struct Table {
     pub(super) now: Instant,
     /// Messages on their way to the other table.
     pub(super) wire: VecDeque<Vec<u8>>,
-    flows: BTreeMap<u32, Flow>,
+    pub(super) flows: BTreeMap<u32, Flow>,
     asked: VecDeque<ChannelId>,
+    /// Requests of the peer that wait for our answers.
+    pub(super) pending: Vec<Pending>,
     /// The peer's numbers that we have sent CLOSE to: nothing may follow.
     closed_numbers: BTreeSet<u32>,
     shrunk: bool,
 }
 
-/// The byte at a position of every stream.
-fn byte(position: u64) -> u8 {
-    (position * 7 + (position >> 8)) as u8
+/// The byte at a position of a stream.
+fn byte(stream: ChannelStream, position: u64) -> u8 {
+    let of_stream = 101 * stream as u64;
+    (position * 7 + (position >> 8) + of_stream) as u8
+}
+
+/// The header of a packet of data.
+fn header(stream: ChannelStream, recipient_channel: u32, len: u32) -> Vec<u8> {
+    match stream {
+        ChannelStream::Data => {
+            let mut header = [0; DATA_HEADER_LEN];
+            message::write_data_header(&mut header, recipient_channel, len);
+            header.to_vec()
+        }
+        ChannelStream::Stderr => {
+            let mut header = [0; EXTENDED_DATA_HEADER_LEN];
+            message::write_stderr_header(&mut header, recipient_channel, len);
+            header.to_vec()
+        }
+    }
 }
 
 /// Commands.
@@ -65,6 +93,7 @@ impl Table {
             wire: VecDeque::new(),
             flows: BTreeMap::new(),
             asked: VecDeque::new(),
+            pending: Vec::new(),
             closed_numbers: BTreeSet::new(),
             shrunk: false,
         }
@@ -76,10 +105,22 @@ impl Table {
         Ok(ChannelId(*self.flows.keys().nth(at).unwrap_or(&77)))
     }
 
-    pub(super) fn open(&mut self) {
-        let other = ChannelType::Other("x".into());
-        let id = self.channels.open(other, self.now).expect("room for it");
-        let previous = self.flows.insert(id.0, Flow::default());
+    /// Opens a channel whose ends both take requests, or neither does.
+    pub(super) fn open(&mut self, takes_requests: bool) {
+        let channel_type = match takes_requests {
+            true => ChannelType::Session,
+            false => ChannelType::Other("x".into()),
+        };
+        let id = self.channels.open(channel_type, self.now);
+        let id = id.expect("room for it");
+        if takes_requests {
+            self.channels.take_requests(id);
+        }
+        let flow = Flow {
+            takes_requests,
+            ..Flow::default()
+        };
+        let previous = self.flows.insert(id.0, flow);
         assert!(previous.is_none(), "{id:?} was still in use");
     }
 
@@ -104,9 +145,9 @@ impl Table {
     }
 
     /// Sends up to `want` bytes in packets, or takes the window and gives it back.
-    pub(super) fn send(&mut self, id: ChannelId, want: u32, keeps: bool) {
+    pub(super) fn send(&mut self, id: ChannelId, stream: ChannelStream, want: u32, keeps: bool) {
         self.poll(usize::MAX);
-        let Some(reserved) = self.channels.reserve(id, want) else {
+        let Some(reserved) = self.channels.reserve(id, stream, want) else {
             return;
         };
         let flow = self.flows.get_mut(&id.0).expect("an open channel");
@@ -122,31 +163,29 @@ impl Table {
             assert!(!self.closed_numbers.contains(&reserved.recipient_channel));
             let len = rest.min(reserved.max_packet);
             rest -= len;
-            let mut packet = [0; DATA_HEADER_LEN].to_vec();
-            let header = packet.first_chunk_mut().expect("just made");
-            message::write_data_header(header, reserved.recipient_channel, len);
-            packet.extend((0..u64::from(len)).map(|i| byte(flow.sent + i)));
-            flow.sent += u64::from(len);
+            let sent = &mut flow.sent[stream as usize];
+            let mut packet = header(stream, reserved.recipient_channel, len);
+            packet.extend((0..u64::from(len)).map(|i| byte(stream, *sent + i)));
+            *sent += u64::from(len);
             self.wire.push_back(packet);
         }
     }
 
-    /// Data of a kind that nobody reads; it uses window like any other.
-    pub(super) fn send_extended(&mut self, id: ChannelId, want: u32) {
+    /// Extended data of a type that nobody reads; it uses window like any other.
+    pub(super) fn send_unknown_extended(&mut self, id: ChannelId, want: u32) {
         self.poll(usize::MAX);
-        let Some(reserved) = self.channels.reserve(id, want) else {
+        let Some(reserved) = self.channels.reserve(id, ChannelStream::Stderr, want) else {
             return;
         };
         let flow = self.flows.get_mut(&id.0).expect("an open channel");
         flow.blocked |= reserved.bytes < want;
-        if flow.peer.is_none() {
-            // Only plain data may come before the confirmation.
-            self.channels.refund(id, reserved.bytes);
+        if reserved.bytes == 0 {
             return;
         }
+        assert!(flow.peer.is_some(), "only plain data is early");
         let mut w = Writer::message(number::CHANNEL_EXTENDED_DATA);
         w.u32(reserved.recipient_channel)
-            .u32(1)
+            .u32(EXTENDED_DATA_STDERR + 1)
             .string(vec![0; reserved.bytes as usize]);
         self.wire.push_back(w.into_vec());
     }
@@ -155,7 +194,7 @@ impl Table {
         let Some(flow) = self.flows.get_mut(&id.0).filter(|flow| !flow.asked) else {
             return false;
         };
-        let len = want.min(flow.received - flow.taken);
+        let len = want.min(flow.received.iter().sum::<u64>() - flow.taken);
         if len == 0 && want > 0 {
             return false;
         }
@@ -176,7 +215,7 @@ impl Table {
 
     pub(super) fn send_eof(&mut self, id: ChannelId) {
         self.channels.send_eof(id);
-        if self.channels.reserve(id, 0).is_none()
+        if self.channels.reserve(id, ChannelStream::Data, 0).is_none()
             && let Some(flow) = self.flows.get_mut(&id.0)
             && !flow.asked
         {
@@ -199,7 +238,7 @@ impl Table {
 
     /// Takes window for a turn.
     pub(super) fn reserve(&mut self, id: ChannelId, want: u32) -> u32 {
-        let reserved = self.channels.reserve(id, want);
+        let reserved = self.channels.reserve(id, ChannelStream::Data, want);
         let bytes = reserved.map_or(0, |reserved| reserved.bytes);
         if let Some(flow) = self.flows.get_mut(&id.0)
             && reserved.is_some()
@@ -266,6 +305,21 @@ impl Table {
                 let recipient = message::parse_channel_only(payload).unwrap();
                 assert!(self.closed_numbers.insert(recipient), "CLOSE twice");
             }
+            number::CHANNEL_REQUEST => {
+                let request = message::ChannelRequest::parse(payload).unwrap();
+                let recipient = request.recipient_channel;
+                assert!(
+                    !self.closed_numbers.contains(&recipient),
+                    "request after CLOSE"
+                );
+            }
+            number::CHANNEL_SUCCESS | number::CHANNEL_FAILURE => {
+                let recipient = message::parse_channel_only(payload).unwrap();
+                assert!(
+                    !self.closed_numbers.contains(&recipient),
+                    "answer after CLOSE"
+                );
+            }
             other => panic!("message {other} from an honest table"),
         }
     }
@@ -303,13 +357,12 @@ impl Table {
         let peer_number = self.note_peer_number(payload);
         let data = self.channels.recv(payload, self.now);
         let data = data.unwrap_or_else(|e| panic!("honest message refused: {e}: {payload:?}"));
-        if let Some((id, data)) = data {
-            self.receive(id, data);
-        }
-        if payload[0] == number::CHANNEL_EXTENDED_DATA {
-            let (id, len) = message::parse_extended_data(payload).unwrap();
+        if let Some(data) = data {
+            self.receive(data);
+        } else if payload[0] == number::CHANNEL_EXTENDED_DATA {
+            let (id, _, bytes) = message::parse_extended_data(payload).unwrap();
             if let Some(flow) = self.flows.get_mut(&id) {
-                flow.discarded += len as u64;
+                flow.discarded += bytes.len() as u64;
             }
         }
         while let Some(event) = self.channels.poll_event() {
@@ -330,13 +383,15 @@ impl Table {
         Some(number)
     }
 
-    fn receive(&mut self, id: ChannelId, data: &[u8]) {
-        let flow = self.flows.get_mut(&id.0).expect("data for nobody");
+    fn receive(&mut self, data: ChannelData<'_>) {
+        let flow = self.flows.get_mut(&data.id.0).expect("data for nobody");
         assert!(!flow.eof_received && !flow.closed, "data after the end");
-        for (i, &found) in (0..).zip(data) {
-            assert_eq!(found, byte(flow.received + i), "another byte than was sent");
+        let received = &mut flow.received[data.stream as usize];
+        for (i, &found) in (0..).zip(data.bytes) {
+            let sent = byte(data.stream, *received + i);
+            assert_eq!(found, sent, "another byte than was sent");
         }
-        flow.received += data.len() as u64;
+        *received += data.bytes.len() as u64;
     }
 
     fn note(&mut self, event: ChannelEvent, peer: Option<u32>) {
@@ -344,16 +399,22 @@ impl Table {
         | ChannelEvent::Opened(id)
         | ChannelEvent::Refused { id, .. }
         | ChannelEvent::Writable(id)
+        | ChannelEvent::Request { id, .. }
+        | ChannelEvent::Reply { id, .. }
         | ChannelEvent::Eof(id)
         | ChannelEvent::Closed { id, .. }) = event;
-        if let ChannelEvent::Asked { .. } = event {
+        if let ChannelEvent::Asked { channel_type, .. } = event {
             let flow = Flow {
                 peer,
                 asked: true,
+                takes_requests: channel_type == ChannelType::Session,
                 ..Flow::default()
             };
             assert!(self.flows.insert(id.0, flow).is_none(), "still in use");
             self.asked.push_back(id);
+            if channel_type == ChannelType::Session {
+                self.channels.take_requests(id);
+            }
             return;
         }
         let flow = self.flows.get_mut(&id.0).expect("an event after release");
@@ -367,9 +428,20 @@ impl Table {
             ChannelEvent::Eof(_) => flow.eof_received = true,
             ChannelEvent::Closed { .. } => flow.closed = true,
             ChannelEvent::Refused { lost, .. } => {
-                assert!(u64::from(lost) >= flow.sent, "early data is lost unheard");
+                let sent = flow.sent[ChannelStream::Data as usize];
+                assert!(u64::from(lost) >= sent, "early data is lost unheard");
                 flow.refused = true;
             }
+            ChannelEvent::Request {
+                request_type,
+                data,
+                reply,
+                ..
+            } => {
+                let outcome = flow.note_request(&request_type, &data);
+                self.pending.extend(reply.map(|token| (token, outcome)));
+            }
+            ChannelEvent::Reply { outcome, .. } => flow.requests.note_reply(outcome),
             ChannelEvent::Asked { .. } => {}
         }
     }
@@ -383,6 +455,7 @@ impl Table {
             let ours = theirs.peer.and_then(|peer| self.flows.get(&peer));
             if let Some(ours) = ours.filter(|ours| ours.peer == Some(*id) && !ours.closed) {
                 assert_eq!(ours.received, theirs.sent, "bytes were lost");
+                theirs.requests.check_all_answered();
             }
         }
     }
@@ -395,7 +468,10 @@ impl Table {
             }
             assert!(!flow.blocked, "Writable got lost");
             let id = ChannelId(id);
-            let reserved = self.channels.reserve(id, 1).expect("open");
+            let reserved = self
+                .channels
+                .reserve(id, ChannelStream::Data, 1)
+                .expect("open");
             assert_eq!(reserved.bytes, 1, "the window got lost");
             self.channels.refund(id, 1);
         }

@@ -29,11 +29,11 @@ fn arrives(
 ) -> Result<Option<(ChannelId, usize)>, Misbehaviour> {
     let packet = data(ChannelId(recipient_channel), len);
     let arrived = c.recv_data(&packet, Instant::now())?;
-    Ok(arrived.map(|(id, data)| (id, data.len())))
+    Ok(arrived.map(|data| (data.id, data.bytes.len())))
 }
 
 fn sendable(c: &mut Channels, id: ChannelId, want: u32) -> (u32, u32) {
-    let reserved = c.reserve(id, want).unwrap();
+    let reserved = c.reserve(id, ChannelStream::Data, want).unwrap();
     (reserved.bytes, reserved.recipient_channel)
 }
 
@@ -135,7 +135,7 @@ fn refused_channel_keeps_its_number_until_its_owner_lets_go() {
     assert_ne!(next, id);
     c.refund(id, 10);
     c.send_eof(id);
-    assert_eq!(c.reserve(id, 1), None);
+    assert_eq!(c.reserve(id, ChannelStream::Data, 1), None);
     c.release(id);
     assert_eq!(c.open(tcp(), now), Some(id));
 }

@@ -7,8 +7,9 @@ mod open;
 use crate::wire::{Reader, WireError};
 
 pub use channel::{
-    ChannelRequest, DATA_HEADER_LEN, encode_channel_only, encode_window_adjust, parse_channel_only,
-    parse_data, parse_extended_data, parse_window_adjust, write_data_header,
+    ChannelRequest, DATA_HEADER_LEN, EXTENDED_DATA_HEADER_LEN, EXTENDED_DATA_STDERR,
+    encode_channel_only, encode_window_adjust, parse_channel_only, parse_data, parse_extended_data,
+    parse_window_adjust, write_data_header, write_stderr_header,
 };
 pub use global::{GlobalRequest, encode_request_success, parse_request_success};
 pub use open::{ChannelType, Open, OpenConfirmation, OpenFailure, OpenFailureReason, TcpAddresses};

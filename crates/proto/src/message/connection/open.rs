@@ -22,6 +22,8 @@ pub enum ChannelType {
         /// The path of the socket.
         socket_path: String,
     },
+    /// `session` (RFC 4254 §6.1): a shell, a command or a subsystem.
+    Session,
     /// Any other type, by name.
     Other(String),
 }
@@ -47,6 +49,7 @@ impl ChannelType {
             ChannelType::ForwardedTcpip(_) => "forwarded-tcpip",
             ChannelType::DirectStreamLocal { .. } => "direct-streamlocal@openssh.com",
             ChannelType::ForwardedStreamLocal { .. } => "forwarded-streamlocal@openssh.com",
+            ChannelType::Session => "session",
             ChannelType::Other(name) => name,
         }
     }
@@ -61,6 +64,7 @@ impl ChannelType {
             "forwarded-streamlocal@openssh.com" => ChannelType::ForwardedStreamLocal {
                 socket_path: place(r, "socket path")?,
             },
+            "session" => ChannelType::Session,
             other if other.len() > MAX_TYPE_LEN => return Err(WireError::BadValue("channel type")),
             other => ChannelType::Other(other.to_owned()),
         })
@@ -75,7 +79,7 @@ impl ChannelType {
             ChannelType::ForwardedStreamLocal { socket_path } => {
                 w.string(socket_path).string("");
             }
-            ChannelType::Other(_) => {}
+            ChannelType::Session | ChannelType::Other(_) => {}
         }
     }
 }
@@ -266,7 +270,8 @@ mod tests {
             ChannelType::ForwardedStreamLocal {
                 socket_path: "/run/x".into(),
             },
-            ChannelType::Other("session".into()),
+            ChannelType::Session,
+            ChannelType::Other("x11".into()),
         ] {
             let open = Open {
                 channel_type,

@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use adit_proto::Side;
 use adit_proto::channels::WindowPool;
-use adit_proto::channels::{ChannelEvent, ChannelId};
+use adit_proto::channels::{ChannelEvent, ChannelId, ChannelStream, Reserved};
 use adit_proto::connection::{Connection, ConnectionConfig, Event, KeepAlive};
 use adit_proto::error::{Error, Misbehaviour};
 use adit_proto::ident::{self, IdentReader, Progress};
 use adit_proto::key::{PublicKey, SigningKey};
-use adit_proto::message::connection::{DATA_HEADER_LEN, write_data_header};
+use adit_proto::message::connection::{
+    DATA_HEADER_LEN, EXTENDED_DATA_HEADER_LEN, write_data_header, write_stderr_header,
+};
 use adit_proto::message::userauth::Method;
 use adit_proto::packet::{HEADER_LEN, Opened, Opener, Sealer};
 use adit_proto::transport::{OpenChange, Transmit, TransportConfig};
@@ -63,7 +65,9 @@ pub(crate) struct End {
     input: Vec<u8>,
     pub(crate) injection: Option<Injection>,
     pub(crate) flows: BTreeMap<ChannelId, Flow>,
-    /// Everything that `poll_event` gave.
+    /// The channel that the peer asked for last.
+    pub(crate) newest_asked: Option<ChannelId>,
+    /// Everything that `poll_event` gave, but for what happened to channels.
     pub(crate) log: Vec<Event>,
     /// Why this end is over.
     pub(crate) error: Option<Error>,
@@ -87,6 +91,7 @@ impl End {
             input: Vec::new(),
             injection: None,
             flows: BTreeMap::new(),
+            newest_asked: None,
             log: Vec::new(),
             error: None,
         }
@@ -165,9 +170,10 @@ impl End {
                 break;
             };
             let payload = body.as_slice(&self.input[at..]);
-            if let Some((id, data)) = connection.handle_packet(payload, sequence_number, now)? {
-                let flow = self.flows.get_mut(&id).expect("data for an open channel");
-                flow.receive(data);
+            if let Some(data) = connection.handle_packet(payload, sequence_number, now)? {
+                let flow = self.flows.get_mut(&data.id);
+                let flow = flow.expect("data for an open channel");
+                flow.receive(data.stream, data.bytes);
             }
             at += consumed;
             self.events(now)?;
@@ -210,13 +216,15 @@ impl End {
 
     fn events(&mut self, now: Instant) -> Result<(), Error> {
         while let Some(event) = self.connection().poll_event() {
-            self.log.push(event.clone());
-            match event {
-                Event::HostKey(key) => self.judge_host_key(&key)?,
-                Event::Auth(event) => self.log_in(&event)?,
+            match &event {
+                Event::HostKey(key) => self.judge_host_key(key)?,
+                Event::Auth(event) => self.log_in(event)?,
                 Event::AuthRequest(request) => self.judge_user(&request.method)?,
-                Event::Channel(event) => self.channel_event(event, now),
                 _ => {}
+            }
+            match event {
+                Event::Channel(event) => self.channel_event(event, now),
+                event => self.log.push(event),
             }
         }
         Ok(())
@@ -243,13 +251,15 @@ impl End {
             key: blob,
             signature,
         };
-        let failures = self
+        let failures_before = self
             .log
             .iter()
             .filter(|e| matches!(e, Event::Auth(ClientAuthEvent::Failure(_))))
             .count();
         match event {
-            ClientAuthEvent::Failure(_) if failures == 1 => connection.authenticate(method(None)),
+            ClientAuthEvent::Failure(_) if failures_before == 0 => {
+                connection.authenticate(method(None))
+            }
             ClientAuthEvent::KeyAccepted => {
                 let data = connection.data_to_sign(algorithm.as_str(), blob).unwrap();
                 let signature = key.sign(algorithm, &data).unwrap();
@@ -274,13 +284,22 @@ impl End {
     fn channel_event(&mut self, event: ChannelEvent, now: Instant) {
         match event {
             ChannelEvent::Asked { id, .. } => {
+                self.newest_asked = Some(id);
                 self.connection().channels().accept(id);
+                self.connection().channels().take_requests(id);
                 self.flows.insert(id, Flow::new(now));
             }
             ChannelEvent::Opened(id) => {
                 self.flows.insert(id, Flow::new(now));
             }
             ChannelEvent::Refused { id, .. } => panic!("{id:?} was refused"),
+            ChannelEvent::Request {
+                id,
+                request_type,
+                reply,
+                ..
+            } => self.flow(id).requests.push((request_type, reply)),
+            ChannelEvent::Reply { id, outcome } => self.flow(id).replies.push(outcome),
             ChannelEvent::Writable(id) => self.flow(id).blocked = false,
             ChannelEvent::Eof(id) => self.flow(id).eof = true,
             ChannelEvent::Closed { id, close } => self.flow(id).closed = Some(close),
@@ -361,24 +380,26 @@ impl End {
             if !connection.may_send_data() || !outbound.has_room(now) {
                 break;
             }
-            if flow.to_send == 0 || flow.blocked {
-                continue;
-            }
-            let want = u32::try_from(flow.to_send).map_or(WRITE, |n| n.min(WRITE));
-            let Some(reserved) = connection.channels().reserve(id, want) else {
-                flow.to_send = 0;
-                continue;
-            };
-            let len = reserved.bytes.min(reserved.max_packet);
-            connection.channels().refund(id, reserved.bytes - len);
-            flow.blocked = reserved.bytes == 0;
-            if len > 0 {
-                any = true;
-                let data = pattern(flow.sent, len as usize);
-                let packet = seal_data(&mut self.sealer, reserved.recipient_channel, data);
-                outbound.send(packet, now);
-                flow.sent += u64::from(len);
-                flow.to_send -= u64::from(len);
+            for stream in [ChannelStream::Data, ChannelStream::Stderr] {
+                let (position, to_send) = flow.ready(stream);
+                if to_send == 0 || flow.blocked {
+                    continue;
+                }
+                let want = u32::try_from(to_send).map_or(WRITE, |n| n.min(WRITE));
+                let Some(reserved) = connection.channels().reserve(id, stream, want) else {
+                    (flow.to_send, flow.stderr_to_send) = (0, 0);
+                    continue;
+                };
+                let len = reserved.bytes.min(reserved.max_packet);
+                connection.channels().refund(id, reserved.bytes - len);
+                flow.blocked = reserved.bytes == 0;
+                if len > 0 {
+                    any = true;
+                    let data = pattern(position, len as usize);
+                    let packet = seal_data(&mut self.sealer, reserved, stream, data);
+                    outbound.send(packet, now);
+                    flow.note_sent(stream, len);
+                }
             }
         }
         any
@@ -386,19 +407,35 @@ impl End {
 }
 
 /// In place where possible, as a driver does it.
-fn seal_data(sealer: &mut Sealer, recipient_channel: u32, data: &[u8]) -> Vec<u8> {
-    let mut header = [0; DATA_HEADER_LEN];
-    write_data_header(&mut header, recipient_channel, data.len() as u32);
+fn seal_data(
+    sealer: &mut Sealer,
+    reserved: Reserved,
+    stream: ChannelStream,
+    data: &[u8],
+) -> Vec<u8> {
+    let (recipient, len) = (reserved.recipient_channel, data.len() as u32);
+    let mut plain = [0; DATA_HEADER_LEN];
+    let mut stderr = [0; EXTENDED_DATA_HEADER_LEN];
+    let header = match stream {
+        ChannelStream::Data => {
+            write_data_header(&mut plain, recipient, len);
+            &plain[..]
+        }
+        ChannelStream::Stderr => {
+            write_stderr_header(&mut stderr, recipient, len);
+            &stderr[..]
+        }
+    };
     if sealer.is_compressing() {
         let mut packet = Vec::new();
-        let payload = [&header[..], data].concat();
+        let payload = [header, data].concat();
         sealer.seal_message(&payload, &mut packet).unwrap();
         return packet;
     }
-    let payload_len = DATA_HEADER_LEN + data.len();
+    let payload_len = header.len() + data.len();
     let mut packet = vec![0; sealer.sealed_len(payload_len)];
-    packet[HEADER_LEN..][..DATA_HEADER_LEN].copy_from_slice(&header);
-    packet[HEADER_LEN + DATA_HEADER_LEN..][..data.len()].copy_from_slice(data);
+    packet[HEADER_LEN..][..header.len()].copy_from_slice(header);
+    packet[HEADER_LEN + header.len()..][..data.len()].copy_from_slice(data);
     sealer.seal(&mut packet, payload_len).unwrap();
     packet
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use adit_proto::channels::PeerClose;
+use adit_proto::channels::{ChannelReplyToken, ChannelStream, PeerClose, RequestOutcome};
 
 /// The pattern repeats after so many bytes; a prime, so that no packet size divides it.
 const PERIOD: usize = 65_521;
@@ -34,6 +34,14 @@ pub(crate) fn pattern(position: u64, len: usize) -> &'static [u8] {
     &PATTERN[start..start + len]
 }
 
+/// Where a stream's byte lies in the pattern: the two of a channel are never alike.
+fn position(stream: ChannelStream, at: u64) -> u64 {
+    match stream {
+        ChannelStream::Data => at,
+        ChannelStream::Stderr => at + 12_345,
+    }
+}
+
 /// How fast an application reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
@@ -49,11 +57,20 @@ pub(crate) struct Flow {
     /// Bytes that the application has ready.
     pub(crate) to_send: u64,
     pub(crate) sent: u64,
+    /// The same for stderr.
+    pub(crate) stderr_to_send: u64,
+    pub(crate) stderr_sent: u64,
     /// A writer that found no window waits for `Writable`.
     pub(crate) blocked: bool,
     pub(crate) pace: Pace,
     pub(crate) received: u64,
+    pub(crate) stderr_received: u64,
+    /// Of both streams.
     pub(crate) taken: u64,
+    /// The types of the peer's requests, with what to answer them by.
+    pub(crate) requests: Vec<(String, Option<ChannelReplyToken>)>,
+    /// Answers to our requests.
+    pub(crate) replies: Vec<RequestOutcome>,
     next_take: Instant,
     pub(crate) eof: bool,
     pub(crate) closed: Option<PeerClose>,
@@ -64,30 +81,57 @@ impl Flow {
         Self {
             to_send: 0,
             sent: 0,
+            stderr_to_send: 0,
+            stderr_sent: 0,
             blocked: false,
             pace: Pace::AtOnce,
             received: 0,
+            stderr_received: 0,
             taken: 0,
+            requests: Vec::new(),
+            replies: Vec::new(),
             next_take: now,
             eof: false,
             closed: None,
         }
     }
 
-    /// Bytes came; they must be the next ones of the pattern.
-    pub(crate) fn receive(&mut self, data: &[u8]) {
+    /// Bytes came; they must be the next ones of the pattern of their stream.
+    pub(crate) fn receive(&mut self, stream: ChannelStream, data: &[u8]) {
         assert!(!self.eof, "data after EOF");
+        let received = match stream {
+            ChannelStream::Data => &mut self.received,
+            ChannelStream::Stderr => &mut self.stderr_received,
+        };
         assert!(
-            data == pattern(self.received, data.len()),
-            "bytes from {} on are not what was sent",
-            self.received
+            data == pattern(position(stream, *received), data.len()),
+            "bytes of {stream:?} from {received} on are not what was sent",
         );
-        self.received += data.len() as u64;
+        *received += data.len() as u64;
+    }
+
+    /// The next packet of a stream: its position in the pattern, and how many bytes the application has for it.
+    pub(crate) fn ready(&self, stream: ChannelStream) -> (u64, u64) {
+        let (sent, to_send) = match stream {
+            ChannelStream::Data => (self.sent, self.to_send),
+            ChannelStream::Stderr => (self.stderr_sent, self.stderr_to_send),
+        };
+        (position(stream, sent), to_send)
+    }
+
+    /// So many bytes of a stream went out.
+    pub(crate) fn note_sent(&mut self, stream: ChannelStream, len: u32) {
+        let (sent, to_send) = match stream {
+            ChannelStream::Data => (&mut self.sent, &mut self.to_send),
+            ChannelStream::Stderr => (&mut self.stderr_sent, &mut self.stderr_to_send),
+        };
+        *sent += u64::from(len);
+        *to_send -= u64::from(len);
     }
 
     /// Bytes that arrived and wait for the reader.
     pub(crate) fn held(&self) -> u64 {
-        self.received - self.taken
+        self.received + self.stderr_received - self.taken
     }
 
     /// What the reader takes now.

@@ -143,22 +143,8 @@ impl Pair {
         let client = channels.open(direct_tcpip(), now).expect("room for it");
         self.run_until(|p| p.client.flows.contains_key(&client));
         assert_eq!(self.server.flows.len(), before + 1);
-        let server = self.newest_at_server();
+        let server = self.server.newest_asked.expect("a channel was asked for");
         Ids { client, server }
-    }
-
-    fn newest_at_server(&self) -> ChannelId {
-        use adit_proto::channels::ChannelEvent;
-        use adit_proto::connection::Event;
-        self.server
-            .log
-            .iter()
-            .rev()
-            .find_map(|event| match event {
-                Event::Channel(ChannelEvent::Asked { id, .. }) => Some(*id),
-                _ => None,
-            })
-            .expect("a channel was asked for")
     }
 
     /// Runs until `done`; anything that ends one of the two before is a failure.

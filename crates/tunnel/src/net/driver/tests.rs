@@ -2,7 +2,6 @@
 
 use adit_proto::message::connection::{ChannelType, GlobalRequest};
 
-use super::super::incoming::INCOMING;
 use super::super::pair::{Pair, asked};
 use super::*;
 
