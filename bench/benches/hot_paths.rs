@@ -1,4 +1,4 @@
-//! How long the hot paths of the core take: `cargo bench -p adit-bench`.
+//! Times of the core's hot paths: `cargo bench -p adit-bench`.
 
 use std::cell::RefCell;
 

@@ -33,7 +33,7 @@ rows: bulk streams connects mixed http echo idle memory long stock-end first-byt
   --json                  print JSON instead of the table
 ";
 
-/// What to do.
+/// Task of this process.
 #[derive(Debug)]
 pub(crate) enum Args {
     Help,
@@ -56,25 +56,25 @@ pub(crate) enum Args {
     Run(Box<Run>),
 }
 
-/// What to measure, and where to write it.
+/// Measurements to make, and the folder for their report.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) name: String,
     pub(crate) purpose: Purpose,
     pub(crate) rows: Vec<&'static Row>,
-    /// What the name of a case must hold.
+    /// Text that the name of a case must hold.
     pub(crate) case: String,
     pub(crate) plan: Plan,
     /// Ours first, then the one it is compared with, then the others.
     pub(crate) contestants: Vec<Contestant>,
     pub(crate) json: bool,
-    /// Where the report goes, if anywhere.
+    /// Folder for the report, if it is to be written.
     pub(crate) reports: Option<PathBuf>,
-    /// What was asked for, if anything.
+    /// Number of rounds that was asked for, if any.
     rounds: Option<usize>,
 }
 
-/// What the figures are for.
+/// Purpose of the figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A report.
@@ -85,7 +85,7 @@ pub(crate) enum Purpose {
     Record,
 }
 
-/// What was typed.
+/// Arguments as they were typed.
 #[derive(Debug, Default)]
 struct Typed {
     words: Vec<String>,
@@ -102,14 +102,14 @@ struct Typed {
 }
 
 impl Args {
-    /// What this process was asked for.
+    /// Reads the task of this process from its arguments.
     pub(crate) fn parse() -> Result<Self> {
         Typed::read(lexopt::Parser::from_env())?.mean()
     }
 }
 
 impl Run {
-    /// How often a case is measured for a contestant.
+    /// Number of times that a case is measured for a contestant.
     pub(crate) fn rounds_of(&self, case: &Case, who: &Contestant) -> usize {
         let most = match who.role {
             Role::Ours => case.rounds,
@@ -123,7 +123,7 @@ impl Run {
         }
     }
 
-    /// How often the case is measured that is measured most.
+    /// Number of rounds of the case that has most.
     pub(crate) fn most_rounds(&self, cases: &[Case]) -> usize {
         let pairs = cases
             .iter()

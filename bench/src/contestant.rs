@@ -1,4 +1,4 @@
-//! Who is measured, as data.
+//! Contestants of the measurements, as data.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,18 +13,18 @@ pub(crate) struct Contestant {
     pub(crate) kind: Kind,
 }
 
-/// What a contestant is in the comparison.
+/// Role of a contestant in the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Whose goals are judged.
+    /// adit, whose goals are judged.
     Ours,
-    /// What ours is compared with.
+    /// A program that ours is compared with.
     Theirs,
-    /// What forwarding costs at least.
+    /// The least that forwarding costs.
     Floor,
 }
 
-/// How a contestant makes a tunnel.
+/// Way in which a contestant makes a tunnel.
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
     /// A client and a server with OpenSSH's arguments and keywords.
@@ -58,7 +58,7 @@ impl Contestant {
         Ok(())
     }
 
-    /// What the client calls itself.
+    /// Version that the client gives itself.
     pub(crate) fn version(&self) -> String {
         let Kind::Ssh(programs) = &self.kind else {
             return "two relays of this bench".to_owned();

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::failure::{Attempt, Failure, Result};
 use crate::workshop::{Server, Workshop};
 
-/// How many are on their way to a login at the same time; servers let 200 be.
+/// Number of logins that are under way at the same time; servers allow 200.
 pub(crate) const AT_ONCE: usize = 16;
 
 /// Clients of one server.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a measurement could not be made.
+/// Reason why a measurement could not be made.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure(String);
 

@@ -1,15 +1,15 @@
-//! What a figure is meant to reach, and whether it did.
+//! Goals of figures, and whether they were reached.
 
 use crate::report::number;
 
-/// Which of two numbers is the better one.
+/// Sense in which one of two numbers is the better one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub(crate) enum Better {
     More,
     Less,
 }
 
-/// What is aimed at.
+/// Number that is aimed at.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub(crate) enum Goal {
     /// Ours divided by the other's.
@@ -18,7 +18,7 @@ pub(crate) enum Goal {
     Value(f64),
 }
 
-/// Whether a goal was reached.
+/// Outcome of a goal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub(crate) enum Verdict {
     Reached,

@@ -7,8 +7,8 @@ use adit_bench::work::tasks;
 
 use crate::failure::{Attempt, Failure, Result};
 
-/// How often a task is done in the shorter of the two runs whose difference is taken; the longer does it twice
-/// as often, so that what the program does around it falls away.
+/// Number of times that a task is done in the shorter of the two runs whose difference is taken; the longer does it
+/// twice as often, so that what the program does around it falls away.
 const COUNT: u64 = 200;
 
 /// Does the task `name` so many times.

@@ -20,14 +20,14 @@ use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
 use crate::failure::{Attempt, Result};
 use crate::load::spawn;
 
-/// What the reader takes at once, in bytes: half a millisecond at 1 Gbit/s.
+/// Bytes that the reader takes at once: half a millisecond at 1 Gbit/s.
 const CHUNK: usize = 64 * 1024;
 
 /// The receive buffer of the link's own sockets, in bytes: enough for a millisecond, and small
 /// beside the queue, which alone shall decide how much the link holds.
 const RECEIVE_BUFFER: usize = 256 * 1024;
 
-/// What kind of link it is.
+/// Properties of a link.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct LinkKind {
     /// From one end to the other and back.
@@ -65,7 +65,7 @@ struct Pipe {
 struct Queue {
     chunks: VecDeque<(Instant, Vec<u8>)>,
     bytes: usize,
-    /// When the writer is gone nobody will make room.
+    /// Set once the writer is gone and nobody will make room.
     broken: bool,
 }
 
@@ -108,7 +108,7 @@ impl LinkKind {
         self.round_trip / 2
     }
 
-    /// What a pipe holds at most, in bytes: two bandwidth-delay products, and at least two chunks.
+    /// Capacity of a pipe, in bytes: two bandwidth-delay products, and at least two chunks.
     fn capacity(self) -> usize {
         let bytes = self.rate * self.one_way().as_secs_f64() * 2.0;
         (bytes as usize).max(2 * CHUNK)

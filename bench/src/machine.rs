@@ -1,4 +1,4 @@
-//! Where and when figures were measured: without it they mean nothing.
+//! Place and time of figures: without them they mean nothing.
 
 use std::fs;
 use std::process::Command;

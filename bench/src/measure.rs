@@ -1,4 +1,4 @@
-//! What processes cost, read from `/proc`, and the arithmetic on readings.
+//! Costs of processes, read from `/proc`, and the arithmetic on readings.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,8 +1,8 @@
-//! How long and how much: every duration and number that a measurement takes, in one place.
+//! Durations and numbers that the measurements take, all in one place.
 
 use std::time::Duration;
 
-/// How long and how much.
+/// Durations and numbers of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     /// Before each measurement of a rate.
@@ -13,7 +13,7 @@ pub(crate) struct Plan {
     pub(crate) long_time: Duration,
     /// Of each measurement of the growth rows, which are many.
     pub(crate) growth_time: Duration,
-    /// How long stalled readers are given to fill what can be filled.
+    /// Time that stalled readers have to fill what can be filled.
     pub(crate) stall_time: Duration,
     /// Idle connections whose memory is measured.
     pub(crate) idle_for_memory: usize,
@@ -29,7 +29,7 @@ pub(crate) struct Plan {
     pub(crate) stalled: usize,
     /// Channels that carry bytes in turn.
     pub(crate) channels: &'static [usize],
-    /// What an application writes at once, in bytes.
+    /// Sizes of an application's writes, in bytes.
     pub(crate) writes: &'static [usize],
     /// Rounds of the growth rows at most: they show a shape, and the longest of them is very long.
     pub(crate) growth_rounds: usize,
@@ -37,38 +37,38 @@ pub(crate) struct Plan {
     pub(crate) rounds_of_others_with_many: usize,
     /// Rounds for what is compared with recorded ratios, the others having one; nothing leaves all alike.
     pub(crate) checked_rounds: Option<usize>,
-    /// Whether figures are good enough to be held against what is aimed at.
+    /// True if figures are good enough to be held against their goals.
     pub(crate) is_judged: bool,
 }
 
 /// More connections than this take OpenSSH too long to be opened in every round.
 const MANY_CONNECTIONS: usize = 5000;
 
-/// What it takes to start and end a tunnel, in seconds.
+/// Time to start and end a tunnel, in seconds.
 const TUNNEL: f64 = 0.4;
 
 impl Plan {
-    /// What one rate takes, with the tunnel for it, in seconds.
+    /// Time for one rate, with the tunnel for it, in seconds.
     pub(crate) fn seconds(&self) -> f64 {
         (self.warm_up + self.time).as_secs_f64() + TUNNEL
     }
 
-    /// What a point of a growth plot takes, in seconds.
+    /// Time for a point of a growth plot, in seconds.
     pub(crate) fn growth_seconds(&self) -> f64 {
         (self.warm_up + self.growth_time).as_secs_f64() + TUNNEL
     }
 
-    /// What one run over the long link takes, in seconds: to set up a tunnel takes it some round trips.
+    /// Time for one run over the long link, in seconds: to set up a tunnel takes it some round trips.
     pub(crate) fn long_seconds(&self) -> f64 {
         self.long_time.as_secs_f64() + 2.0 * TUNNEL
     }
 
-    /// What it takes to open idle connections, in seconds: OpenSSH's cost of each grows with their number.
+    /// Time to open idle connections, in seconds: OpenSSH's cost of each grows with their number.
     pub(crate) fn opening_seconds(count: usize) -> f64 {
         count as f64 / 500.0
     }
 
-    /// How often others than ours are measured at most with so many connections.
+    /// Rounds of others than ours at most with so many connections.
     pub(crate) fn rounds_of_others(&self, count: usize) -> usize {
         match count > MANY_CONNECTIONS {
             true => self.rounds_of_others_with_many,

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use crate::failure::{Attempt, Failure, Result};
 use crate::measure::Processes;
 
-/// How much of a process' last words an error repeats, in bytes.
+/// Bytes of a process' last output that an error repeats.
 const LAST_WORDS: usize = 600;
 
 /// A running child. Dropping it ends it and all its descendants, each by its process id.

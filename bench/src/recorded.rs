@@ -11,10 +11,10 @@ use crate::goal::Better;
 use crate::report::{Line, Report, number};
 use crate::rows::Case;
 
-/// How many times worse than recorded is a collapse.
+/// Factor by which a ratio must be worse than recorded to count as a collapse.
 const COLLAPSE: f64 = 2.0;
 
-/// What is recorded: row, case, quantity.
+/// Ratios that are recorded: row, case, quantity.
 const CHECKED: [(&str, &str, &str); 6] = [
     ("bulk", "-L up, aes256-gcm", "MB/s"),
     ("bulk", "-L up, aes256-gcm", "CPU s/GB"),
@@ -40,7 +40,7 @@ pub(crate) struct Collapse {
     recorded: f64,
 }
 
-/// Whether something of this case is recorded.
+/// True if something of this case is recorded.
 pub(crate) fn is_checked(case: &Case) -> bool {
     CHECKED
         .iter()
@@ -57,7 +57,7 @@ pub(crate) fn record(report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// What has become worse than half of what was recorded. A ratio that is not recorded is an error.
+/// Ratios that have become worse than half of what was recorded. A ratio that is not recorded is an error.
 pub(crate) fn collapses(report: &Report) -> Result<Vec<Collapse>> {
     let file = file();
     let json = fs::read(&file).attempt(|| format!("read {}", file.display()))?;
@@ -80,7 +80,7 @@ pub(crate) fn collapses(report: &Report) -> Result<Vec<Collapse>> {
 }
 
 impl Collapse {
-    /// Whether it was seen in this case.
+    /// True if it was seen in this case.
     pub(crate) fn is_in(&self, case: &Case) -> bool {
         self.now.row == case.row && self.now.case == case.name
     }

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-/// As much as a good tunnel reads at once, in bytes.
+/// Bytes that a good tunnel reads at once.
 const BUFFER: usize = 256 * 1024;
 
 /// Relays every connection to `listener` to `target`, until the process is killed.

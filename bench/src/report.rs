@@ -33,7 +33,7 @@ pub(crate) struct Report {
     /// Names and versions; ours first, then the one it is compared with, then the others.
     pub(crate) contestants: Vec<(String, String)>,
     pub(crate) samples: Vec<Sample>,
-    /// What could not be measured, and why.
+    /// Measurements that could not be made, and why.
     pub(crate) failures: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ impl Line {
         self.medians[0] / self.medians[1]
     }
 
-    /// Whether the goal was reached, where there is one.
+    /// Outcome of the goal, where there is one.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         let goal = self.goal?;
         Some(goal.judge(self.better, self.medians[0], self.medians[1]))
@@ -139,7 +139,7 @@ impl Report {
         self.samples.iter().all(|sample| sample.goal.is_none())
     }
 
-    /// How many goals were reached.
+    /// Number of goals that were reached, in words.
     fn summary(&self) -> String {
         let verdicts: Vec<Verdict> = self.lines().iter().filter_map(Line::verdict).collect();
         let count = |verdict| verdicts.iter().filter(|v| **v == verdict).count();

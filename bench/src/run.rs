@@ -13,7 +13,7 @@ use crate::report::{Report, Sample};
 use crate::rows::{Case, Stage};
 use crate::workshop::Workshop;
 
-/// How often a case is measured again in which a ratio seems to have collapsed.
+/// Rounds in which a case is measured again after a ratio seems to have collapsed.
 const ROUNDS_AGAIN: usize = 6;
 
 /// One case for one contestant: how long it takes, and how often it still will.
@@ -23,7 +23,7 @@ struct Turn {
     left: usize,
 }
 
-/// What is still to come.
+/// Work that is still to come.
 #[derive(Debug)]
 struct Progress {
     turns: Vec<Turn>,

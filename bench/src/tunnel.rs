@@ -20,7 +20,7 @@ pub(crate) const AES256_GCM: &str = "aes256-gcm@openssh.com";
 /// ChaCha20-Poly1305, by its name in SSH.
 pub(crate) const CHACHA20: &str = "chacha20-poly1305@openssh.com";
 
-/// What a tunnel is for.
+/// Purpose of a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Forward {
     Local,
@@ -28,13 +28,13 @@ pub(crate) enum Forward {
     Dynamic,
 }
 
-/// How a tunnel shall be.
+/// Properties of a tunnel to be made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setup {
     pub(crate) forward: Forward,
     /// The `Ciphers` of both ends; nothing leaves them to their defaults.
     pub(crate) cipher: Option<&'static str>,
-    /// What lies between client and server; nothing for the loopback interface alone.
+    /// Link between client and server; none for the loopback interface alone.
     pub(crate) link: Option<LinkKind>,
 }
 
@@ -149,7 +149,7 @@ impl Tunnel {
         })
     }
 
-    /// Where applications connect to reach the first far end. Through a dynamic forward, in SOCKS.
+    /// Address at which applications reach the first far end. Through a dynamic forward, in SOCKS.
     pub(crate) fn entry(&self) -> SocketAddr {
         self.entries[0]
     }

@@ -13,10 +13,10 @@ use crate::failure::{Attempt, Failure, Result};
 use crate::load::echo::echo_connection;
 use crate::process::Running;
 
-/// How long a process may take until it does what it is for.
+/// Time that a process may take until it does its task.
 const READY_WITHIN: Duration = Duration::from_secs(15);
 
-/// How often a process that is coming up is tried.
+/// Pause between two tries of a process that is coming up.
 const POLL: Duration = Duration::from_micros(500);
 
 /// Keys and a place for files, shared by all tunnels of a run.
@@ -174,7 +174,7 @@ pub(crate) fn free_port() -> Result<u16> {
         .attempt(|| "find a free port on 127.0.0.1".to_owned())
 }
 
-/// What follows `-L` or `-R`.
+/// Text that follows `-L` or `-R`.
 pub(crate) fn forward_spec(port: u16, target: u16) -> String {
     format!("127.0.0.1:{port}:127.0.0.1:{target}")
 }

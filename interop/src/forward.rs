@@ -1,4 +1,4 @@
-//! What a test asks a client to forward, in the one grammar that all command-line clients share.
+//! Forwards that a test asks of a client, in the one grammar that all command-line clients share.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -52,26 +52,26 @@ impl fmt::Display for Address {
 pub enum Forward {
     /// `-L`: the client listens, the server dials.
     Local {
-        /// Where the client listens.
+        /// Address that the client listens on.
         listen: Address,
-        /// What the server dials.
+        /// Address that the server dials.
         target: Address,
     },
     /// `-R`: the server listens, the client dials.
     Remote {
-        /// Where the server listens.
+        /// Address that the server listens on.
         listen: Address,
-        /// What the client dials.
+        /// Address that the client dials.
         target: Address,
     },
     /// `-D`: the client listens and speaks SOCKS.
     Dynamic {
-        /// Where the client listens.
+        /// Address that the client listens on.
         listen: Address,
     },
     /// `-R` without a destination: the server listens, the client speaks SOCKS.
     RemoteDynamic {
-        /// Where the server listens.
+        /// Address that the server listens on.
         listen: Address,
     },
 }
@@ -92,7 +92,7 @@ impl Forward {
         Self::Dynamic { listen }
     }
 
-    /// Where it listens, at whichever end.
+    /// Address that it listens on, at whichever end.
     pub fn listen(&self) -> &Address {
         match self {
             Self::Local { listen, .. }

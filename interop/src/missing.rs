@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// A program, library or module that is not on this machine.
 #[derive(Debug)]
 pub struct Missing {
-    /// What is missing.
+    /// The program, library or file.
     pub what: &'static str,
     /// The command that installs it.
     pub remedy: &'static str,
@@ -50,8 +50,8 @@ pub fn target_dir() -> PathBuf {
         .map_or(binaries.clone(), Path::to_path_buf)
 }
 
-/// What to do about something that is missing: fail, or return so that the test ends without having tested anything,
-/// which only `ADIT_SKIP_MISSING=1` allows, and never in CI.
+/// Deals with something that is missing: fails, or returns so that the test ends without having tested anything, which
+/// only `ADIT_SKIP_MISSING=1` allows, and never in CI.
 ///
 /// # Panics
 ///

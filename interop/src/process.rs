@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Lines of a process' log that a failure repeats.
 const LAST_WORDS: usize = 20;
 
-/// How much of a log a failing test shows.
+/// Lines of a log that a failing test shows.
 const SHOWN_LINES: usize = 60;
 
 /// A running program, its standard input closed and its output in files.
@@ -57,7 +57,7 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has written to standard error so far.
+    /// Text that it has written to standard error so far.
     pub fn errors(&self) -> String {
         text(&self.stderr)
     }
@@ -69,7 +69,7 @@ impl Process {
         lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
     }
 
-    /// What it has written to standard output so far.
+    /// Text that it has written to standard output so far.
     pub fn output(&self) -> String {
         text(&self.stdout)
     }

@@ -16,7 +16,7 @@ pub struct Scratch {
 /// The host's key that [`Scratch::add_ecdsa_keys`] adds.
 const HOST_ECDSA: &str = "host-ecdsa";
 
-/// Which of the test's keys a client shows.
+/// Key of the test that a client shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     /// The one in authorized_keys.
@@ -112,7 +112,7 @@ impl Scratch {
         path
     }
 
-    /// What `$HOME` is for the peers.
+    /// Folder that is `$HOME` for the peers.
     pub fn home(&self) -> PathBuf {
         self.file("home")
     }

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything that should happen at once may take on a busy machine.
+/// Time that anything which should happen at once may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The pause between two looks.
@@ -47,7 +47,7 @@ pub fn until_within<T>(
     }
 }
 
-/// Why a probe has no answer.
+/// Reason why a probe has no answer.
 #[derive(Debug)]
 pub enum Pending {
     /// Ask again.

@@ -1,5 +1,5 @@
-//! What attackers and odd peers do, by the raw peer of `interop/peers/raw`, and what it must lead to: a bounded log, memory
-//! given back, honest connections served, and the words that a person needs.
+//! Attackers and odd peers, played by the raw peer of `interop/peers/raw`, and what they must meet: a bounded log,
+//! memory given back, honest connections served, and the words that a person needs.
 //!
 //! With `ADIT_BIN=/usr/bin/ssh ADITD_BIN=/usr/sbin/sshd` the same is asked of OpenSSH.
 

@@ -36,7 +36,7 @@ fn ssh_audit_cannot_drive_up_the_rate_of_connections() {
     assert!(report.contains("(fin) ssh-ed25519"), "{report}");
 }
 
-/// What ssh-audit says about an aditd with its defaults.
+/// Report of ssh-audit about an aditd with its defaults.
 fn audit(options: &[&str]) -> Result<String, Missing> {
     Adit.find()?;
     let program = find()?;

@@ -48,7 +48,7 @@ adit_interop::each_pairing! {
 const LOOPBACK: &[&str] = &["127.0.0.1", "::1"];
 const EVERYWHERE: &[&str] = &["127.0.0.1", "127.0.0.2", "::1"];
 
-/// What is written before the port, and where that must be reachable.
+/// Text before the port, and the addresses at which that listener must be reachable.
 type Row = (&'static str, &'static [&'static str]);
 
 fn local_bind_addresses(pairing: &Pairing) {

@@ -1,4 +1,4 @@
-//! What no compiler checks about this project's own files: their opening line, their size, their names.
+//! Rules for this project's own files that no compiler checks: their opening line, their size, their names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -268,7 +268,7 @@ fn functions(text: &str) -> Vec<Function> {
     found
 }
 
-/// Whether a line, without its indent, begins a function.
+/// True if a line, without its indent, begins a function.
 fn is_head(line: &str) -> bool {
     let mut words = line.split_whitespace();
     words

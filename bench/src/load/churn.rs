@@ -22,7 +22,7 @@ pub(crate) struct Churn {
 struct Score {
     good: u32,
     bad: u32,
-    /// Why one failed.
+    /// Reason why one failed.
     example: Option<Failure>,
 }
 

@@ -14,7 +14,7 @@ use crate::failure::{Attempt, Result};
 use crate::process::Running;
 use crate::workshop::{Workshop, free_port, wait_until_ready};
 
-/// What one acknowledgement stands for, in bytes.
+/// Bytes that one acknowledgement stands for.
 pub(crate) const CHUNK: usize = 64 * 1024;
 
 /// The process.
@@ -45,7 +45,7 @@ impl FarEnd {
     }
 }
 
-/// What the process does, until it is killed.
+/// Serves until the process is killed.
 pub(crate) fn serve(port: u16) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()

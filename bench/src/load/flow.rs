@@ -12,7 +12,7 @@ use super::{BUFFER, connect, header, spawn};
 use crate::failure::{Attempt, Failure, Result};
 use crate::measure::Processes;
 
-/// Which way the bytes of a flow run, seen from the end that connects.
+/// Direction of a flow's bytes, seen from the end that connects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     Send,
@@ -31,7 +31,7 @@ pub(crate) struct Flow {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What a group of flows reached, and what it cost.
+/// Rate that a group of flows reached, and its cost.
 #[derive(Debug, Clone)]
 pub(crate) struct Rate {
     /// Megabytes (10^6 bytes) per second, all flows together.

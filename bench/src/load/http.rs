@@ -23,7 +23,7 @@ const REQUEST: &[u8] =
 /// The body of every answer, in bytes.
 const BODY: usize = 128;
 
-/// What ends a request.
+/// End of a request.
 const BLANK_LINE: &[u8] = b"\r\n\r\n";
 
 /// The longest request that the server takes, in bytes.
@@ -36,7 +36,7 @@ pub(crate) struct HttpServer {
     stop: Arc<Notify>,
 }
 
-/// What the clients reached, and what it cost.
+/// Rate that the clients reached, and its cost.
 #[derive(Debug)]
 pub(crate) struct HttpRate {
     pub(crate) requests_per_second: f64,

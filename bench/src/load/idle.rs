@@ -6,11 +6,11 @@ use std::thread;
 use super::echo::echo_connection_from;
 use crate::failure::{Failure, Result};
 
-/// How many are opened at the same time.
+/// Number of connections that are opened at the same time.
 const OPENERS: u8 = 16;
 
-/// How many forwards to one far end let thousands in: OpenSSH takes in one connection of each forward whenever
-/// it has looked at all its channels, and with ten thousand of them it looks long.
+/// Number of forwards to one far end that let thousands in: OpenSSH takes in one connection of each forward whenever it
+/// has looked at all its channels, and with ten thousand of them it looks long.
 pub(crate) const DOORS: usize = 16;
 
 /// Opens `count` connections to far ends through `entries` in turn, each proven by one byte.

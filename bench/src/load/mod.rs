@@ -25,7 +25,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::failure::{Attempt, Result};
 
-/// What one write or read of a flow carries at most, in bytes.
+/// Bytes that one write or read of a flow carries at most.
 pub(crate) const BUFFER: usize = 256 * 1024;
 
 /// The stack of a load thread: there may be hundreds, and they need little.
@@ -70,7 +70,7 @@ pub(crate) fn spawn<T: Send + 'static>(
         .attempt(|| "start a thread".to_owned())
 }
 
-/// What opens a connection: what the far end shall do, and the number of a counter.
+/// Opening bytes of a connection: the far end's task, and the number of a counter.
 fn header(order: u8, number: u32) -> [u8; HEADER_LEN] {
     let [_, a, b, c] = number.to_be_bytes();
     [order, a, b, c]

@@ -10,7 +10,7 @@ use std::thread;
 use super::{BUFFER, HEADER_LEN, STACK, spawn};
 use crate::failure::{Attempt, Result};
 
-/// What a target does with a connection.
+/// Tasks that a target does for a connection.
 pub(super) mod order {
     /// Sends back what comes.
     pub(crate) const ECHO: u8 = b'E';

@@ -12,7 +12,7 @@ use crate::measure::Processes;
 /// Chunks on the way at once, over all connections: as much as two of OpenSSH's windows.
 const DEPTH: usize = 64;
 
-/// What one turn through the connections does next.
+/// State of the round through the connections.
 struct Turns<'a> {
     connections: &'a mut [TcpStream],
     chunk: Vec<u8>,

@@ -1,4 +1,4 @@
-//! How costs grow along one axis: a panel for each quantity, both scales logarithmic.
+//! Growth of costs along one axis: a panel for each quantity, both scales logarithmic.
 
 use std::fmt::Write;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! How costs grow with the number of channels: one to ten thousand, which carry bytes in turn.
+//! Growth of costs with the number of channels: one to ten thousand, which carry bytes in turn.
 
 use super::{Case, Position, Reading, Stage, Who};
 use crate::contestant::Contestant;

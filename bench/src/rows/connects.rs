@@ -10,7 +10,7 @@ use crate::load::far_end::FarEnd;
 use crate::plan::Plan;
 use crate::tunnel::{Forward, Setup};
 
-/// How many connect at the same time.
+/// Number of clients that connect at the same time.
 const CLIENTS: u8 = 32;
 
 pub(super) fn cases(_: &Plan) -> Vec<Case> {

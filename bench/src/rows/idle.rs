@@ -11,7 +11,7 @@ use crate::load::target::Target;
 use crate::plan::Plan;
 use crate::tunnel::{Setup, Tunnel};
 
-/// How often each of the two tunnels is measured, for a share of the time.
+/// Number of times that each of the two tunnels is measured, for a share of the time.
 const TURNS: u32 = 4;
 
 pub(super) fn cases(plan: &Plan) -> Vec<Case> {

@@ -1,4 +1,4 @@
-//! What is measured: each row is a list of cases, and a case can be run for one contestant.
+//! Measurements: each row is a list of cases, and a case can be run for one contestant.
 
 mod bulk;
 mod channels;
@@ -51,32 +51,32 @@ pub(crate) const ROWS: [Row; 16] = [
     Row::new("writes", writes::cases),
 ];
 
-/// How often a case is measured.
+/// Rounds in which a case is measured.
 const ROUNDS: usize = 5;
-/// How often one is whose readings differ by a third from round to round.
+/// Rounds of a case whose readings differ by a third from round to round.
 const ROUNDS_OF_NOISY: usize = 9;
 
-/// How a case is measured.
+/// Function that measures a case.
 type Measure = dyn Fn(&Stage, &Contestant) -> Result<Vec<Reading>>;
 
 /// One measurement that a contestant can be put to.
 pub(crate) struct Case {
     pub(crate) row: &'static str,
     pub(crate) name: String,
-    /// How long it may take for one contestant in one round, in seconds, before anybody has seen it; nothing
-    /// is what a plan takes for one rate.
+    /// Time that it may take for one contestant in one round, in seconds, before anybody has seen it; none is the time
+    /// that a plan takes for one rate.
     pub(crate) seconds: Option<f64>,
-    /// How often it is measured, unless somebody says how often.
+    /// Rounds in which it is measured, unless the user says how many.
     pub(crate) rounds: usize,
-    /// How often it is measured at most for others than ours.
+    /// Rounds in which it is measured at most for others than ours.
     pub(crate) max_rounds_of_others: usize,
-    /// Where it stands on the axis of a growth plot, if it does.
+    /// Position on the axis of a growth plot, if it stands on one.
     pub(crate) position: Option<Position>,
     run: Box<Measure>,
     who: Who,
 }
 
-/// Which contestants can be put to a case.
+/// Contestants that can be put to a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Who {
     /// Two plain relays too.
@@ -90,12 +90,12 @@ enum Who {
 /// A place on the axis of a growth plot.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub(crate) struct Position {
-    /// What grows.
+    /// Quantity that grows.
     pub(crate) axis: &'static str,
     pub(crate) x: f64,
 }
 
-/// What a case finds around it.
+/// Surroundings of a case.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) plan: Plan,
@@ -152,7 +152,7 @@ impl Case {
         }
     }
 
-    /// How long it may take, in seconds.
+    /// Sets the time that it may take, in seconds.
     fn lasting(self, seconds: f64) -> Self {
         Self {
             seconds: Some(seconds),
@@ -185,7 +185,7 @@ impl Case {
         }
     }
 
-    /// Whether `contestant` can be put to it.
+    /// True if `contestant` can be put to it.
     pub(crate) fn suits(&self, contestant: &Contestant) -> bool {
         match self.who {
             Who::All => true,

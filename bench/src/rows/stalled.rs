@@ -14,11 +14,11 @@ use crate::measure::percentile;
 use crate::plan::Plan;
 use crate::tunnel::Setup;
 
-/// How often each of the two tunnels is measured, for a share of the time.
+/// Number of times that each of the two tunnels is measured, for a share of the time.
 const TURNS: u32 = 4;
 
-/// What every channel may have on the way, in bytes: OpenSSH's window, and where adit's begins. A reader that
-/// never reads gives adit's no reason to grow.
+/// Bytes that every channel may have on the way: OpenSSH's window, and the first window of adit's. A reader that never
+/// reads gives adit's no reason to grow.
 const WINDOW: f64 = (2 << 20) as f64;
 
 pub(super) fn cases(plan: &Plan) -> Vec<Case> {

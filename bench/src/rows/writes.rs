@@ -1,4 +1,4 @@
-//! How costs grow as an application writes less at once: 256 KiB down to one byte.
+//! Growth of costs as an application writes less at once: 256 KiB down to one byte.
 
 use super::{Case, Position, Reading, Stage, Who};
 use crate::contestant::Contestant;

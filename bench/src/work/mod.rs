@@ -25,7 +25,7 @@ pub const CHANNELS: [usize; 5] = [1, 10, 100, 1000, 10_000];
 
 /// A task by its name, and how to set it up.
 pub struct Task {
-    /// What `adit-bench work` calls it.
+    /// Name of the task for `adit-bench work`.
     pub name: String,
     /// Does the setting up, and gives what does one unit of work.
     pub prepare: Box<dyn Fn() -> Box<dyn FnMut()>>,

@@ -22,7 +22,7 @@ use crate::limits;
 
 /// Set in the environment of the process that stays.
 const MARK: &str = "ADIT_BACKGROUND";
-/// What it writes once it is ready.
+/// Line that it writes once it is ready.
 const READY: &[u8] = b"ready\n";
 
 /// Closes descriptors beyond the standard three, as ssh does: in the background, a lock file or a pipe of whoever
@@ -47,7 +47,7 @@ pub fn close_inherited() {
     }
 }
 
-/// Whether this is the process that stays.
+/// True in the process that stays.
 pub fn is_background() -> bool {
     std::env::var_os(MARK).is_some()
 }
@@ -154,7 +154,7 @@ pub fn detach(keep: StandardError) -> io::Result<()> {
     Ok(())
 }
 
-/// What becomes of standard error in the background.
+/// Destination of standard error in the background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StandardError {
     /// It stays where it is: messages were asked for there.

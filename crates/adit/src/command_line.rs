@@ -1,5 +1,5 @@
-//! What the command lines of both programs have in common: reading values, printing, failing, and what the
-//! configuration may look up on this machine.
+//! Common parts of both command lines: reading values, printing, failing, and what the configuration may look up on
+//! this machine.
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(crate) const FAILURE: u8 = 255;
 /// The longest list of services that is read, in bytes.
 const MAX_SERVICES: u64 = 16 << 20;
 
-/// What to print instead of doing anything.
+/// Text to print instead of doing anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Print {
     /// `--help`.
@@ -59,7 +59,7 @@ pub(crate) fn path(parser: &mut lexopt::Parser) -> Result<PathBuf, String> {
     parser.value().map(PathBuf::from).map_err(sentence)
 }
 
-/// What is wrong with the arguments, in words.
+/// Sentence for the user about wrong arguments.
 pub(crate) fn sentence(error: lexopt::Error) -> String {
     error.to_string()
 }
@@ -76,7 +76,7 @@ pub(crate) fn level(configured: Option<LogLevel>, times: u8) -> LogLevel {
 /// Finds the port of a service by its name.
 type PortOfService = dyn Fn(&str) -> Option<u16>;
 
-/// What the configuration may look up on this machine: variables, services, other users' homes.
+/// Look-ups that the configuration may make on this machine: variables, services, other users' homes.
 pub(crate) struct Machine {
     service: Box<PortOfService>,
 }

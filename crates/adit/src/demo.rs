@@ -1,7 +1,7 @@
 //! `adit demo`: the whole thing on one machine. An aditd in this process with fresh keys, a small web site and an
 //! echo, and a real SSH connection over loopback that carries a `-L`, a `-R`, a `-D` and a unix-socket forward.
 //!
-//! What it prints goes to standard output: it is the result. Nothing of it touches the user's own keys or files.
+//! Its text goes to standard output: it is the result. Nothing of it touches the user's own keys or files.
 
 mod args;
 mod page;
@@ -33,7 +33,7 @@ use tokio::sync::watch;
 use crate::client_cli::signals::Signals;
 use crate::command_line::fail;
 
-/// How messages begin.
+/// Name in front of messages.
 const PROGRAM: &str = "adit demo";
 
 /// Bytes that the throughput test carries through `-L`.

@@ -1,4 +1,4 @@
-//! Where messages go: standard error, a file or the system's log, at the level of `LogLevel`.
+//! Destination of messages: standard error, a file or the system's log, at the level of `LogLevel`.
 //!
 //! Messages of a program that runs in the foreground go to standard error, results to standard output.
 
@@ -14,7 +14,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::syslog::Syslog;
 
-/// How lines begin.
+/// Opening of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// As a client: `adit: ` before errors and warnings only.
@@ -29,7 +29,7 @@ struct Logger {
     style: Style,
 }
 
-/// Where messages go.
+/// Open destination of messages.
 #[derive(Debug)]
 enum Sink {
     StandardError,
@@ -37,7 +37,7 @@ enum Sink {
     Syslog(Syslog),
 }
 
-/// Where messages shall go.
+/// Destination of messages that the user wants.
 #[derive(Debug)]
 pub(crate) enum Destination<'a> {
     /// Standard error.

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use adit_tunnel::config::values::SyslogFacility;
 use log::Level;
 
-/// Where daemons of every kind listen: syslogd, rsyslog, syslog-ng, journald, busybox.
+/// Socket of daemons of every kind: syslogd, rsyslog, syslog-ng, journald, busybox.
 pub(crate) const SOCKET: &str = "/dev/log";
 
 /// A connection to the system's log.

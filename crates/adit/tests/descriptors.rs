@@ -1,4 +1,4 @@
-//! What becomes of descriptors that adit inherits from whoever starts it.
+//! Descriptors that adit inherits from whoever starts it.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 

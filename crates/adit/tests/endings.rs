@@ -243,7 +243,7 @@ fn programs_have_the_limit_of_descriptors_that_adit_came_with() {
     }
 }
 
-/// What adit says to a configuration that comes through a pipe.
+/// Messages of adit about a configuration that comes through a pipe.
 fn told_through_a_pipe(args: &[&str], config: &str) -> String {
     let mut adit = Running::start(ADIT, args);
     let mut input = adit.0.stdin.take().unwrap();

@@ -1,7 +1,8 @@
 //! Everything a person sees of the commonest calls and failures, word for word, against the files in `tests/golden`.
 //!
-//! What differs from run to run has a name in them: DIR, USER, SERVER (the server's port), BUSY and CLOSED (ports),
-//! VERSION, FINGERPRINT. `ADIT_REWRITE_GOLDEN=1 cargo test -p adit --test golden` writes them anew; look at the diff.
+//! Text that differs from run to run has a name in them: DIR, USER, SERVER (the server's port), BUSY and CLOSED
+//! (ports), VERSION, FINGERPRINT. `ADIT_REWRITE_GOLDEN=1 cargo test -p adit --test golden` writes them anew; look at
+//! the diff.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 

@@ -99,7 +99,7 @@ struct Session {
     adit: Child,
     person: File,
     terminal: OwnedFd,
-    /// What has not been looked at.
+    /// Text that has not been looked at.
     seen: String,
     /// All of it.
     all: String,

@@ -1,7 +1,7 @@
 //! Compression of packet payloads: `zlib` streams that are flushed at every packet (RFC 4253 §6.2).
 //!
-//! What a packet inflates to is bounded, and memory for it grows with what really comes out: a
-//! small packet cannot claim a large one.
+//! The size that a packet inflates to is bounded, and memory for it grows with the bytes that really come out: a small
+//! packet cannot claim a large one.
 
 use std::fmt;
 
@@ -41,7 +41,7 @@ impl fmt::Display for CompressionName {
     }
 }
 
-/// Why a payload could not be compressed or inflated.
+/// Failure to compress or inflate a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CompressionError {
     /// The stream is not a `zlib` stream, or ends where it must go on.
@@ -148,7 +148,7 @@ impl Decompressor {
     }
 }
 
-/// How much of `rest` the counter's step from `before` to `after` stands for.
+/// Bytes of `rest` that the counter's step from `before` to `after` stands for.
 fn consumed(before: u64, after: u64, rest: &[u8]) -> usize {
     usize::try_from(after - before).map_or(rest.len(), |n| n.min(rest.len()))
 }

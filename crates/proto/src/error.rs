@@ -1,4 +1,4 @@
-//! Why a connection ends, grouped by culprit, and what the peer is told of it.
+//! Errors that end a connection, grouped by culprit, and the DISCONNECT message that each sends to the peer.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::message::transport::{Disconnect, DisconnectReason};
 use crate::peer_text;
 use crate::wire::WireError;
 
-/// What the peer did that its protocol forbids.
+/// Act of the peer that its protocol forbids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Misbehaviour {
     /// A message that does not have the layout its number says.
@@ -33,9 +33,9 @@ pub enum Misbehaviour {
     Identification(&'static str),
     /// Another user name or service than in the request before, as `user for service`.
     UserChanged {
-        /// What was asked for first.
+        /// Service or user of the first request.
         from: String,
-        /// What was asked for then.
+        /// Service or user of the later request.
         to: String,
     },
     /// The key exchange went wrong, in the words of the key layer.
@@ -81,7 +81,7 @@ impl fmt::Display for Misbehaviour {
 
 impl std::error::Error for Misbehaviour {}
 
-/// Why a connection ended.
+/// Reason for the end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     /// The peer broke the protocol.
@@ -131,7 +131,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
-    /// What the peer is told; nothing where it spoke last.
+    /// DISCONNECT message for the peer; none where the peer has ended the connection itself.
     pub fn disconnect(&self) -> Option<Disconnect> {
         let reason = match self {
             Error::PeerDisconnected(_) => return None,

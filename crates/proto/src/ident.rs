@@ -3,7 +3,7 @@
 use crate::Side;
 use crate::error::Misbehaviour;
 
-/// What the software calls itself; a version would help only those who look for old ones.
+/// Software name in our identification line; a version of ours would help only those who look for old ones.
 const SOFTWARE: &str = concat!("adit_", env!("CARGO_PKG_VERSION"));
 
 /// The longest identification, with its line end (RFC 4253 §4.2).
@@ -35,7 +35,7 @@ pub struct IdentReader {
     lines_before: usize,
 }
 
-/// What a look at the input gave.
+/// Result of a look at the input.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Progress {
     /// No whole line yet.
@@ -81,7 +81,7 @@ impl IdentReader {
         Ok(Progress::Ident(text.to_owned(), end + 1))
     }
 
-    /// How long the line at the front of the input may be.
+    /// Longest length that the line at the front of the input may have, in bytes.
     fn longest(&self, input: &[u8]) -> usize {
         match self.side {
             Side::Client if !input.starts_with(b"SSH-") => MAX_OTHER_LINE,

@@ -35,7 +35,7 @@ pub mod transport;
 pub mod userauth;
 pub mod wire;
 
-/// Which end of a connection we are.
+/// End of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// The end that dialled.

@@ -58,7 +58,7 @@ fn beginning(text: &[u8], max: usize) -> String {
     text.chars().take(max + 1).collect()
 }
 
-/// As many bytes as more than `max` characters can need.
+/// Number of bytes above all that `max` characters can need.
 fn front(text: &[u8], max: usize) -> &[u8] {
     &text[..text.len().min((max + 1) * MAX_CHAR_LEN)]
 }

@@ -6,14 +6,14 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a least value is kept at least; it is forgotten after twice that.
+/// Time that a minimum is kept at least; it is forgotten after twice that.
 const KEPT: Duration = Duration::from_secs(30);
 /// The pause between probes once there are enough samples.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The pause until then: one unlucky sample, of a moment in which another program had the processor, would size the
 /// windows of the first half minute.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// How many samples are enough.
+/// Number of samples that are enough.
 const ENOUGH: u32 = 25;
 
 /// Measures the round trip while data flows in.
@@ -21,7 +21,7 @@ const ENOUGH: u32 = 25;
 pub(crate) struct RoundTrip {
     sent: Option<Instant>,
     next: Option<Instant>,
-    /// How many samples there are, up to `ENOUGH`.
+    /// Number of samples so far, up to `ENOUGH`.
     samples: u32,
     /// The least of the time since `since`, and of the stretch before that.
     least: Option<Duration>,
@@ -30,7 +30,7 @@ pub(crate) struct RoundTrip {
 }
 
 impl RoundTrip {
-    /// Whether a probe is due; the caller sends it.
+    /// True if a probe is due; the caller sends it.
     pub(crate) fn probe_due(&mut self, now: Instant) -> bool {
         if self.sent.is_some() || self.next.is_some_and(|next| now < next) {
             return false;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// Why bytes from a peer are not what the message layout says.
+/// Deviation of a peer's bytes from the layout of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireError {
     /// The message ends before the named field does.
@@ -132,7 +132,7 @@ impl<'a> NameList<'a> {
         self.0.split(',').filter(|name| !name.is_empty())
     }
 
-    /// Whether `name` is in the list.
+    /// True if `name` is in the list.
     pub fn contains(&self, name: &str) -> bool {
         self.iter().any(|n| n == name)
     }

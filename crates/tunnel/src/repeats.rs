@@ -90,8 +90,8 @@ fn write_sums(sums: Vec<(Level, String)>) {
     }
 }
 
-/// How many sources of a kind are told apart. The kinds that a connection without a login makes must not keep out of
-/// the log the sources that log watchers are to see.
+/// Number of sources of a kind that are told apart. Kinds that a connection without a login causes must not push out
+/// the sources that log watchers are to see.
 fn room(kind: &str) -> usize {
     match kind {
         FAILED_LOGINS | INVALID_USERS | TOO_MANY_FAILED_LOGINS => MAX_WATCHED,
@@ -99,7 +99,7 @@ fn room(kind: &str) -> usize {
     }
 }
 
-/// Whose lines are counted together.
+/// Source whose lines are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
     /// An address; of IPv6 the network of 64 bits that one customer has.
@@ -144,7 +144,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// What becomes of a line.
+/// Treatment of a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Write,
@@ -157,7 +157,7 @@ enum Verdict {
 struct Repeats {
     /// A table for each kind: none takes the room of another.
     counts: HashMap<&'static str, HashMap<Source, Count>>,
-    /// What was counted first ends first.
+    /// End of each count; the first to be counted ends first.
     ends: VecDeque<(Instant, &'static str, Source)>,
 }
 
@@ -285,7 +285,7 @@ mod tests {
         assert!(sums[0].1.contains("from 2001:db8::/64 in"), "{sums:?}");
     }
 
-    /// So many sources, each with one line: how many are written.
+    /// Number of lines that are written of so many sources, each with one line.
     fn strangers(repeats: &mut Repeats, kind: &'static str, sources: u32, now: Instant) -> usize {
         let mut is_written = |n: u32| {
             let source = Some(IpAddr::V4(n.into())).into();

@@ -12,7 +12,7 @@ use std::path::Path;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::makedev;
 
-/// How everything is opened: without waiting for a pipe's other end, and without making it this program's terminal.
+/// Flags of every open: without waiting for a pipe's other end, and without making it this program's terminal.
 const AT_ONCE: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_NOCTTY);
 /// Folders whose entries are the descriptors of this program.
 const DESCRIPTORS: [&str; 3] = ["/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/"];

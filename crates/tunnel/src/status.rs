@@ -36,7 +36,7 @@ pub struct ConnectionCounters {
     pub key_exchanges: Counter,
 }
 
-/// What one forward has carried.
+/// Counters of what one forward has carried.
 #[derive(Debug, Default)]
 pub struct ForwardCounters {
     /// Connections that are open now.
@@ -51,7 +51,7 @@ pub struct ForwardCounters {
     pub received: Counter,
 }
 
-/// What `ForwardCounters` say at one moment.
+/// Values of `ForwardCounters` at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ForwardStatus {
     /// Connections that are open now.

@@ -170,7 +170,7 @@ fn check_lines(ask: &Ask, answer: &Lookup, lines: &[&[u8]]) {
     }
 }
 
-/// What the options of a line say, written anew, says the same.
+/// Asserts that the options of a line, written anew, say the same.
 fn check_authorized(ask: &Ask, authorized: &Authorized, line: &[u8]) {
     let alone = ask.of(line).authorized.unwrap();
     assert_eq!((alone.line, &alone.options), (1, &authorized.options));

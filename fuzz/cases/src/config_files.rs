@@ -32,14 +32,14 @@ pub fn config_files(data: &[u8]) {
     }
 }
 
-/// What reading a program's files comes to.
+/// Result of reading a program's files.
 type Outcome<O> = Result<(O, Vec<Warning>), ConfigError>;
 
 /// One of the two programs, as far as its files go.
 trait Program {
     type Options: Clone + Debug + PartialEq;
 
-    /// Where the program looks first.
+    /// File that the program reads first.
     fn main_file(&self) -> &'static Path;
 
     /// The directory that `Include` starts from.
@@ -201,13 +201,13 @@ fn included<P: Program>(program: &P, files: &[&[u8]], before: &str) -> Outcome<P
     program.load(program.nothing(), &FileSource::Memory(source))
 }
 
-/// Whether the text holds the word, in any case.
+/// True if the text holds the word, in any case.
 fn holds(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len())
         .any(|part| part.eq_ignore_ascii_case(word))
 }
 
-/// Whether a pattern could also match the one file more that [`included`] adds.
+/// True if a pattern could also match the one file more that [`included`] adds.
 fn may_include_more(text: &[u8]) -> bool {
     let wild = |line: &[u8]| line.contains(&b'*') || line.contains(&b'?') || holds(line, b".main");
     text.split(|&b| b == b'\n')

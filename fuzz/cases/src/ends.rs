@@ -47,7 +47,7 @@ pub(crate) fn server(kex: &[KexAlgorithm]) -> Connection {
     Connection::server(config(kex, vec![key(1)]), *START)
 }
 
-/// What must go out; keys and compression are nothing here.
+/// Payloads that must go out; keys and compression are nothing here.
 pub(crate) fn payloads(from: &mut Connection) -> Vec<Vec<u8>> {
     std::iter::from_fn(|| from.poll_transmit())
         .filter_map(|transmit| match transmit {

@@ -140,7 +140,7 @@ fn agree(text: &str, local: Option<Forward>, remote: Option<Forward>, dynamic: O
     }
 }
 
-/// What `-W` reads is the target of `-L` behind a port.
+/// Asserts that `-W` reads the target of `-L` behind a port.
 fn as_target(text: &str, stdio: Option<Endpoint>) {
     // Blanks are passed over at the start of a specification, and only there.
     let Some(target) = stdio.filter(|_| !text.starts_with(|c: char| c.is_ascii_whitespace()))
@@ -190,7 +190,7 @@ fn write_and_read(u: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Why a forward that can be written can still not be made; of several reasons, that of the first part.
+/// Reason why a forward that can be written can still not be made; of several reasons, that of the first part.
 fn impossible(forward: &Forward, fields: &Fields) -> Option<SpecProblem> {
     if let (Forward::RemoteDynamic { .. }, ListenSpec::Unix(path)) = (forward, forward.listen()) {
         return Some(match path.to_str().unwrap().len() > MAX_SOCKET_PATH {

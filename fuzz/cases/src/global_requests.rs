@@ -32,7 +32,7 @@ struct End {
     for_owner: VecDeque<usize>,
     /// The answers, in order, as far as they are given.
     expected: Vec<Option<Vec<u8>>>,
-    /// What left.
+    /// Messages that left.
     answered: Vec<Vec<u8>>,
 }
 
@@ -104,7 +104,7 @@ impl End {
         self.listen();
     }
 
-    /// What left is the answers so far, up to the first that is missing.
+    /// Takes the messages that left: the answers so far, up to the first that is missing.
     fn listen(&mut self) {
         self.answered.extend(ends::payloads(&mut self.connection));
         let known = self.expected.iter().map_while(Option::as_ref);

@@ -102,7 +102,7 @@ impl Ask<'_> {
     }
 }
 
-/// What is pointed at is there, and says what it is said to say.
+/// Asserts that the line a status points at is there, and says what it is said to say.
 fn check_status(ask: &Ask<'_>, files: &[(PathBuf, String)], status: &HostKeyStatus) {
     let line_of = |path: &PathBuf, number: usize| {
         let (_, text) = files.iter().find(|(file, _)| file == path).unwrap();

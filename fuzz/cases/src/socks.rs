@@ -22,10 +22,10 @@ pub fn socks(data: &[u8]) {
     }
 }
 
-/// How a handshake went.
+/// Record of a handshake.
 #[derive(Debug, PartialEq)]
 struct Heard {
-    /// What the application was sent on the way.
+    /// Bytes that the application was sent on the way.
     replies: Vec<u8>,
     end: End,
 }
@@ -34,7 +34,7 @@ struct Heard {
 enum End {
     /// All bytes were taken.
     Waiting,
-    /// So many bytes in, the application's own data begin.
+    /// Offset at which the application's own data begin.
     Request(Request, usize),
     Failed(SocksError),
 }
@@ -148,7 +148,7 @@ fn host_of_v4(bytes: &[u8]) -> String {
     }
 }
 
-/// What is said to an application that is refused is of its own protocol, and never a success.
+/// Asserts that a refused application gets an answer of its own protocol, and never a success.
 fn check_failure(error: &SocksError, stream: &[u8], replies: &[u8]) {
     let reply = error.reply();
     match (stream[0], replies, reply.as_deref()) {

@@ -10,7 +10,7 @@ use std::process::Command;
 /// The binaries under test.
 pub struct Adit;
 
-/// Whose words a client uses.
+/// Program whose words a client uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wording {
     /// `channel 2: open failed: connect failed: Connection refused`
@@ -20,7 +20,7 @@ pub enum Wording {
 }
 
 impl Adit {
-    /// Whose words to expect of the client under test: OpenSSH's when `ADIT_BIN` lets ssh stand in for it.
+    /// Words to expect of the client under test: OpenSSH's if `ADIT_BIN` lets ssh stand in for it.
     pub fn wording(&self) -> Wording {
         let stands_in = self
             .client_program()

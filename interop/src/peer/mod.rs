@@ -46,13 +46,13 @@ use crate::wait::{self, Pending};
 use std::io;
 use std::process::Command;
 
-/// How often a server is started again on another port because somebody took the first.
+/// Number of ports on which a server is tried, because somebody else may take one first.
 const TRIES: usize = 5;
 
-/// When a peer renews its keys.
+/// Occasion on which a peer renews its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rekey {
-    /// When it likes.
+    /// At the peer's own choice.
     #[default]
     Seldom,
     /// After every MiB, where it has a setting for that.
@@ -69,7 +69,7 @@ pub enum Ending {
     CloseAlone,
 }
 
-/// What a server is to do.
+/// Task of a server.
 #[derive(Debug, Clone, Default)]
 pub struct ServerAsk {
     /// Renewing keys.
@@ -90,7 +90,7 @@ impl ServerAsk {
     }
 }
 
-/// What a client is to do.
+/// Task of a client.
 #[derive(Debug, Clone)]
 pub struct ClientAsk {
     /// Its forwards.
@@ -141,7 +141,7 @@ pub trait Peer {
     /// Its name in file names and messages.
     fn name(&self) -> &'static str;
 
-    /// Whether it is on this machine.
+    /// Looks for it on this machine.
     ///
     /// # Errors
     ///
@@ -157,13 +157,13 @@ pub trait Peer {
     /// The command that connects to 127.0.0.1:`port` and holds the forwards until it is ended.
     fn client(&self, scratch: &Scratch, port: u16, ask: &ClientAsk) -> Command;
 
-    /// Whether a client whose listeners are there will also serve them. A server may listen for a client that has not
+    /// True if a client whose listeners are there will also serve them. A server may listen for a client that has not
     /// yet read its answer, and turns the first connections away.
     fn is_ready(&self, _client: &Process) -> bool {
         true
     }
 
-    /// How many key exchanges a log of this peer shows; `None` when it does not log them.
+    /// Number of key exchanges that a log of this peer shows; `None` if it does not log them.
     fn key_exchanges(&self, log: &str) -> Option<usize>;
 }
 
@@ -265,7 +265,7 @@ impl Client {
     }
 }
 
-/// Whether something accepts connections at `address` now.
+/// Succeeds if something accepts connections at `address` now.
 pub fn accepts(address: &Address) -> io::Result<()> {
     Conn::connect(address).map(drop)
 }

@@ -15,10 +15,10 @@ pub(super) trait Library {
     /// Its name.
     const NAME: &'static str;
 
-    /// Whether it is on this machine.
+    /// Looks for the library on this machine.
     fn find_library() -> Result<(), Missing>;
 
-    /// What plays its part; the arguments are still to come.
+    /// Command that plays its part; the arguments are still to come.
     fn program() -> Command;
 
     /// Adds the keys that its client needs and other peers don't.
@@ -91,7 +91,7 @@ pub(super) fn source(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// What `./check` has made of a peer's source, in a directory of the target directory.
+/// Program that `./check` has built from a peer's source, in a directory of the target directory.
 pub(super) fn built(name: &'static str) -> Result<PathBuf, Missing> {
     let path = missing::target_dir().join(name);
     if path.exists() {
@@ -108,7 +108,7 @@ fn interpreter() -> PathBuf {
     missing::target_dir().join("interop-venv/bin/python")
 }
 
-/// Whether the environment has `module`.
+/// Looks for `module` in the environment.
 pub(super) fn find_module(module: &'static str) -> Result<(), Missing> {
     let found = Command::new(interpreter())
         .args(["-c", &format!("import {module}")])

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Longest silence on a connection that is expected to move.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// What the system holds for a slow reader.
+/// Bytes that the system holds for a slow reader.
 pub(super) const NARROW: usize = 32 * 1024;
 
 /// A connection.

@@ -36,7 +36,7 @@ impl WebServer {
         self.address.port()
     }
 
-    /// Where it listens.
+    /// Address that it listens on.
     pub fn address(&self) -> &Address {
         &self.address
     }

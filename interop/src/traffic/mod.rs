@@ -1,4 +1,4 @@
-//! What passes through the tunnels: a [`Target`] at the far end, a [`Visitor`] at the near end, and bytes that both can
+//! Traffic through the tunnels: a [`Target`] at the far end, a [`Visitor`] at the near end, and bytes that both can
 //! foretell, so that every one of them is checked.
 //!
 //! A visitor opens with 17 bytes: what it wants to do, a seed and a length; from then on both ends know what must come.
@@ -17,7 +17,7 @@ pub use visitor::{StalledReader, Visitor};
 /// One MiB.
 pub const MIB: u64 = 1 << 20;
 
-/// What a visitor asks of the target.
+/// Request of a visitor to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     /// Whatever comes goes back, until the end of the stream.
@@ -44,7 +44,7 @@ struct Greeting {
     length: u64,
 }
 
-/// What the target says to show that it is there.
+/// Byte that the target sends to show that it is there.
 const HERALD: [u8; 1] = [b'!'];
 
 const GREETING_LEN: usize = 17;

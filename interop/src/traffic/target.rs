@@ -69,7 +69,7 @@ impl Target {
         })
     }
 
-    /// Where it listens.
+    /// Address that it listens on.
     pub fn address(&self) -> &Address {
         &self.address
     }

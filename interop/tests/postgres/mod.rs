@@ -67,7 +67,7 @@ impl Postgres {
         })
     }
 
-    /// What psql answers when it connects to 127.0.0.1:`port`.
+    /// Answer of psql when it connects to 127.0.0.1:`port`.
     pub(crate) fn query(&self, scratch: &Scratch, port: u16, sql: &str) -> String {
         let mut command = Command::new(&self.psql);
         command

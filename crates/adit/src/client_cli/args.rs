@@ -7,7 +7,7 @@ use lexopt::prelude::*;
 
 use crate::command_line::{Print, path, sentence, text};
 
-/// What the user typed.
+/// Arguments as the user typed them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Args {
     /// `[user@]host` or `ssh://…`.
@@ -36,7 +36,7 @@ pub(super) struct Args {
     pub passed_over: Vec<char>,
     /// `-v`, counted.
     pub verbose: u8,
-    /// What to print instead of connecting.
+    /// Text to print instead of connecting.
     pub print: Option<Print>,
 }
 
@@ -51,7 +51,7 @@ pub(super) enum Setting {
     Destination,
 }
 
-/// Which kind of forward a specification is for.
+/// Kind of forward that a specification is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ForwardFlag {
     /// `-L`.

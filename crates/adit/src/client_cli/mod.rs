@@ -27,7 +27,7 @@ use forwards::Forwards;
 use options::Meaning;
 use signals::{Progress, Signals};
 
-/// How messages begin.
+/// Name in front of messages.
 const PROGRAM: &str = "adit";
 
 /// Runs adit; gives its exit code.

@@ -30,11 +30,11 @@ pub(super) struct Meaning {
     pub route: Vec<ClientSettings>,
     /// The target's options.
     pub options: ClientOptions,
-    /// What to say about the configuration.
+    /// Warnings about the configuration.
     pub warnings: Vec<String>,
-    /// How much to say.
+    /// Level of the messages.
     pub level: LogLevel,
-    /// Who reads it.
+    /// Readers of the messages.
     pub audience: Audience,
     /// The host as it was typed.
     pub typed: String,

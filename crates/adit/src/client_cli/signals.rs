@@ -110,7 +110,7 @@ pub(super) async fn coming(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether `/proc/self/status` says that the process ignores the signal.
+/// True if `/proc/self/status` says that the process ignores the signal.
 fn is_ignored(status: &str, kind: SignalKind) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());

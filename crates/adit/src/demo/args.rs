@@ -6,7 +6,7 @@ use lexopt::prelude::*;
 
 use crate::command_line::sentence;
 
-/// How long the demo lasts.
+/// Time that the demo lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stay {
     /// Until a signal ends it.
@@ -15,7 +15,7 @@ pub(super) enum Stay {
     Once,
 }
 
-/// What the user typed.
+/// Arguments as the user typed them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Args {
     /// Run it.

@@ -7,7 +7,7 @@ use lexopt::prelude::*;
 
 use crate::command_line::{Print, path, sentence, text};
 
-/// What the user typed.
+/// Arguments as the user typed them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Args {
     /// `-f`.
@@ -30,7 +30,7 @@ pub(super) struct Args {
     pub quiet: bool,
     /// `-d`, counted.
     pub debug: u8,
-    /// What to print instead of serving.
+    /// Text to print instead of serving.
     pub print: Option<Print>,
 }
 

@@ -9,12 +9,12 @@ use adit_tunnel::identity::file;
 use adit_tunnel::net::listener::describe;
 use adit_tunnel::server::LocalAccount;
 
-/// What the server shows itself with.
+/// Keys that the server proves itself with.
 #[derive(Debug)]
 pub(super) struct HostKeys {
     /// The keys; none only where nothing is to be made.
     pub keys: Vec<SigningKey>,
-    /// Why others did not load, each a sentence.
+    /// Reasons why others did not load, each a sentence.
     pub refused: Vec<String>,
 }
 
@@ -27,7 +27,7 @@ impl HostKeys {
     }
 }
 
-/// Where the machine's keys are, which sshd takes without a configuration.
+/// Folder of the machine's keys, which sshd takes without a configuration.
 pub(super) const SYSTEM: &str = "/etc/ssh";
 /// Their names, in sshd's order.
 const SYSTEM_KEYS: [&str; 3] = [
@@ -36,7 +36,7 @@ const SYSTEM_KEYS: [&str; 3] = [
     "ssh_host_ed25519_key",
 ];
 
-/// What to do without a key of its own.
+/// Choice of a server without a key of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Absent {
     /// Make one and keep it.

@@ -25,13 +25,13 @@ use crate::syslog::{self, Syslog};
 use args::{Args, HELP};
 use host_keys::{Absent, SYSTEM};
 
-/// How messages begin.
+/// Name in front of messages.
 const PROGRAM: &str = "aditd";
 /// Said by a server that leaves the terminal and has nowhere else to write.
 const NO_LOG: &str = "nothing will be logged, as this system has no syslog: use -E FILE, or -D with a service manager";
 /// The longest pid file that may be ours, in bytes.
 const MAX_PID: u64 = 64;
-/// Where an ordinary user's aditd listens without a configuration.
+/// Port of an ordinary user's aditd without a configuration.
 const USER_PORT: u16 = 2222;
 
 /// Runs aditd; gives its exit code.
@@ -87,7 +87,7 @@ fn run() -> Result<ExitCode, String> {
     })
 }
 
-/// Where a server's messages go once it has left the terminal.
+/// Destination of a server's messages once it has left the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Log {
     File,
@@ -178,7 +178,7 @@ fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
     })
 }
 
-/// Where a running server's settings came from, and come from again at SIGHUP.
+/// Origin of a running server's settings, from which SIGHUP reads them again.
 struct Origin<'a> {
     args: &'a Args,
     account: &'a LocalAccount,

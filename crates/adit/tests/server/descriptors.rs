@@ -97,7 +97,7 @@ fn soft_limit_is_raised_to_the_hard_one() {
     aditd.until("Accepted publickey for ");
 }
 
-/// What a login takes its sockets with.
+/// Way in which a login takes its sockets.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     Listeners,

@@ -23,14 +23,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A fingerprint's length behind `SHA256:`.
 const FINGERPRINT: usize = 43;
 
-/// What is run.
+/// Program to run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Program {
     Adit,
     Aditd,
 }
 
-/// Where a program's standard error goes.
+/// Destination of a program's standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Errors {
     Pipe,
@@ -46,7 +46,7 @@ pub(crate) struct Stand {
     pub(crate) closed: u16,
     busy: OnceLock<TcpListener>,
     through: Vec<String>,
-    /// Where what programs say goes from here on.
+    /// Destination of what programs write from here on.
     pub(crate) errors_to: Errors,
 }
 
@@ -252,7 +252,7 @@ fn built(program: Program) -> PathBuf {
     })
 }
 
-/// What a person at a terminal would see, and the exit code.
+/// Transcript: the text that a person at a terminal would see, and the exit code.
 fn transcript(program: &str, args: &[&str], output: &Output) -> String {
     let code = output.status.code();
     let code = code.map_or("none: a signal ended it".to_owned(), |code| {

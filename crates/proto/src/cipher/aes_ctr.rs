@@ -27,7 +27,7 @@ pub(crate) struct CtrHmac {
     order: Order,
 }
 
-/// What the MAC is taken over.
+/// Input of the MAC.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
     /// The plaintext (RFC 4253 §6.4).
@@ -56,7 +56,7 @@ impl CtrHmac {
         self.mac.tag_len()
     }
 
-    /// How many bytes at the packet's front stay in clear.
+    /// Number of bytes at the packet's front that stay in clear.
     pub(crate) fn clear_len(&self) -> usize {
         match self.order {
             Order::EncryptAndMac => 0,

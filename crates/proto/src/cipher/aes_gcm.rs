@@ -52,7 +52,7 @@ impl AesGcm {
     }
 }
 
-/// What a packet consists of, to this cipher.
+/// Parts of a packet as this cipher sees it.
 struct Parts<'a> {
     length: &'a [u8; LENGTH_LEN],
     body: &'a mut [u8],

@@ -8,16 +8,16 @@ use super::{
 };
 use crate::residue::without_residue;
 
-/// How a cipher wants its packets laid out; all lengths in bytes.
+/// Layout of a cipher's packets; all lengths in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Framing {
     /// The encrypted part is a multiple of this.
     block_size: usize,
-    /// How much of the front is outside the encrypted part: the length field, or nothing.
+    /// Bytes of the front outside the encrypted part: those of the length field, or 0.
     apart: usize,
-    /// What follows the packet.
+    /// Bytes that follow the packet.
     tag_len: usize,
-    /// How much of the front must be there to learn the packet's length.
+    /// Bytes of the front that tell the packet's length.
     front_len: usize,
 }
 
@@ -62,17 +62,17 @@ impl Framing {
         MIN_PADDING + missing
     }
 
-    /// What follows the packet, in bytes.
+    /// Length of the tag or MAC that follows the packet, in bytes.
     pub(crate) fn tag_len(&self) -> usize {
         self.tag_len
     }
 
-    /// How much of the front must be there to learn the packet's length, in bytes.
+    /// Length of the front that tells the packet's length, in bytes.
     pub(crate) fn front_len(&self) -> usize {
         self.front_len
     }
 
-    /// Whether a packet of that `packet_length` ends on a block.
+    /// True if a packet of that `packet_length` ends on a block.
     pub(crate) fn is_aligned(&self, packet_length: usize) -> bool {
         (LENGTH_LEN + packet_length - self.apart).is_multiple_of(self.block_size)
     }
@@ -112,7 +112,7 @@ impl SealingCipher {
         })
     }
 
-    /// How it wants its packets.
+    /// Layout of its packets.
     pub(crate) fn framing(&self) -> Framing {
         match self {
             SealingCipher::None => Framing::NONE,
@@ -171,7 +171,7 @@ impl OpeningCipher {
         })
     }
 
-    /// How it wants its packets.
+    /// Layout of its packets.
     pub(crate) fn framing(&self) -> Framing {
         match self {
             OpeningCipher::None => Framing::NONE,

@@ -88,7 +88,7 @@ impl CipherName {
         }
     }
 
-    /// Whether the cipher authenticates by itself, so that the negotiated MAC is ignored.
+    /// True if the cipher authenticates by itself, so that the negotiated MAC is ignored.
     pub const fn is_aead(self) -> bool {
         matches!(
             self,
@@ -120,7 +120,7 @@ pub enum MacName {
 }
 
 impl MacName {
-    /// What a server offers unless it is told otherwise: old servers have to be reached, old clients can be renewed.
+    /// Offer of a server unless it is told otherwise: old servers have to be reached, old clients can be renewed.
     pub const SERVER: &'static [MacName] = Self::ALL.split_at(4).0;
 
     /// Every MAC, the better constructions first.
@@ -157,7 +157,7 @@ impl MacName {
         }
     }
 
-    /// Whether the MAC is taken over the ciphertext (encrypt-then-MAC).
+    /// True if the MAC is taken over the ciphertext (encrypt-then-MAC).
     pub const fn is_etm(self) -> bool {
         matches!(self, MacName::HmacSha256Etm | MacName::HmacSha512Etm)
     }
@@ -220,16 +220,16 @@ fn check_len(what: &'static str, expected: usize, given: &[u8]) -> Result<(), Ke
     })
 }
 
-/// Why keys cannot be installed: always a mistake of our own key exchange, never of the peer.
+/// Refusal to install keys: always a mistake of our own key exchange, never of the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyMaterialError {
     /// A part has another length, in bytes, than its algorithm takes.
     Length {
-        /// Which part.
+        /// The part: key, IV or MAC key.
         what: &'static str,
-        /// What the algorithm takes.
+        /// Length that the algorithm takes, in bytes.
         expected: usize,
-        /// What was given.
+        /// Length that was given, in bytes.
         given: usize,
     },
     /// The cipher needs a MAC beside it.
@@ -263,7 +263,7 @@ pub(crate) const LENGTH_LEN: usize = 4;
 /// The least padding a packet may have, in bytes (RFC 4253 §6).
 pub(crate) const MIN_PADDING: usize = 4;
 
-/// What a cipher could not do with a packet.
+/// Failure of a cipher with a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CipherError {
     /// The tag does not belong to the packet.
@@ -280,8 +280,7 @@ pub(crate) enum CipherError {
 pub(crate) struct Verified<'a>(&'a [u8]);
 
 impl Verified<'_> {
-    /// Where the payload lies in the packet; `None` if the padding is shorter than allowed or
-    /// longer than the packet.
+    /// Range of the payload in the packet; `None` if the padding is shorter than allowed or longer than the packet.
     pub(crate) fn payload(&self) -> Option<Range<usize>> {
         let start = LENGTH_LEN + 1;
         let padding = usize::from(*self.0.get(LENGTH_LEN)?);

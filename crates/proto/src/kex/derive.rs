@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::hash::finish_secret;
 use super::{HashAlgorithm, SharedSecret};
 
-/// What the keys of one key exchange are derived from.
+/// Values that the keys of one key exchange are derived from.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyDerivation<'a> {
     /// The hash of the key exchange algorithm.

@@ -52,8 +52,8 @@ impl NamedGroup {
 impl Group {
     /// The group that a server chose, as unsigned numbers.
     ///
-    /// Whether the prime is a safe one is not tested, which takes seconds: a server that wants the secret to be known can
-    /// have that for less, and one in the middle fails at the server's signature, which covers both numbers.
+    /// The prime is not tested for being a safe one, which takes seconds: a server that wants the secret to be known
+    /// can have that for less, and one in the middle fails at the server's signature, which covers both numbers.
     pub(super) fn chosen(prime: &[u8], generator: &[u8]) -> Result<Self, KexError> {
         let refused = |value| KexError::Refused {
             value,

@@ -35,8 +35,8 @@ impl HashAlgorithm {
     }
 }
 
-/// What both sides saw of the handshake, in the order in which it is hashed
-/// (RFC 5656 §4, RFC 8731 §3, draft-ietf-sshm-mlkem-hybrid-kex).
+/// Handshake as both sides saw it, in the order in which it is hashed (RFC 5656 §4, RFC 8731 §3,
+/// draft-ietf-sshm-mlkem-hybrid-kex).
 #[derive(Debug, Clone, Copy)]
 pub struct ExchangeInput<'a> {
     /// `V_C`: the client's identification line, without CR and LF.
@@ -49,8 +49,7 @@ pub struct ExchangeInput<'a> {
     pub server_kexinit: &'a [u8],
     /// `K_S`: the server's host key.
     pub host_key_blob: &'a [u8],
-    /// What a group exchange says of the group (RFC 4419 §3), encoded: the sizes asked for, prime and generator. Empty
-    /// otherwise.
+    /// Group of a group exchange (RFC 4419 §3), encoded: the sizes asked for, prime and generator. Empty otherwise.
     pub group: &'a [u8],
     /// `Q_C`, `C_INIT` or `e`: the client's public value.
     pub client_init: &'a [u8],

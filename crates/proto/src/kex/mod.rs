@@ -56,7 +56,7 @@ pub enum KexAlgorithm {
     DhGroup14Sha256,
 }
 
-/// What a key exchange algorithm does with its public values.
+/// Computation that a key exchange algorithm does with its public values.
 enum Method {
     Ecdh(Curve),
     Hybrid,
@@ -65,7 +65,7 @@ enum Method {
 }
 
 impl KexAlgorithm {
-    /// What a server offers unless it is told otherwise: old servers have to be reached, old clients can be renewed, and
+    /// Offer of a server unless it is told otherwise: old servers have to be reached, old clients can be renewed, and
     /// Diffie-Hellman is work that a stranger can ask for.
     pub const SERVER: &'static [KexAlgorithm] = Self::ALL.split_at(6).0;
 
@@ -230,7 +230,7 @@ impl fmt::Debug for ClientKex {
     }
 }
 
-/// Why a key exchange gave no shared secret.
+/// Reason why a key exchange gave no shared secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KexError {
     /// The peer's public value has a length that the algorithm does not allow.

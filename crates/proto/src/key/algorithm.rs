@@ -172,7 +172,7 @@ impl SignatureAlgorithm {
         }
     }
 
-    /// How RSA verifies with this algorithm; nothing for the algorithms of other keys.
+    /// Parameters with which RSA verifies for this algorithm; none for the algorithms of other keys.
     pub(super) fn rsa_verification(self) -> Option<&'static RsaParameters> {
         match self {
             SignatureAlgorithm::RsaSha512 => Some(&signature::RSA_PKCS1_2048_8192_SHA512),
@@ -181,7 +181,7 @@ impl SignatureAlgorithm {
         }
     }
 
-    /// How RSA signs with this algorithm; nothing for the algorithms of other keys.
+    /// Encoding with which RSA signs for this algorithm; none for the algorithms of other keys.
     pub(super) fn rsa_signing(self) -> Option<&'static dyn signature::RsaEncoding> {
         match self {
             SignatureAlgorithm::RsaSha512 => Some(&signature::RSA_PKCS1_SHA512),

@@ -1,4 +1,4 @@
-//! What can be wrong with a key or a signature.
+//! Errors of keys and signatures.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use super::{KeyType, SignatureAlgorithm};
 use crate::peer_text;
 use crate::wire::WireError;
 
-/// Why a key was not read, or a signature not made or not believed.
+/// Reason why a key was not read, or a signature not made or not believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyError {
     /// A blob is not laid out as its type says.
     Malformed {
-        /// What was read: a public key or a signature.
+        /// The item that was read: a public key or a signature.
         what: &'static str,
-        /// Where the layout broke.
+        /// Place where the layout broke.
         why: WireError,
     },
     /// A public key of a type that is none of ours.
@@ -22,7 +22,7 @@ pub enum KeyError {
     BadPublicKey {
         /// The type it claims.
         key_type: KeyType,
-        /// What is wrong with it.
+        /// The fault.
         why: &'static str,
     },
     /// An RSA key under 2048 or over 8192 bits.
@@ -50,7 +50,7 @@ pub enum KeyError {
     BadPrivateKey {
         /// Its type or format.
         what: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         why: &'static str,
     },
     /// Our own cryptographic library failed.

@@ -24,7 +24,7 @@ pub struct KexInit {
     pub compression_client_to_server: Vec<String>,
     /// Compression, server to client.
     pub compression_server_to_client: Vec<String>,
-    /// Whether the sender has already sent its guess of the first key exchange packet.
+    /// True if the sender has already sent its guess of the first key exchange packet.
     pub first_kex_packet_follows: bool,
 }
 
@@ -164,7 +164,7 @@ impl<'a> DhGroup<'a> {
         Ok(group)
     }
 
-    /// What the exchange hash covers of it, with the sizes that were asked for.
+    /// Bytes of it that the exchange hash covers, with the sizes that were asked for.
     pub fn hashed(&self, sizes: GroupSizes) -> Vec<u8> {
         let mut w = Writer::new();
         for size in sizes {

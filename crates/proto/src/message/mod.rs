@@ -56,7 +56,7 @@ pub mod number {
     pub const PONG: u8 = 193;
 }
 
-/// Which part of SSH a message number belongs to; the phase gate works on these.
+/// Part of SSH that a message number belongs to; the phase gate works on these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Category {
     /// DISCONNECT: legal always.
@@ -106,7 +106,7 @@ fn names(r: &mut Reader<'_>, field: &'static str) -> Result<Vec<String>, WireErr
     Ok(list.iter().map(str::to_owned).collect())
 }
 
-/// What a message costs while it waits: a flood of one-byte answers must count too.
+/// Cost of a message while it waits, in bytes: a flood of one-byte answers must count too.
 pub(crate) fn waiting_cost(message: &[u8]) -> usize {
     const BESIDE_ITS_BYTES: usize = 128;
     message.len() + BESIDE_ITS_BYTES

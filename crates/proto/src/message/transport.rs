@@ -5,7 +5,7 @@ use super::{names, number};
 use crate::peer_text;
 use crate::wire::{Reader, WireError, Writer};
 
-/// Why a connection ends (RFC 4253 §11.1). Numbers that have no name here keep their value.
+/// Reason code of a DISCONNECT (RFC 4253 §11.1). Numbers that have no name here keep their value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DisconnectReason(pub u32);
 

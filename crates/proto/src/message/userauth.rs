@@ -12,7 +12,7 @@ pub struct Request<'a> {
     pub user: &'a str,
     /// The service to start after success.
     pub service: &'a str,
-    /// How the user proves to be that user.
+    /// Method by which the user proves to be that user.
     pub method: Method<'a>,
 }
 
@@ -97,7 +97,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What the signature of the `publickey` method covers (RFC 4252 §7).
+/// Data that the signature of the `publickey` method covers (RFC 4252 §7).
 pub fn publickey_signed_data(
     session_id: &[u8],
     user: &str,
@@ -122,7 +122,7 @@ pub fn publickey_signed_data(
 pub struct Failure {
     /// Methods that can continue.
     pub methods: Vec<String>,
-    /// Whether the request was right but more is needed.
+    /// True if the request was right but more is needed.
     pub partial_success: bool,
 }
 
@@ -207,7 +207,7 @@ pub fn parse_password_change_request(payload: &[u8]) -> Result<String, WireError
 pub struct Prompt {
     /// The question.
     pub text: String,
-    /// Whether the answer may be shown while it is typed.
+    /// True if the answer may be shown while it is typed.
     pub echo: bool,
 }
 

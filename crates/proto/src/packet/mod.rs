@@ -33,10 +33,10 @@ pub const MAX_PACKET_LEN: usize = 256 * 1024 + 1024;
 /// The largest payload sealed, and the most that a compressed one may inflate to, in bytes.
 pub const MAX_PAYLOAD_LEN: usize = MAX_PACKET_LEN - 32;
 
-/// How many packets one key may carry, so that no sequence number serves it twice.
+/// Number of packets that one key may carry, so that no sequence number serves it twice.
 const PACKETS_PER_KEY: u64 = 1 << 32;
 
-/// What becomes of the sequence number when keys are installed.
+/// Treatment of the sequence number when keys are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SequenceReset {
     /// It starts again at zero (strict key exchange, `kex-strict-*-v00@openssh.com`).
@@ -45,10 +45,10 @@ pub enum SequenceReset {
     Continue,
 }
 
-/// What one direction has carried since its keys were installed.
+/// Traffic of one direction since its keys were installed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// How many packets.
+    /// Number of packets.
     pub packets: u64,
     /// Their bytes on the wire, tags included.
     pub bytes: u64,

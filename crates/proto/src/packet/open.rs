@@ -26,19 +26,19 @@ pub struct Opener {
     failed: Option<OpenError>,
 }
 
-/// What [`Opener::open`] found at the front of the input.
+/// Result of [`Opener::open`] at the front of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Opened {
     /// Not a whole packet yet; nothing was changed.
     Incomplete {
-        /// How long the input must be, in bytes and in all, before another try can get further.
+        /// Length of the whole input, in bytes, that another try needs to get further.
         at_least: usize,
     },
     /// A packet, authenticated and decrypted.
     Packet {
         /// Its payload.
         body: Body,
-        /// How many bytes it took at the front of the input.
+        /// Number of bytes that it took at the front of the input.
         consumed: usize,
         /// Its number, for `SSH_MSG_UNIMPLEMENTED`.
         sequence_number: u32,
@@ -112,7 +112,7 @@ impl Opener {
         self.decompressor = Some(Decompressor::new());
     }
 
-    /// Whether payloads are inflated.
+    /// True if payloads are inflated.
     pub fn is_decompressing(&self) -> bool {
         self.decompressor.is_some()
     }
@@ -134,7 +134,7 @@ impl Opener {
         result
     }
 
-    /// What was opened since the last [`install`](Opener::install).
+    /// Traffic opened since the last [`install`](Opener::install).
     pub fn usage(&self) -> Usage {
         self.usage
     }
@@ -211,7 +211,7 @@ impl fmt::Debug for Opener {
     }
 }
 
-/// Why a packet was not opened; each ends the connection.
+/// Reason why a packet was not opened; each ends the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenError {
     /// `packet_length` is too small, above [`MAX_PACKET_LEN`], or no multiple of the block size.

@@ -66,8 +66,7 @@ impl Sealer {
         self.compressor = Some(Compressor::new());
     }
 
-    /// Whether payloads are compressed, so that only [`seal_message`](Sealer::seal_message) may
-    /// be used.
+    /// True if payloads are compressed, so that only [`seal_message`](Sealer::seal_message) may be used.
     pub fn is_compressing(&self) -> bool {
         self.compressor.is_some()
     }
@@ -105,7 +104,7 @@ impl Sealer {
         result
     }
 
-    /// What was sealed since the last [`install`](Sealer::install).
+    /// Traffic sealed since the last [`install`](Sealer::install).
     pub fn usage(&self) -> Usage {
         self.usage
     }
@@ -208,16 +207,16 @@ impl PaddingPool {
     }
 }
 
-/// Why a packet was not sealed.
+/// Reason why a packet was not sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealError {
     /// The payload has that many bytes, more than [`MAX_PAYLOAD_LEN`].
     TooLarge(usize),
     /// The buffer is not as long as [`Sealer::sealed_len`] says.
     BufferLength {
-        /// What `sealed_len` says.
+        /// Room that `sealed_len` asks for, in bytes.
         needed: usize,
-        /// What was given.
+        /// Room that was given, in bytes.
         given: usize,
     },
     /// [`Sealer::seal`] was called while compression is on.

@@ -1,4 +1,4 @@
-//! What the packet layer promises, for every cipher with every MAC.
+//! Promises of the packet layer, tested for every cipher with every MAC.
 
 use std::fmt;
 

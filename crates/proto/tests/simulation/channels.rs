@@ -1,4 +1,4 @@
-//! What the design promises about channels: credit, neighbours, half-close, resets, bounds.
+//! Promises of the design about channels: credit, neighbours, half-close, resets, bounds.
 
 use std::time::Duration;
 

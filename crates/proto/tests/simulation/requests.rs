@@ -145,7 +145,7 @@ fn round_trip_is_probed_again_after_a_probe_that_the_peer_does_not_implement() {
     }
 }
 
-/// What comes next may be a backlog, behind which an answer would queue.
+/// A backlog may follow the confirmation, and a later probe's answer would queue behind it.
 #[test]
 fn round_trip_is_probed_when_the_peer_confirms_a_channel() {
     let mut pair = connected();

@@ -17,7 +17,7 @@ pub struct Clock<'a> {
     pub zone: &'a LocalZone,
 }
 
-/// When a key ends to be valid.
+/// End of a key's validity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Expiry {
     written: UtcDateTime,
@@ -58,7 +58,7 @@ impl Expiry {
         Some(Self { written, zone })
     }
 
-    /// Whether the key has ceased to be valid; the written second itself is too late.
+    /// True if the key has ceased to be valid; the written second itself is too late.
     ///
     /// A time that the system's zone does not have at all has passed.
     pub(super) fn has_passed(&self, clock: Clock<'_>) -> bool {

@@ -22,14 +22,14 @@ pub enum StrictModes {
     No,
 }
 
-/// Why a file of keys was not read.
+/// Reason why a file of keys was not read.
 #[derive(Debug)]
 pub enum ReadError {
     /// The system refused; a missing file is [`io::ErrorKind::NotFound`].
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A directory, device or pipe.
@@ -40,7 +40,7 @@ pub enum ReadError {
     BadOwner {
         /// The file or directory.
         path: PathBuf,
-        /// Who owns it.
+        /// Its owner.
         owner: u32,
     },
     /// The group or everybody may write to it.

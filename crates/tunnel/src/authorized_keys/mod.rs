@@ -24,10 +24,10 @@ pub use zone::{BadZone, LocalZone};
 /// At most so many unusable lines are reported by one lookup.
 const MAX_SKIPPED: usize = 32;
 
-/// What the options of a usable line say.
+/// Options of a usable line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyOptions {
-    /// What the key may forward.
+    /// Rules about what the key may forward.
     pub rules: KeyRules,
     /// `command=`: the only command that a session may run; it does not limit forwarding.
     pub command: Option<String>,
@@ -51,7 +51,7 @@ impl KeyOptions {
 pub struct Authorized {
     /// The line in the file, from 1.
     pub line: usize,
-    /// What its options say.
+    /// Its options.
     pub options: KeyOptions,
 }
 
@@ -60,11 +60,11 @@ pub struct Authorized {
 pub struct Skipped {
     /// The line in the file, from 1.
     pub line: usize,
-    /// Why it does not count, for the log.
+    /// Reason why it does not count, for the log.
     pub reason: Unusable,
 }
 
-/// Why a line that holds the key does not let it in.
+/// Reason why a line that holds the key does not let it in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unusable {
     /// The options are malformed, unknown, or not supported.

@@ -7,10 +7,10 @@ use super::expiry::Expiry;
 use crate::pattern::PeerList;
 use crate::policy::{Forwarding, HostPortRule, RuleList};
 
-/// So many `permitopen=`, `permitlisten=` and `environment=` may stand on one line.
+/// Number of `permitopen=`, `permitlisten=` and `environment=` that may stand on one line.
 const MAX_REPEATS: usize = 4096;
 
-/// Why the options of a line make it unusable.
+/// Reason why the options of a line make it unusable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BadOptions {
     /// Not text, or a quote or a comma is out of place.
@@ -21,7 +21,7 @@ pub enum BadOptions {
     BadValue {
         /// The option.
         option: &'static str,
-        /// What is wrong.
+        /// The fault.
         why: &'static str,
     },
     /// An option that may stand only once.
@@ -48,7 +48,7 @@ pub(super) struct Line {
     pub(super) from: Option<PeerList>,
 }
 
-/// How long the options at the start of `line` are: up to the first blank outside quotes.
+/// Length of the options at the start of `line`: up to the first blank outside quotes.
 ///
 /// `None` if a quote stays open or nothing follows.
 pub(super) fn length(line: &[u8]) -> Option<usize> {
@@ -90,7 +90,7 @@ struct Written {
     value: Value,
 }
 
-/// What follows an option's name.
+/// Text that follows an option's name.
 enum Value {
     Absent,
     Unquoted,

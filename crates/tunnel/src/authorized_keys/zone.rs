@@ -11,7 +11,7 @@ use tz::{DateTime, TimeZone, UtcDateTime};
 use super::UnixTime;
 use crate::small_file;
 
-/// Where a system says which zone it is in.
+/// File that tells the system's time zone.
 const SYSTEM_ZONE: &str = "/etc/localtime";
 
 /// The longest description of a zone that is read, in bytes: the longest there is has some thousands.
@@ -85,7 +85,7 @@ impl LocalZone {
         }
     }
 
-    /// When clocks of this zone first show what is written; for a time that they skip, when they skip it.
+    /// First time at which clocks of this zone show what is written; for a time that they skip, the moment of the skip.
     pub(super) fn earliest(&self, written: &UtcDateTime) -> Option<UnixTime> {
         let found = DateTime::find(
             written.year(),

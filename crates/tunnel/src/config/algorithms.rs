@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::pattern::{Case, has_wildcard, wildcard};
 
-/// What kind of algorithm a list names.
+/// Kind of algorithm that a list names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlgorithmKind {
     /// `KexAlgorithms`.
@@ -121,7 +121,7 @@ const KNOWN_SIGNATURES: &[&str] = &[
     "ssh-mldsa44-ed25519-cert-v01@openssh.com",
 ];
 
-/// Why a list of algorithms cannot be used.
+/// Reason why a list of algorithms cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AlgorithmError {
     /// A name that is not an algorithm of this kind.
@@ -159,7 +159,7 @@ impl fmt::Display for AlgorithmError {
 
 impl std::error::Error for AlgorithmError {}
 
-/// What a list does to the default.
+/// Change that a list makes to the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Edit {
     Replace,
@@ -176,7 +176,7 @@ pub struct AlgorithmList {
     names: Vec<String>,
 }
 
-/// What a list comes to.
+/// Algorithms that a list resolves to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedAlgorithms {
     /// The algorithms, the preferred first; never empty, each once.
@@ -208,7 +208,7 @@ impl AlgorithmList {
         }
     }
 
-    /// Whether the list says what comes first: `+` and `-` only add to the default or take from it.
+    /// True if the list says what comes first: `+` and `-` only add to the default or take from it.
     pub fn says_the_order(&self) -> bool {
         matches!(self.edit, Edit::Replace | Edit::Prepend)
     }
@@ -270,7 +270,7 @@ impl fmt::Display for AlgorithmList {
     }
 }
 
-/// Does a name of a list, perhaps with wildcards, stand for this algorithm?
+/// True if a name of a list, perhaps with wildcards, stands for this algorithm.
 fn covers(name: &str, algorithm: &str) -> bool {
     wildcard(name, algorithm, Case::Sensitive)
 }

@@ -1,4 +1,4 @@
-//! Whom to connect to: `[user@]host[:port]` and `ssh://[user@]host[:port]`.
+//! Destination of a connection: `[user@]host[:port]` and `ssh://[user@]host[:port]`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, and how it is told: every message names file and line.
+//! Errors of a configuration: every message names file and line.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -30,9 +30,9 @@ impl fmt::Display for Place {
 /// Something that was passed over and that the user should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// Where it stands.
+    /// File and line.
     pub place: Place,
-    /// What was passed over.
+    /// Message: what was passed over.
     pub text: String,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// What is wrong with one line.
+/// Fault of one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LineError {
     /// No program of this family knows the keyword.
@@ -62,7 +62,7 @@ pub enum LineError {
         keyword: String,
         /// The argument as written.
         value: String,
-        /// What would have been right.
+        /// The form that would have been right.
         expected: &'static str,
     },
     /// A forwarding specification that cannot be read.
@@ -77,7 +77,7 @@ pub enum LineError {
     NotSupported {
         /// The keyword.
         keyword: String,
-        /// What to do about it.
+        /// Advice to the user.
         hint: &'static str,
     },
     /// A `Match` line that cannot be read or not be honoured.
@@ -96,7 +96,7 @@ pub enum LineError {
     BadInclude {
         /// The pattern as written.
         pattern: String,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
 }
@@ -170,9 +170,9 @@ impl From<ExpandError> for LineError {
 /// One bad line and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
-    /// Where it stands.
+    /// File and line.
     pub place: Place,
-    /// What is wrong with it.
+    /// The fault.
     pub error: LineError,
 }
 
@@ -182,7 +182,7 @@ impl fmt::Display for BadLine {
     }
 }
 
-/// Why a configuration cannot be used.
+/// Reason why a configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigError {
     /// Lines that are wrong; all were looked at.
@@ -191,7 +191,7 @@ pub enum ConfigError {
         file: PathBuf,
         /// The first hundred of them, in the order of reading.
         lines: Vec<BadLine>,
-        /// How many there are.
+        /// Number of them.
         count: usize,
     },
     /// The file belongs to another user, or group or others may write to it.
@@ -200,7 +200,7 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's reason.
         reason: String,
     },
     /// A host that resolves under none of `CanonicalDomains`, with `CanonicalizeFallbackLocal no`.
@@ -258,7 +258,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// What the reading of one configuration has found so far. Bounded: what exceeds it is counted.
+/// Findings of the reading of one configuration so far. Bounded: what exceeds it is counted.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     warnings: Vec<Warning>,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The longest text that filling in may give, in bytes.
 const MAX_EXPANDED: usize = 64 * 1024;
 
-/// What the parsers ask of the machine, as functions, so that they run without one.
+/// Questions of the parsers to the machine, as functions, so that they run without one.
 #[derive(Clone, Copy)]
 pub struct Lookups<'a> {
     /// The value of an environment variable.
@@ -57,7 +57,7 @@ pub fn service_port(services: &str, name: &str) -> Option<u16> {
     })
 }
 
-/// Why a text could not be filled in.
+/// Reason why a text could not be filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpandError {
     /// A `%` token that this text may not hold.

@@ -1,4 +1,4 @@
-//! What a keyword is: one line of a table says its name and what happens to it.
+//! Keywords: one line of a table gives a keyword's name and its effect.
 //!
 //! A new keyword is one line in the table and one field in the options. Keywords that both programs have stand in
 //! `connection.rs`, the others in the table of their program.
@@ -24,7 +24,7 @@ pub(crate) enum Block {
 /// Reads everything after a keyword, which may be a shell command with quotes of its own.
 pub(crate) type ApplyRaw<O> = fn(&mut O, &str) -> Result<(), LineError>;
 
-/// What happens to a keyword.
+/// Effect of a keyword.
 pub(crate) enum Class<O: 'static> {
     /// It steers the reading.
     Block(Block),
@@ -133,16 +133,16 @@ pub(crate) trait Options: Default + 'static {
     /// The keywords that only this program has.
     fn keywords() -> &'static [Keyword<Self>];
 
-    /// Where the keywords go that both programs have.
+    /// Options for the keywords that both programs have.
     fn connection(&mut self) -> &mut ConnectionOptions;
 
-    /// What becomes of a keyword that stands in no table.
+    /// Treatment of a keyword that stands in no table.
     fn unknown(&self, line: &Line<'_>) -> Result<Option<String>, LineError> {
         Err(LineError::UnknownKeyword(line.keyword.to_owned()))
     }
 }
 
-/// What a keyword steers, if it is one of those that steer the reading.
+/// Block that a keyword opens, if it is one of those that steer the reading.
 pub(crate) fn block_of<O: Options>(line: &Line<'_>) -> Option<Block> {
     match find(O::keywords(), line.keyword)?.class {
         Class::Block(block) => Some(block),
@@ -222,7 +222,7 @@ pub(crate) fn accumulate<T: PartialEq>(
     Ok(())
 }
 
-/// Does a line count, or is it read only for its mistakes?
+/// Effect of a line: it counts, or it is read only for its mistakes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activity {
     /// It counts.

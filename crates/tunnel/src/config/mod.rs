@@ -1,4 +1,4 @@
-//! What the user and the administrator write: forward specifications, ssh_config, sshd_config.
+//! Text that the user and the administrator write: forward specifications, ssh_config, sshd_config.
 //!
 //! Everything here is a parser: text in, typed values or errors with file and line out. Only
 //! [`FileSource::Disk`] touches the machine; names, variables and services come from [`Lookups`].

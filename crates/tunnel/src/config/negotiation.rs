@@ -9,10 +9,10 @@ use adit_proto::transport::algorithms::{Algorithms, Compression, WithoutStrictKe
 use super::algorithms::{AlgorithmError, AlgorithmList};
 use super::connection::ConnectionOptions;
 
-/// What to offer, and the configured names that this program does not have.
+/// Offer to the peer, and the configured names that this program does not have.
 #[derive(Debug, Clone)]
 pub struct Offer {
-    /// What to offer.
+    /// Algorithms to offer.
     pub algorithms: Algorithms,
     /// Names to warn about.
     pub passed_over: Vec<String>,
@@ -88,8 +88,9 @@ impl ConnectionOptions {
         Ok(offer)
     }
 
-    /// What `PubkeyAcceptedAlgorithms` lets keys of users sign with, the preferred first; set nowhere, everything.
-    /// Names that this program does not have are passed over in silence: those lists mostly name certificates, too.
+    /// Signature algorithms that `PubkeyAcceptedAlgorithms` allows for keys of users, the preferred first; all of them
+    /// where it is not set. Names that this program does not have are passed over in silence: those lists mostly name
+    /// certificates, too.
     ///
     /// # Errors
     /// Nothing is left.

@@ -1,4 +1,4 @@
-//! How forwarding rules are written: `PermitOpen host:port`, `PermitListen [host:]port`.
+//! Syntax of forwarding rules: `PermitOpen host:port`, `PermitListen [host:]port`.
 
 use crate::pattern::looks_like_an_address;
 use crate::policy::{HostPortRule, PortRule, RuleList};

@@ -1,4 +1,4 @@
-//! Where configuration files come from: the disk, or memory for tests and fuzzing.
+//! Source of configuration files: the disk, or memory for tests and fuzzing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +12,7 @@ use crate::small_file::{SmallFile, names_descriptor};
 /// The largest configuration file, in bytes.
 pub const MAX_FILE: usize = 1024 * 1024;
 
-/// Who may own and write a file.
+/// Users who may own and write a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
     /// Anybody.
@@ -21,7 +21,7 @@ pub(crate) enum Trust {
     OwnerOnly,
 }
 
-/// Where configuration files come from.
+/// Source of configuration files.
 #[derive(Debug, Clone)]
 pub enum FileSource {
     /// The file system, and what came from it that cannot be read again.
@@ -158,7 +158,7 @@ fn matching_on_disk(pattern: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(paths)
 }
 
-/// Does a path match, component by component? Only `*` and `?` are wildcards in memory.
+/// True if a path matches, component by component. Only `*` and `?` are wildcards in memory.
 fn path_matches(pattern: &Path, path: &Path) -> bool {
     let mut path = path.components();
     let all = pattern.components().all(|part| match (part, path.next()) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::error::LineError;
 use super::lines::Arguments;
 
-/// Which families of addresses are used (`AddressFamily`).
+/// Families of addresses that are used (`AddressFamily`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressFamily {
     /// IPv4 and IPv6.
@@ -18,7 +18,7 @@ pub enum AddressFamily {
 }
 
 impl AddressFamily {
-    /// Whether it has the address.
+    /// True if the address is of one of these families.
     pub fn admits(self, address: IpAddr) -> bool {
         match self {
             AddressFamily::Any => true,
@@ -28,16 +28,16 @@ impl AddressFamily {
     }
 }
 
-/// How much is written to the log (`LogLevel`).
+/// Amount that is written to the log (`LogLevel`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     /// Nothing at all.
     Quiet,
-    /// What ends the program.
+    /// Messages about the end of the program.
     Fatal,
     /// Errors.
     Error,
-    /// What a user wants to know.
+    /// Messages that a user wants to see.
     Info,
     /// A little more.
     Verbose,
@@ -89,7 +89,7 @@ impl std::fmt::Display for SyslogFacility {
     }
 }
 
-/// When the keys of a connection are renewed (`RekeyLimit`).
+/// Limits after which the keys of a connection are renewed (`RekeyLimit`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RekeyLimit {
     /// After so many bytes; `None` is the default of the cipher.

@@ -6,21 +6,21 @@ use super::error::{ConfigError, Findings, LineError, Place};
 use super::expand::{Lookups, expand_home, expand_variables};
 use super::source::{FileSource, Trust};
 
-/// How deep `Include` may lead, as in OpenSSH.
+/// Depth that `Include` may reach, as in OpenSSH.
 pub(crate) const MAX_DEPTH: usize = 16;
 
-/// How many files one configuration may consist of.
+/// Number of files that one configuration may consist of.
 const MAX_FILES: usize = 4096;
 
-/// How many bytes one configuration may consist of.
+/// Number of bytes that one configuration may consist of.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// Where `Include` looks.
+/// Folders that `Include` starts from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IncludeBase<'a> {
     /// The directory that relative patterns start from.
     pub(crate) directory: &'a Path,
-    /// What `~` stands for; `None` where a file that is not the user's may not say `~`.
+    /// Folder that `~` stands for; `None` in a file that is not the user's and may not use `~`.
     pub(crate) home: Option<&'a Path>,
 }
 

@@ -28,8 +28,7 @@ const RSA_SHA2_512: u32 = 4;
 const MAX_MESSAGE: usize = 256 << 10;
 /// The most keys that a list may have.
 const MAX_KEYS: u32 = 2048;
-/// How long an agent may take to connect and to list its keys. Signing has no limit: the agent may ask
-/// its user.
+/// Time that an agent has to connect and to list its keys. Signing has no limit: the agent may ask its user.
 const LIST_TIME: Duration = Duration::from_secs(10);
 
 /// A connection to an agent.
@@ -47,7 +46,7 @@ pub struct Agent {
 pub struct AgentKey {
     /// The public key as on the wire; it may be a certificate or of a type that is not ours.
     pub blob: Vec<u8>,
-    /// What the user calls it, made safe to show.
+    /// Name that the user gave it, made safe to show.
     pub comment: String,
 }
 
@@ -130,7 +129,7 @@ impl Agent {
     }
 }
 
-/// What an agent was asked for.
+/// Request to an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Act {
     Connect,
@@ -138,7 +137,7 @@ enum Act {
     Sign,
 }
 
-/// Why an agent did not help.
+/// Reason why an agent did not help.
 #[derive(Debug)]
 pub struct AgentError {
     act: Act,
@@ -168,8 +167,8 @@ impl AgentError {
         }
     }
 
-    /// Whether the agent itself said no: it does not have the key, or its user did not consent. The
-    /// connection is still good.
+    /// True if the agent itself said no: it does not have the key, or its user did not consent. The connection is still
+    /// good.
     pub fn is_refusal(&self) -> bool {
         matches!(self.why, Fault::Refused)
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a key file.
+//! Errors of key files.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -11,16 +11,16 @@ use crate::net::listener::describe;
 /// The longest key file that is read, in bytes.
 pub(super) const MAX_FILE_LEN: u64 = 1 << 20;
 
-/// Why a key file was not loaded or written.
+/// Reason why a key file was not loaded or written.
 #[derive(Debug)]
 pub enum IdentityError {
     /// The operating system failed.
     Io {
-        /// What was attempted: `read`, `write`.
+        /// The attempt: `read`, `write`.
         act: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why it failed.
+        /// The system's error.
         why: io::Error,
     },
     /// Others than its owner can use the file.
@@ -38,12 +38,12 @@ pub enum IdentityError {
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in it.
         why: KeyFileFault,
     },
 }
 
-/// What is wrong inside a key file.
+/// Fault inside a key file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyFileFault {
     /// It is longer than 1 MiB.

@@ -116,7 +116,7 @@ pub fn write_new_host_key(path: &Path, key: &SigningKey) -> Result<(), IdentityE
     written.map_err(failed(&neighbour))
 }
 
-/// Who may be able to read a file.
+/// Circle of those who can read a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
     OwnerOnly,

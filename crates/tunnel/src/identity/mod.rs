@@ -1,4 +1,4 @@
-//! Who we are: private keys in files ([`mod@file`]) and in an agent's memory ([`agent`]).
+//! The user's identity: private keys in files ([`mod@file`]) and in an agent's memory ([`agent`]).
 
 pub mod agent;
 mod encrypted;

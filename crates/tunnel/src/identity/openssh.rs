@@ -30,7 +30,7 @@ pub(super) struct Container<'a> {
     tag: &'a [u8],
 }
 
-/// Why there is no key.
+/// Reason why there is no key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum OpenError {
     NeedsPassphrase,

@@ -8,11 +8,11 @@ use super::error::KeyFileFault;
 
 /// A document taken out of its armour.
 pub(super) struct Pem<'a> {
-    /// What it is: `OPENSSH PRIVATE KEY`, `RSA PRIVATE KEY`, ...
+    /// Kind of key: `OPENSSH PRIVATE KEY`, `RSA PRIVATE KEY`, ...
     pub(super) label: &'a str,
     /// Its bytes, wiped when dropped.
     pub(super) content: Zeroizing<Vec<u8>>,
-    /// How they are encrypted, where a header says so: cipher and initialization vector.
+    /// Encryption, where a header names it: cipher and initialization vector.
     pub(super) dek_info: Option<&'a str>,
 }
 

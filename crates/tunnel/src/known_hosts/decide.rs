@@ -1,4 +1,4 @@
-//! What follows from the status of a host key: go on, ask, or refuse; and the words for the user.
+//! Consequences of the status of a host key: go on, ask, or refuse; and the words for the user.
 
 use adit_proto::key::{KeyType, PublicKey};
 
@@ -34,7 +34,7 @@ impl StrictHostKeyChecking {
     }
 }
 
-/// What the client does about a host key.
+/// Decision of the client about a host key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// Go on.
@@ -70,7 +70,7 @@ pub fn decide(status: &HostKeyStatus, mode: StrictHostKeyChecking) -> Decision {
     }
 }
 
-/// What to tell the user about the key that a host presents; nothing if it is known.
+/// Message to the user about the key that a host presents; none if the key is known.
 ///
 /// Several lines, the last without a line end; what offends, where it stands, and what can be done.
 pub fn message(status: &HostKeyStatus, host: &str, port: u16, key: &PublicKey) -> Option<String> {

@@ -19,7 +19,7 @@ use crate::small_file::{self, open_to_write};
 /// The longest file that is read, in bytes.
 const MAX_LEN: u64 = 16 << 20;
 
-/// Whether a file shows the names of its hosts (`HashKnownHosts`).
+/// Form in which a file holds the names of its hosts: plain or hashed (`HashKnownHosts`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Hashing {
     /// Names can be read.
@@ -29,7 +29,7 @@ pub enum Hashing {
     Hashed,
 }
 
-/// Where known hosts are.
+/// Files of known hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KnownHostsFiles {
     /// Files of the user; new hosts are added to the first.
@@ -38,16 +38,16 @@ pub struct KnownHostsFiles {
     pub global: Vec<PathBuf>,
 }
 
-/// Why a file was not read or written.
+/// Reason why a file was not read or written.
 #[derive(Debug)]
 pub enum KnownHostsError {
     /// The operating system failed.
     Io {
-        /// What was attempted: `read`, `add a host to`.
+        /// The attempt: `read`, `add a host to`.
         act: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why it failed.
+        /// The system's error.
         why: io::Error,
     },
     /// The file is longer than 16 MiB.
@@ -169,7 +169,7 @@ fn read(path: &Path) -> Result<Option<String>, KnownHostsError> {
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Whether a host can stand in the host field and mean itself only.
+/// True if a host can stand in the host field and mean itself only.
 fn is_plain_name(host: &str) -> bool {
     let odd = |c: char| c.is_whitespace() || c.is_control() || ",*?!".contains(c);
     !host.is_empty() && !host.contains(odd) && !host.starts_with(['|', '#', '@'])

@@ -8,7 +8,7 @@ use adit_proto::wire::Reader;
 
 use crate::pattern::{Case, Verdict, list_verdict, wildcard};
 
-/// What a hashed host field begins with; 1 is the only scheme: HMAC-SHA1 keyed with the salt.
+/// Opening of a hashed host field; 1 is the only scheme: HMAC-SHA1 keyed with the salt.
 pub(super) const HASH_MAGIC: &str = "|1|";
 /// Bytes of the salt and of the HMAC in a hashed host field.
 pub(super) const HASH_LEN: usize = 20;
@@ -57,7 +57,7 @@ impl<'a> Line<'a> {
         }))
     }
 
-    /// Whether the line speaks of `name`: a lower-case host, or `[host]:port`.
+    /// True if the line is about `name`: a lower-case host, or `[host]:port`.
     pub(super) fn matches(&self, name: &str) -> bool {
         if self.hosts.starts_with('|') {
             return hashed_matches(self.hosts, name);

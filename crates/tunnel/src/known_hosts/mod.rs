@@ -21,7 +21,7 @@ use line::{Line, Marker};
 /// The port that is left out of a host's name (RFC 4253 §4.1).
 const SSH_PORT: u16 = 22;
 
-/// What the files say of a host and the key it presents.
+/// Status of a host and the key it presents, by the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostKeyStatus {
     /// The key is the host's.

@@ -35,18 +35,18 @@ impl Pattern {
         &self.0
     }
 
-    /// Does the whole text match? `A` is not `a`.
+    /// True if the whole text matches. `A` is not `a`.
     pub fn matches(&self, text: &str) -> bool {
         wildcard(self.as_str(), text, Case::Sensitive)
     }
 }
 
-/// Does a word hold a wildcard?
+/// True if a word holds a wildcard.
 pub(crate) fn has_wildcard(word: &str) -> bool {
     word.contains(['*', '?'])
 }
 
-/// Does the whole text match the pattern? Letters beyond ASCII always count as they are.
+/// True if the whole text matches the pattern. Letters beyond ASCII always count as they are.
 pub(crate) fn wildcard(pattern: impl AsRef<[u8]>, text: impl AsRef<[u8]>, case: Case) -> bool {
     let (pattern, text) = (pattern.as_ref(), text.as_ref());
     let same = |a: u8, b: u8| match case {
@@ -79,7 +79,7 @@ pub(crate) fn wildcard(pattern: impl AsRef<[u8]>, text: impl AsRef<[u8]>, case: 
     pattern[p..].iter().all(|&c| c == b'*')
 }
 
-/// Does upper case matter?
+/// Treatment of upper case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
     /// `A` is not `a`: user names.
@@ -88,7 +88,7 @@ pub enum Case {
     Insensitive,
 }
 
-/// What a pattern list says about a text.
+/// Answer of a pattern list about a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// A pattern matches, and no pattern with `!` does.
@@ -99,7 +99,7 @@ pub enum Verdict {
     NoMatch,
 }
 
-/// Whether an entry of a list has a `!` in front.
+/// Sense of an entry: with a `!` in front or without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sense {
     /// It has none: what it matches is listed.
@@ -118,7 +118,7 @@ impl Sense {
     }
 }
 
-/// What a list says, entry by entry; `matches` decides about one without its `!`.
+/// Answer of a list, entry by entry; `matches` decides about one without its `!`.
 ///
 /// An entry with `!` beats every other, wherever it stands.
 pub(crate) fn verdict<T>(
@@ -136,7 +136,7 @@ pub(crate) fn verdict<T>(
     verdict
 }
 
-/// What a list separated by commas says, as it stands in a file.
+/// Answer of a list separated by commas, as it stands in a file.
 pub(crate) fn list_verdict(list: &str, matches: impl Fn(&str) -> bool) -> Verdict {
     verdict(list.split(',').map(Sense::split), matches)
 }
@@ -173,7 +173,7 @@ impl PatternList {
         Ok(Self { entries, case })
     }
 
-    /// What the list says about a text. A pattern with `!` beats every other, wherever it stands.
+    /// Answer of the list about a text. A pattern with `!` beats every other, wherever it stands.
     pub fn verdict(&self, text: &str) -> Verdict {
         let entries = self
             .entries
@@ -184,7 +184,7 @@ impl PatternList {
         })
     }
 
-    /// Does a pattern match and none with `!`?
+    /// True if a pattern matches and none with `!`.
     pub fn matches(&self, text: &str) -> bool {
         self.verdict(text) == Verdict::Matches
     }

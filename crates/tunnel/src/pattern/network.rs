@@ -9,7 +9,7 @@ pub(crate) struct Network {
     prefix: u8,
 }
 
-/// Why text with a `/` is no network.
+/// Refusal of text with a `/` that is no network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BadNetwork;
 
@@ -47,7 +47,7 @@ impl Network {
         self.address.is_ipv6() && self.address.to_canonical().is_ipv4()
     }
 
-    /// Whether `ip` is in the network; an IPv4-mapped IPv6 address counts as IPv4.
+    /// True if `ip` is in the network; an IPv4-mapped IPv6 address counts as IPv4.
     pub(crate) fn contains(&self, ip: IpAddr) -> bool {
         match (self.address, ip.to_canonical()) {
             (IpAddr::V4(net), IpAddr::V4(ip)) => {

@@ -1,4 +1,4 @@
-//! Where a peer comes from, as `from=`, `AllowUsers` and `DenyUsers` write it.
+//! Addresses of peers, as `from=`, `AllowUsers` and `DenyUsers` write them.
 //!
 //! Addresses and networks are compared as numbers, however they are written. Everything else is a
 //! pattern on the address in its usual writing, as in OpenSSH without look-ups of names. Text that
@@ -20,7 +20,7 @@ enum PeerPattern {
     Text(Pattern),
 }
 
-/// Why an entry cannot be used.
+/// Reason why an entry cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadPeer {
     /// It is empty, or longer than a pattern may be.
@@ -68,7 +68,7 @@ impl PeerList {
             .map(Self)
     }
 
-    /// Does an entry match and none with `!`?
+    /// True if an entry matches and none with `!`.
     pub(crate) fn matches(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         let text = peer.to_string();
@@ -107,7 +107,7 @@ impl PeerPattern {
     }
 }
 
-/// Are two hosts the same address, whatever their writing? Not if one of them is a name.
+/// True if two hosts are the same address, whatever their writing. Not if one of them is a name.
 pub(crate) fn same_address(a: &str, b: &str) -> bool {
     match (a.parse::<IpAddr>(), b.parse::<IpAddr>()) {
         (Ok(a), Ok(b)) => a == b,
@@ -115,7 +115,7 @@ pub(crate) fn same_address(a: &str, b: &str) -> bool {
     }
 }
 
-/// Does text that is a rule's host look like an address without being one?
+/// True if text that is a rule's host looks like an address without being one.
 ///
 /// - Colons are in addresses only; a scope (`fe80::1%eth0`) may stand behind one.
 /// - A name whose last label is a number is none: the C library takes `127.1`, `0x7f.0.0.1` and
@@ -136,7 +136,7 @@ pub(crate) fn looks_like_an_address(text: &str) -> bool {
     last.is_some_and(is_number)
 }
 
-/// Is it a number as the C library reads one, decimal, octal or hexadecimal?
+/// True if it is a number as the C library reads one, decimal, octal or hexadecimal.
 fn is_number(label: &str) -> bool {
     let hexadecimal = label.strip_prefix("0x").or(label.strip_prefix("0X"));
     match hexadecimal {
@@ -145,15 +145,15 @@ fn is_number(label: &str) -> bool {
     }
 }
 
-/// Can it match addresses only? With a letter, it needs a colon.
+/// True if it can match addresses only. With a letter, it needs a colon.
 fn is_numeric_pattern(text: &str) -> bool {
     let colon = text.contains(':');
     text.bytes()
         .all(|b| b.is_ascii_digit() || b":.*?".contains(&b) || (colon && b.is_ascii_hexdigit()))
 }
 
-/// Can a pattern on addresses match one in its usual writing? Three dots and no colon are in one of IPv4, two colons at
-/// least and no dot in one of IPv6. A `?` may stand for a colon; for a dot, if it has digits on both sides.
+/// True if a pattern on addresses can match one in its usual writing. Three dots and no colon are in one of IPv4, two
+/// colons at least and no dot in one of IPv6. A `?` may stand for a colon; for a dot, if it has digits on both sides.
 fn check_numeric(text: &str) -> Result<(), BadPeer> {
     let count = |wanted| text.chars().filter(|&c| c == wanted).count();
     let (colons, dots, any) = (count(':'), count('.'), count('?'));

@@ -1,4 +1,4 @@
-//! Which addresses a forward listens on: `GatewayPorts` and the bind address, both ends.
+//! Addresses that a forward listens on: `GatewayPorts` and the bind address, both ends.
 //!
 //! The two matrices are OpenSSH's, seen live. Where OpenSSH changes the client's wish in silence,
 //! [`BindOutcome`] says so, and the caller says it aloud.
@@ -28,11 +28,11 @@ impl fmt::Display for BindHost {
     }
 }
 
-/// How a server's notices begin that tell a client of another listener than it asked for: by this the client knows what to
-/// show to its user.
+/// Opening of a server's notice that the listener is another than the client asked for: by this the client knows what
+/// to show to its user.
 pub const LISTEN_NOTICE: &str = "Forwarding listen address";
 
-/// What became of the client's wish.
+/// Result of the client's wish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BindOutcome {
     /// It is honoured.
@@ -46,14 +46,14 @@ pub enum BindOutcome {
 /// The addresses of a remote forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteBind {
-    /// What to bind, in this order. Success is at least one of them.
+    /// Addresses to bind, in this order. Success is at least one of them.
     pub hosts: Vec<BindHost>,
-    /// What became of the client's wish.
+    /// Result of the client's wish.
     pub outcome: BindOutcome,
 }
 
 impl RemoteBind {
-    /// What to tell the client about a changed wish, in the words OpenSSH uses for one of the two cases.
+    /// Notice to the client about a changed wish, in OpenSSH's words for one of the two cases.
     pub fn notice(&self, requested: &str) -> Option<String> {
         let requested = peer_text::name(requested);
         match self.outcome {
@@ -69,7 +69,7 @@ impl RemoteBind {
     }
 }
 
-/// Where the server listens for `-R`, given the address in `tcpip-forward` as the client sent it.
+/// Addresses that the server listens on for `-R`, given the address in `tcpip-forward` as the client sent it.
 ///
 /// The client sends `localhost` when the user named no address, and the empty string for `*`.
 pub fn remote_bind(gateway: GatewayPorts, requested: &str) -> RemoteBind {
@@ -94,7 +94,7 @@ pub fn remote_bind(gateway: GatewayPorts, requested: &str) -> RemoteBind {
     RemoteBind { hosts, outcome }
 }
 
-/// Where the client listens for `-L` and `-D`; `requested` is `None` if the user named no address.
+/// Addresses that the client listens on for `-L` and `-D`; `requested` is `None` if the user named no address.
 ///
 /// `gateway` is `Yes` for `-g` and the client's `GatewayPorts yes`; every other value means no.
 pub fn local_bind(gateway: GatewayPorts, requested: Option<&str>) -> Vec<BindHost> {

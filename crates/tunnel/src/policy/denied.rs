@@ -22,7 +22,7 @@ pub enum Denied {
     StreamLocalNeedsTcp(Direction),
     /// No entry of an open list matches.
     OpenNotListed {
-        /// Whose list.
+        /// Owner of the list.
         list: ListOwner,
         /// The host asked for.
         host: String,
@@ -31,14 +31,14 @@ pub enum Denied {
     },
     /// An open list is in force, and lists cannot name unix sockets.
     UnixNotListed {
-        /// Whose list.
+        /// Owner of the list.
         list: ListOwner,
         /// The path asked for.
         path: String,
     },
     /// No entry of a listen list matches.
     ListenNotListed {
-        /// Whose list.
+        /// Owner of the list.
         list: ListOwner,
         /// The address to bind asked for.
         host: String,
@@ -61,13 +61,13 @@ pub enum Denied {
     },
     /// A permitted name resolved to an address that the list does not permit by itself.
     ResolvedToReserved {
-        /// Whose list.
+        /// Owner of the list.
         list: ListOwner,
         /// The name asked for.
         host: String,
         /// The address it resolved to.
         addr: SocketAddr,
-        /// What that address is.
+        /// Reason in words why that address is reserved, such as `the server itself`.
         kind: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! Which addresses a permitted name may lead to.
+//! Addresses that a permitted name may lead to.
 //!
 //! OpenSSH compares `PermitOpen` with the name and then dials whatever the name resolves to. Whoever
 //! controls the DNS of a permitted name can so point it at services that the server offers only to
@@ -20,11 +20,11 @@ use super::{Denied, ListOwner, RuleList};
 /// The address that Debian's installer gives to the machine's own name.
 const DEBIAN_OWN_NAME: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 1);
 
-/// Where clouds serve credentials to whoever asks from the machine itself.
+/// Address at which clouds serve credentials to whoever asks from the machine itself.
 const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254);
 
-/// Whether `host`, which `list` permits as a name, may be dialled at `addr`.
+/// Permits to dial `host`, which `list` permits as a name, at `addr`.
 pub(super) fn permit(
     owner: ListOwner,
     list: &RuleList,
@@ -65,7 +65,7 @@ fn literal(host: &str) -> Option<IpAddr> {
     Some(address.parse::<IpAddr>().ok()?.to_canonical())
 }
 
-/// What makes an address reserved; `None` for ordinary ones.
+/// Kind of a reserved address; `None` for ordinary ones.
 fn reserved(ip: IpAddr) -> Option<&'static str> {
     if ip.is_unspecified() {
         return Some("which means this host");

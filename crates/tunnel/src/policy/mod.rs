@@ -1,4 +1,4 @@
-//! What one authenticated connection may do: pure, deny by default, asked at the moment of the act.
+//! Policy: the acts that one authenticated connection may do. Pure, deny by default, asked at the moment of the act.
 //!
 //! Three nouns: an [`Ask`] is what the peer wants now, a [`Grant`] is what its login allows, a
 //! [`Denied`] names the rule that refused. Nothing here reads a file, a clock or a socket.
@@ -28,7 +28,7 @@ pub use bind::{BindHost, BindOutcome, LISTEN_NOTICE, RemoteBind, local_bind, rem
 pub use denied::{Denied, Direction, ListOwner};
 pub use rules::{AllowForwarding, GatewayPorts, HostPortRule, PortRule, RuleList};
 
-/// What a peer wants to do, at the moment of doing it.
+/// Act that a peer wants to do, at the moment of doing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask<'a> {
     /// Listen on a TCP port: `tcpip-forward` (RFC 4254 §7.1).
@@ -66,7 +66,7 @@ pub enum Ask<'a> {
     },
 }
 
-/// Whether forwarding is possible at all.
+/// Permission to forward anything at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forwarding {
     /// Other rules decide.
@@ -94,7 +94,7 @@ impl Account {
     };
 }
 
-/// What `sshd_config` says about forwarding, after its Match blocks.
+/// Rules of `sshd_config` about forwarding, after its Match blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerRules {
     /// `AllowTcpForwarding`: unix sockets need it, too.
@@ -125,7 +125,7 @@ impl ServerRules {
     }
 }
 
-/// What the line of `authorized_keys` that let the user in says about forwarding.
+/// Rules about forwarding in the line of `authorized_keys` that let the user in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRules {
     /// `port-forwarding`, `no-port-forwarding`, `restrict`: TCP and unix sockets alike.
@@ -147,7 +147,7 @@ impl KeyRules {
     }
 }
 
-/// What one authenticated connection may do.
+/// Permissions of one authenticated connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     server: ServerRules,
@@ -170,7 +170,7 @@ impl Grant {
         self.server.gateway_ports
     }
 
-    /// Whether `ask` may be done now.
+    /// Permits `ask` to be done now.
     ///
     /// # Errors
     /// The first rule that refuses.
@@ -296,7 +296,7 @@ fn allows(rule: AllowForwarding, direction: Direction) -> bool {
 }
 
 impl RuleList {
-    /// Whether some rule matches under `host_matches(rule's host)` and the port.
+    /// True if some rule matches under `host_matches(rule's host)` and the port.
     fn permits(&self, port: u16, host_matches: impl Fn(&str) -> bool) -> bool {
         match self {
             RuleList::Any => true,
@@ -327,7 +327,7 @@ impl RuleList {
         })
     }
 
-    /// Whether the list restricts nothing: `any`, or an entry `*:*`.
+    /// True if the list restricts nothing: `any`, or an entry `*:*`.
     fn permits_everything(&self) -> bool {
         match self {
             RuleList::Any => true,

@@ -1,6 +1,6 @@
 //! The vocabulary of forwarding rules: what sshd_config and authorized_keys can say.
 
-/// Which directions of forwarding are allowed (`AllowTcpForwarding`, `AllowStreamLocalForwarding`).
+/// Directions in which forwarding is allowed (`AllowTcpForwarding`, `AllowStreamLocalForwarding`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AllowForwarding {
     /// Both directions.
@@ -13,14 +13,14 @@ pub enum AllowForwarding {
     Remote,
 }
 
-/// Who decides the address a remote forward listens on (`GatewayPorts`).
+/// Rule for the address that a remote forward listens on (`GatewayPorts`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GatewayPorts {
     /// Loopback only.
     No,
     /// The wildcard address always.
     Yes,
-    /// What the client asked for.
+    /// The address that the client asked for.
     ClientSpecified,
 }
 

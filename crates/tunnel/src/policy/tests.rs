@@ -37,7 +37,7 @@ fn dial<'a>(host: &'a str, addr: &str) -> Ask<'a> {
 const UNIX: Ask<'static> = Ask::ConnectUnix { path: "/run/db" };
 const LISTEN_UNIX: Ask<'static> = Ask::ListenUnix { path: "/tmp/s" };
 
-/// Whether each of connect, dial, connect-unix, listen, listen-unix passes.
+/// True for each of connect, dial, connect-unix, listen, listen-unix that passes.
 fn passes(grant: &Grant) -> [bool; 5] {
     let dial = dial("db", "192.0.2.1:5432");
     let asks = [

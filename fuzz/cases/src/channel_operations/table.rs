@@ -21,7 +21,7 @@ use crate::ends::START;
 /// The most data bytes of one packet to either table.
 const MAX_PACKET: u32 = 700;
 
-/// What the owner of a channel knows of it.
+/// State of a channel as its owner knows it.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
     /// The peer's number, once known.
@@ -342,7 +342,7 @@ impl Table {
         }
     }
 
-    /// What shrank may still be outstanding elsewhere; otherwise the budget holds, but for the least of each.
+    /// Asserts that the budget holds, but for the least window of each; what shrank may still be outstanding elsewhere.
     fn watch_sum(&self) {
         let outstanding = |flow: &Flow| (flow.granted).saturating_sub(flow.taken + flow.discarded);
         let sum: u64 = self.flows.values().map(outstanding).sum();
@@ -447,7 +447,7 @@ impl Table {
     }
 }
 
-/// What must hold once nothing moves any more.
+/// Rules that must hold once nothing moves any more.
 impl Table {
     /// Every byte that the other table sent on a channel of both is here.
     pub(super) fn check_against(&self, other: &Table) {

@@ -82,7 +82,7 @@ impl Program for Server {
         None
     }
 
-    /// What restricts and cannot be enforced is never passed over.
+    /// Line that restricts and cannot be enforced: never passed over.
     fn always_wrong(&self, _: &ServerOptions) -> Option<&'static str> {
         Some("AllowGroups wheel")
     }
@@ -135,7 +135,7 @@ fn check_users(options: &ServerOptions) {
     }
 }
 
-/// What is offered is never nothing, and each thing once.
+/// Asserts that an offer is never empty, and names each thing once.
 pub(super) fn check_offer(options: &ConnectionOptions) {
     fn once<T>(names: &[T], text: impl Fn(&T) -> &'static str) {
         let set: BTreeSet<_> = names.iter().map(text).collect();

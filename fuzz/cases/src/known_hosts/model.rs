@@ -105,7 +105,7 @@ fn types(about: &[&Entry]) -> Vec<&'static str> {
     types
 }
 
-/// What these lines, which are about one name, come to.
+/// Status that these lines, which are about one name, come to.
 fn status(about: &[&Entry], blob: &[u8], files: &[(PathBuf, String)]) -> HostKeyStatus {
     let with = |marker: Marker| about.iter().filter(move |entry| entry.marker == marker);
     let file_of = |entry: &Entry| files[entry.file].0.clone();
@@ -251,7 +251,7 @@ impl Hosts {
     }
 }
 
-/// Whether a pattern matches, by trying everything: the patterns here are short.
+/// True if a pattern matches, by trying everything: the patterns here are short.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern.split_first(), text.split_first()) {
         (None, _) => text.is_empty(),

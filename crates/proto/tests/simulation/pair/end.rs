@@ -26,14 +26,14 @@ use super::link::Link;
 /// The most data bytes of one packet that this end sends.
 const WRITE: u32 = 64 << 10;
 
-/// What an end begins with.
+/// Settings that an end begins with.
 #[derive(Debug)]
 pub(crate) struct EndConfig {
     pub(crate) transport: TransportConfig,
     pub(crate) keep_alive: Option<KeepAlive>,
 }
 
-/// Who this end is, and whom it believes.
+/// Role of this end, its own key, and the key that it believes.
 #[derive(Debug)]
 pub(crate) enum Role {
     /// Logs in with `key`, at a server that has `host_key`.
@@ -69,7 +69,7 @@ pub(crate) struct End {
     pub(crate) newest_asked: Option<ChannelId>,
     /// Everything that `poll_event` gave, but for what happened to channels.
     pub(crate) log: Vec<Event>,
-    /// Why this end is over.
+    /// Error that ended this end.
     pub(crate) error: Option<Error>,
 }
 
@@ -144,7 +144,7 @@ impl End {
         self.transmit(outbound, now);
     }
 
-    /// When this end wants to act by itself.
+    /// Time at which this end wants to act by itself.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
         if self.error.is_some() {
             return None;

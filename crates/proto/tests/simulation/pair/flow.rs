@@ -1,4 +1,4 @@
-//! What the application at one end of a channel sends and reads: a pattern that shows every lost or swapped byte.
+//! Application at one end of a channel: it sends and expects a pattern that shows every lost or swapped byte.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use adit_proto::channels::{ChannelReplyToken, ChannelStream, PeerClose, RequestO
 const PERIOD: usize = 65_521;
 /// The longest piece the pattern is asked for.
 const LONGEST: usize = 256 << 10;
-/// How often a paced reader comes by.
+/// Pause between two reads of a paced reader.
 const TICK: Duration = Duration::from_millis(10);
 
 static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -34,7 +34,7 @@ pub(crate) fn pattern(position: u64, len: usize) -> &'static [u8] {
     &PATTERN[start..start + len]
 }
 
-/// Where a stream's byte lies in the pattern: the two of a channel are never alike.
+/// Place of a stream's byte in the pattern: the two of a channel are never alike.
 fn position(stream: ChannelStream, at: u64) -> u64 {
     match stream {
         ChannelStream::Data => at,
@@ -42,7 +42,7 @@ fn position(stream: ChannelStream, at: u64) -> u64 {
     }
 }
 
-/// How fast an application reads.
+/// Speed at which an application reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     AtOnce,
@@ -134,7 +134,7 @@ impl Flow {
         self.received + self.stderr_received - self.taken
     }
 
-    /// What the reader takes now.
+    /// Takes as many bytes as the reader reads now.
     pub(crate) fn take(&mut self, now: Instant) -> u32 {
         let len = match self.pace {
             Pace::AtOnce => self.held(),
@@ -149,7 +149,7 @@ impl Flow {
         u32::try_from(len).expect("a window is smaller")
     }
 
-    /// When a paced reader comes by again.
+    /// Time at which a paced reader reads next.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
         let waits = matches!(self.pace, Pace::Rate(_)) && self.held() > 0;
         waits.then_some(self.next_take)

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// What a link is like; the same in both directions.
+/// Properties of a link; the same in both directions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LinkConfig {
     /// One way.
@@ -44,7 +44,7 @@ impl LinkConfig {
     }
 }
 
-/// What becomes of bytes that are sent.
+/// Fate of bytes that are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
     Working,
@@ -95,14 +95,14 @@ impl Link {
         self.condition != Condition::Blocked && self.room_at() <= now
     }
 
-    /// When the send buffer has, or had, room.
+    /// Time at which the send buffer has, or had, room.
     fn room_at(&self) -> Instant {
         self.busy_until
             .checked_sub(self.config.time_for(self.config.send_buffer))
             .expect("the clock is far from its beginning")
     }
 
-    /// When something happens here by itself, after `now`.
+    /// Time of the next event here that needs no call, after `now`.
     pub(crate) fn next_wake(&self, now: Instant) -> Option<Instant> {
         let arrival = self.in_flight.front().map(|(at, _)| *at);
         let room = Some(self.room_at()).filter(|at| *at > now);

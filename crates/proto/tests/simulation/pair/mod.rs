@@ -22,7 +22,7 @@ const MAX_STEPS_PER_INSTANT: u32 = 10_000;
 /// Simulated time that nothing in these tests may take.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What differs from test to test.
+/// Settings that differ from test to test.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) link: LinkConfig,
@@ -206,7 +206,7 @@ impl Pair {
     }
 }
 
-/// What the channels of these tests are asked for.
+/// Type of the channels of these tests.
 pub(crate) fn direct_tcpip() -> ChannelType {
     ChannelType::DirectTcpip(TcpAddresses {
         host: "db".into(),

@@ -10,9 +10,9 @@ const MAX_FIELDS: usize = 4;
 /// One field, brackets and backslashes removed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Field {
-    /// What it says.
+    /// Its text.
     pub(super) text: String,
-    /// Does it hold a `/`, and so name a unix socket?
+    /// True if it holds a `/`, and so names a unix socket.
     pub(super) is_path: bool,
 }
 

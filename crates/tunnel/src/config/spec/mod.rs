@@ -22,7 +22,7 @@ pub const MAX_HOST: usize = 1024;
 /// The longest path of a unix socket, in bytes (`sun_path` less its NUL).
 pub const MAX_SOCKET_PATH: usize = 107;
 
-/// Where to dial.
+/// Address to dial.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// A host and a port.
@@ -47,7 +47,7 @@ pub enum BindAddress {
     Host(String),
 }
 
-/// Where to listen.
+/// Address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ListenSpec {
     /// A TCP port.
@@ -66,26 +66,26 @@ pub enum ListenSpec {
 pub enum Forward {
     /// `-L`: listen here, dial there.
     Local {
-        /// Where the client listens.
+        /// Address that the client listens on.
         listen: ListenSpec,
-        /// What the server dials.
+        /// Address that the server dials.
         target: Endpoint,
     },
     /// `-R` with a target: listen there, dial here.
     Remote {
-        /// Where the server listens.
+        /// Address that the server listens on.
         listen: ListenSpec,
-        /// What the client dials.
+        /// Address that the client dials.
         target: Endpoint,
     },
     /// `-D`: SOCKS here, dial there.
     Dynamic {
-        /// Where the client listens.
+        /// Address that the client listens on.
         listen: ListenSpec,
     },
     /// `-R` without a target: listen there, SOCKS and dial here.
     RemoteDynamic {
-        /// Where the server listens; always TCP.
+        /// Address that the server listens on; always TCP.
         listen: ListenSpec,
     },
 }
@@ -114,7 +114,7 @@ impl fmt::Display for SpecKind {
     }
 }
 
-/// What is wrong with a specification.
+/// Fault of a specification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpecProblem {
     /// Nothing there.
@@ -195,12 +195,12 @@ pub struct SpecError {
     pub kind: SpecKind,
     /// The specification as written.
     pub text: String,
-    /// What is wrong.
+    /// The fault.
     pub problem: SpecProblem,
 }
 
 impl SpecError {
-    /// How to write it right.
+    /// Advice to write it right.
     pub fn hint(&self) -> &'static str {
         match (&self.problem, self.kind) {
             _ if self.text.contains("://") => {
@@ -303,7 +303,7 @@ impl Forward {
         })
     }
 
-    /// Where this forward listens.
+    /// Address that this forward listens on.
     pub fn listen(&self) -> &ListenSpec {
         match self {
             Self::Local { listen, .. }

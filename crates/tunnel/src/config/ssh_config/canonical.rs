@@ -9,7 +9,7 @@ use crate::config::expand::Lookups;
 
 use super::{Canonicalize, ClientOptions, ProxyJump};
 
-/// How many dots a name may hold to be completed, when nothing is set.
+/// Number of dots that a name may hold to be completed, if nothing is set.
 const MAX_DOTS: u32 = 1;
 
 /// The name to connect to, from the one that `HostName` gave: an address in its usual writing, or a name in lower

@@ -22,16 +22,16 @@ use super::options::{
     SessionType,
 };
 
-/// How many `IdentityFile` lines are kept, as in OpenSSH.
+/// Number of `IdentityFile` lines that are kept, as in OpenSSH.
 const MAX_IDENTITIES: usize = 100;
 
-/// How many forwards are kept.
+/// Number of forwards that are kept.
 const MAX_FORWARDS: usize = 4096;
 
-/// How many `CanonicalDomains` there may be: each is a look-up.
+/// Number of `CanonicalDomains`: each is a look-up.
 const MAX_DOMAINS: usize = 32;
 
-/// How many files a `UserKnownHostsFile` line may name, as in OpenSSH.
+/// Number of files that a `UserKnownHostsFile` line may name, as in OpenSSH.
 const MAX_KNOWN_HOSTS: usize = 32;
 
 /// All the keywords. A name may stand here once; aliases have lines of their own.

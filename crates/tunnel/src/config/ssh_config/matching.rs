@@ -1,4 +1,4 @@
-//! `Host` and `Match`: does a block apply to this destination?
+//! `Host` and `Match`: the blocks that apply to this destination.
 
 use crate::config::destination::check_host;
 use crate::config::error::LineError;
@@ -7,7 +7,7 @@ use crate::pattern::{Case, Network, PatternList};
 
 use super::{ClientOptions, Context, SessionType};
 
-/// What `Match version` is about; OpenSSH has its own release there.
+/// Version that `Match version` compares; OpenSSH has its own release there.
 const VERSION: &str = concat!("adit_", env!("CARGO_PKG_VERSION"));
 
 /// One reading of the files.
@@ -25,7 +25,7 @@ pub(super) enum Stage {
     Final,
 }
 
-/// What a `Match` line comes to.
+/// Result of a `Match` line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MatchOutcome {
     /// The block applies.
@@ -130,7 +130,7 @@ fn check_all(criteria: &[Criterion]) -> Result<(), LineError> {
     }
 }
 
-/// What criteria are judged by.
+/// Facts that decide a criterion.
 struct Judge<'a> {
     options: &'a ClientOptions,
     context: &'a Context<'a>,
@@ -138,7 +138,7 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Does a criterion hold, its `!` aside?
+    /// True if a criterion holds, its `!` aside.
     fn holds(&self, criterion: &Criterion) -> Result<bool, LineError> {
         let Self {
             options, context, ..
@@ -173,7 +173,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Where the connection would go, by what is known so far.
+    /// Host that the connection would go to, by what is known so far.
     fn host_name(&self) -> Result<String, LineError> {
         match self.pass.stage {
             Stage::First => Ok(self.options.expanded_host_name(self.context)?),

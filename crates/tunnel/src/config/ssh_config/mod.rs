@@ -4,7 +4,7 @@
 //! user's file read second, the system's third; at the end, [`ClientOptions::expanded`] fills in tokens.
 //! `Match final` and `CanonicalizeHostname` have the files read once more, with the host's final name.
 //!
-//! What restricts the connection, or leads it another way, and is not supported is an error.
+//! A keyword that restricts the connection, or leads it another way, and that is not supported is an error.
 
 mod canonical;
 mod keywords;
@@ -24,26 +24,26 @@ pub use options::{
 use super::expand::Lookups;
 use super::source::FileSource;
 
-/// What reading a client's configuration depends on, apart from the files.
+/// Facts that the reading of a client's configuration depends on, apart from the files.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The host as the user typed it.
     pub host: &'a str,
     /// The user who runs the client.
     pub local_user: &'a str,
-    /// That user's number.
+    /// Number of that user.
     pub local_uid: u32,
     /// The full name of this machine.
     pub local_host: &'a str,
-    /// That user's home directory.
+    /// Home directory of that user.
     pub home: &'a Path,
-    /// Where files come from.
+    /// Source of the files.
     pub files: &'a FileSource,
     /// Variables, services and other users' homes.
     pub lookups: Lookups<'a>,
 }
 
-/// Which files are read.
+/// Files that are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigFiles {
     /// `~/.ssh/config`, then `/etc/ssh/ssh_config`; either may be missing.

@@ -17,7 +17,7 @@ use crate::policy::RuleList;
 
 use super::Context;
 
-/// Whether keys are used to log in (`PubkeyAuthentication`).
+/// Use of keys for the login (`PubkeyAuthentication`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PubkeyAuthentication {
     /// They are not.
@@ -30,7 +30,7 @@ pub enum PubkeyAuthentication {
     HostBound,
 }
 
-/// Which agent holds keys (`IdentityAgent`).
+/// Agent that holds keys (`IdentityAgent`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdentityAgent {
     /// None.
@@ -41,7 +41,7 @@ pub enum IdentityAgent {
     Socket(PathBuf),
 }
 
-/// Whether a host name is completed with `CanonicalDomains` (`CanonicalizeHostname`).
+/// Completion of host names with `CanonicalDomains` (`CanonicalizeHostname`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Canonicalize {
     /// It is not.
@@ -61,7 +61,7 @@ pub enum ProxyJump {
     Through(Vec<Destination>),
 }
 
-/// What the connection is for (`SessionType`).
+/// Purpose of the connection (`SessionType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionType {
     /// Forwarding only, as `-N`.
@@ -72,12 +72,12 @@ pub enum SessionType {
     Default,
 }
 
-/// Whether a terminal is asked for (`RequestTTY`).
+/// Wish for a terminal (`RequestTTY`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestTty {
     /// Never.
     No,
-    /// If standard input is a terminal.
+    /// One if standard input is a terminal.
     Yes,
     /// Always.
     Force,
@@ -160,7 +160,7 @@ pub struct ClientOptions {
     pub server_alive_count_max: Option<u32>,
     /// `Compression`; default no.
     pub compression: Option<bool>,
-    /// What sshd_config has, too.
+    /// Options that sshd_config has, too.
     pub connection: ConnectionOptions,
 
     /// `ForkAfterAuthentication`; default no.
@@ -259,7 +259,7 @@ impl ClientOptions {
     }
 }
 
-/// What `%` tokens stand for in paths.
+/// Values of the `%` tokens in paths.
 struct Tokens<'a> {
     options: &'a ClientOptions,
     context: &'a Context<'a>,

@@ -129,12 +129,12 @@ impl Options for ClientOptions {
 #[derive(Debug, Clone, Copy)]
 struct Scope {
     activity: Activity,
-    /// What the file itself stands in; no `Host` within it can make an inactive one active.
+    /// Activity of the place that includes the file; no `Host` within it can make an inactive one active.
     reachable: Activity,
     depth: usize,
 }
 
-/// What a reading of the files comes to, apart from the options.
+/// Result of reading the files, apart from the options.
 #[derive(Debug, Default)]
 struct Found {
     warnings: Vec<Warning>,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::config::error::{ConfigError, Warning};
 
-/// What Debian ships in `/etc/ssh/ssh_config`, less its comments.
+/// Debian's `/etc/ssh/ssh_config`, less its comments.
 const DEBIAN: &str = "Include /etc/ssh/ssh_config.d/*.conf\n\nHost *\n#   Port 22\n    SendEnv LANG LC_*\n    HashKnownHosts yes\n    GSSAPIAuthentication yes\n";
 
 fn with_context<T>(files: &FileSource, run: impl FnOnce(&Context<'_>) -> T) -> T {
@@ -116,8 +116,7 @@ fn one_file_replaces_both_and_must_exist() {
         assert_eq!(options, ClientOptions::default());
     });
 }
-/// What Fedora ships in `/etc/ssh/ssh_config.d/50-redhat.conf`, less its comments, and the file of its
-/// cryptographic policy.
+/// Fedora's `/etc/ssh/ssh_config.d/50-redhat.conf`, less its comments, and the file of its cryptographic policy.
 #[test]
 fn fedoras_files_are_read_without_a_word() {
     let redhat = "Match final all\n\tInclude /etc/crypto-policies/back-ends/openssh.config\n\

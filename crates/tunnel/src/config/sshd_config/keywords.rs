@@ -17,7 +17,7 @@ use super::sources;
 use super::users::UserPattern;
 use crate::pattern::{BadPeer, PeerList};
 
-/// How many entries a list that accumulates may have.
+/// Number of entries that a list which accumulates may have.
 const MAX_ENTRIES: usize = 4096;
 
 /// All the keywords. A name may stand here once; aliases have lines of their own.

@@ -24,7 +24,7 @@ pub struct ListenAddress {
     pub port: Option<u16>,
 }
 
-/// How many connections may be unauthenticated (`MaxStartups start:rate:full`).
+/// Limit on the number of unauthenticated connections (`MaxStartups start:rate:full`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxStartups {
     /// From so many on, connections are dropped at random.
@@ -35,7 +35,7 @@ pub struct MaxStartups {
     pub full: u32,
 }
 
-/// Whether root may log in (`PermitRootLogin`).
+/// Ways in which root may log in (`PermitRootLogin`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PermitRootLogin {
     /// As every user.
@@ -46,7 +46,7 @@ pub enum PermitRootLogin {
     No,
 }
 
-/// Where the server writes its process number (`PidFile`).
+/// File in which the server writes its process number (`PidFile`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PidFile {
     /// Nowhere.
@@ -114,12 +114,12 @@ pub struct ServerOptions {
     pub client_alive_count_max: Option<u32>,
     /// `Compression`: `yes` and `delayed` are the same; default yes.
     pub compression: Option<bool>,
-    /// What ssh_config has, too.
+    /// Options that ssh_config has, too.
     pub connection: ConnectionOptions,
 }
 
 impl ServerOptions {
-    /// What to listen on: a host, or `None` for every address, and a port.
+    /// Addresses to listen on: a host, or `None` for every address, and a port.
     ///
     /// A `ListenAddress` without a port stands for one per `Port`, wherever the lines stand.
     pub fn listen_on(&self) -> Vec<(Option<&str>, u16)> {
@@ -147,7 +147,7 @@ impl ServerOptions {
             .collect()
     }
 
-    /// Do `DenyUsers` and `AllowUsers` let this user in from this address? `None`: address unknown.
+    /// True if `DenyUsers` and `AllowUsers` let this user in from this address. `None`: address unknown.
     pub fn admits(&self, user: &str, address: Option<IpAddr>) -> bool {
         let listed = |patterns: &[UserPattern]| {
             patterns

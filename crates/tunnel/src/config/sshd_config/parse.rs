@@ -13,7 +13,7 @@ use crate::config::walk::{IncludeBase, MAX_DEPTH, Walk, numbered};
 use super::ServerOptions;
 use super::keywords::KEYWORDS;
 
-/// Where relative `Include` patterns start from.
+/// Folder that relative `Include` patterns start from.
 const SYSTEM_DIRECTORY: &str = "/etc/ssh";
 
 impl ServerOptions {

@@ -6,7 +6,7 @@ use crate::config::error::LineError;
 use crate::config::lines::Arguments;
 use crate::config::values::{number, time};
 
-/// How many bits of an address make a source (`PerSourceNetBlockSize`).
+/// Number of bits of an address that make a source (`PerSourceNetBlockSize`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetBlockSize {
     /// Of an IPv4 address, at most 32.
@@ -22,7 +22,7 @@ impl Default for NetBlockSize {
     }
 }
 
-/// What happens once as many sources are penalised as may be (`overflow:`).
+/// Effect of having as many penalised sources as there may be (`overflow:`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overflow {
     /// The penalty that would end first ends now.
@@ -34,7 +34,7 @@ pub enum Overflow {
 /// `PerSourcePenalties`, word by word; the first of each counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PenaltyOptions {
-    /// Whether there are any; default yes.
+    /// True if there are any; default yes.
     pub enabled: Option<bool>,
     /// `crash`; default 90 s.
     pub crash: Option<Duration>,

@@ -9,7 +9,7 @@ use crate::config::error::{ConfigError, Warning};
 use crate::config::{FileSource, Lookups};
 use crate::policy::{AllowForwarding, GatewayPorts, HostPortRule, PortRule, RuleList};
 
-/// What Debian ships in `/etc/ssh/sshd_config`, less its comments.
+/// Debian's `/etc/ssh/sshd_config`, less its comments.
 const DEBIAN: &str = "Include /etc/ssh/sshd_config.d/*.conf\n#Port 22\nKbdInteractiveAuthentication no\nUsePAM yes\nX11Forwarding yes\nPrintMotd no\nAcceptEnv LANG LC_*\nSubsystem\tsftp\t/usr/lib/openssh/sftp-server\n";
 
 const MAIN: &str = "/etc/ssh/sshd_config";
@@ -419,8 +419,7 @@ fn debians_file_is_read_without_a_word() {
     assert_eq!((got, said), (ServerOptions::default(), vec![]));
 }
 
-/// What Fedora ships in `/etc/ssh/sshd_config` and `sshd_config.d`, less its comments, and the file of its
-/// cryptographic policy.
+/// Fedora's `/etc/ssh/sshd_config` and `sshd_config.d`, less their comments, and the file of its cryptographic policy.
 #[test]
 fn fedoras_files_are_read_without_a_word() {
     let redhat = "Include /etc/crypto-policies/back-ends/opensshserver.config\nSyslogFacility AUTHPRIV\n\

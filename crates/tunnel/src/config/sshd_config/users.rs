@@ -13,7 +13,7 @@ pub struct UserPattern {
     from: From,
 }
 
-/// Where a user comes from.
+/// Origin that a user has to come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum From {
     Anywhere,
@@ -43,7 +43,7 @@ impl UserPattern {
         })
     }
 
-    /// Does the pattern match this user, coming from this address?
+    /// True if the pattern matches this user, coming from this address.
     ///
     /// An unknown address (a pipe) is matched by patterns without a host only.
     pub fn matches(&self, user: &str, address: Option<IpAddr>) -> bool {

@@ -1,4 +1,4 @@
-//! Which blocks apply: `Host`, `Match`, and the second reading with the host's final name.
+//! Blocks that apply: `Host`, `Match`, and the second reading with the host's final name.
 
 use super::*;
 
