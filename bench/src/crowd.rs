@@ -10,6 +10,7 @@ use adit_tunnel::client::{Client, ClientSettings, Prompts};
 use adit_tunnel::config::Lookups;
 use adit_tunnel::config::spec::Forward;
 use adit_tunnel::config::ssh_config::{ClientOptions, IdentityAgent, StrictHostKeyChecking};
+use adit_tunnel::tunnel::Tunnel;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -29,7 +30,7 @@ pub(crate) struct Crowd {
 /// Clients that are logged in. Dropping it ends their connections.
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
-    clients: Vec<Client>,
+    tunnels: Vec<Tunnel>,
     crowd: &'a Crowd,
 }
 
@@ -85,21 +86,21 @@ impl Crowd {
             let (settings, next) = (self.settings.clone(), Arc::clone(&next));
             let forward = forward.clone();
             let work = async move {
-                let mut clients = Vec::new();
+                let mut tunnels = Vec::new();
                 while (next.fetch_add(1, Ordering::Relaxed) as usize) < count {
-                    let mut client = log_in(settings.clone()).await?;
-                    client
+                    let (tunnel, _) = Tunnel::over(log_in(settings.clone()).await?);
+                    tunnel
                         .forward(&forward)
                         .await
                         .attempt(|| "start a remote forward".to_owned())?;
-                    clients.push(client);
+                    tunnels.push(tunnel);
                 }
-                Ok(clients)
+                Ok(tunnels)
             };
             tasks.spawn_on(work, self.runtime.handle());
         }
         Ok(Held {
-            clients: self.finish(tasks)?.into_iter().flatten().collect(),
+            tunnels: self.finish(tasks)?.into_iter().flatten().collect(),
             crowd: self,
         })
     }
@@ -120,7 +121,7 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         // Ending a connection is the runtime's work.
         let _inside = self.crowd.runtime.enter();
-        self.clients.clear();
+        self.tunnels.clear();
     }
 }
 
@@ -146,7 +147,7 @@ mod tests {
         let server = workshop.server(&program, None).unwrap();
         let crowd = Crowd::before(&server, &workshop).unwrap();
         let held = crowd.hold(3, target.port()).unwrap();
-        assert_eq!(held.clients.len(), 3);
+        assert_eq!(held.tunnels.len(), 3);
         // sshd makes a process for each client, at least.
         let processes = Processes::new(vec![server.pid()]);
         assert!(processes.pids().len() > 3);

@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use adit_proto::key::SigningKey;
 use adit_tunnel::client::{Client, ClientSettings, Prompts};
@@ -22,13 +22,12 @@ use adit_tunnel::config::sshd_config::{ListenAddress, ServerOptions};
 use adit_tunnel::identity::file::write_new_host_key;
 use adit_tunnel::net::listener::describe;
 use adit_tunnel::server::{LocalAccount, Server, ServerSettings};
-use adit_tunnel::status::ForwardStatus;
+use adit_tunnel::tunnel::Tunnel;
 use args::{Args, HELP, Stay};
 use page::Run;
 use site::Contents;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use crate::client_cli::signals::Signals;
 use crate::command_line::fail;
@@ -38,9 +37,6 @@ const PROGRAM: &str = "adit demo";
 
 /// Bytes that the throughput test carries through `-L`.
 const BULK: u64 = 1 << 30;
-
-/// Time between two takings of the page's figures.
-const FIGURES: Duration = Duration::from_millis(500);
 
 /// Runs the demo: until Ctrl-C, or with `--once` until everything was tried.
 pub(crate) fn main() -> ExitCode {
@@ -77,7 +73,7 @@ async fn until_a_signal(stay: Stay) -> Result<(), String> {
         _ = signals.any() => Err("ended by a signal before everything was tried".into()),
         begun = run(stay) => begun,
     };
-    let _folder = begun?;
+    let (_folder, _tunnel) = begun?;
     if stay == Stay::UntilInterrupted {
         signals.any().await;
         // Behind the ^C that the terminal shows; nobody may be reading any more.
@@ -95,8 +91,8 @@ fn say(text: &str) -> Result<(), String> {
         .map_err(|e| format!("cannot write to standard output: {}", describe(&e)))
 }
 
-/// Starts everything and tries it; gives the folder that everything lies in.
-async fn run(stay: Stay) -> Result<TempDir, String> {
+/// Starts everything and tries it; gives the folder that everything lies in, and the tunnel.
+async fn run(stay: Stay) -> Result<(TempDir, Tunnel), String> {
     let folder = tempfile::tempdir().map_err(|e| format!("cannot make a folder: {e}"))?;
     let (listener, echo) = (free().await?, start(site::echo(free().await?)));
     let site = listener.local_addr().map_err(|e| e.to_string())?;
@@ -105,7 +101,8 @@ async fn run(stay: Stay) -> Result<TempDir, String> {
         "adit demo: an aditd on {server}, a web site on {site} and a TCP echo on {echo},\n\
          all in this process. One SSH connection, encrypted, now carries four forwards.\n\n"
     ))?;
-    let mut client = connect(&folder, server, &account).await?;
+    let client = connect(&folder, server, &account).await?;
+    let (tunnel, _) = Tunnel::over(client);
     let mut run = Run {
         server,
         site,
@@ -115,15 +112,13 @@ async fn run(stay: Stay) -> Result<TempDir, String> {
         remote: 0,
         socket: folder.path().join("web.sock"),
     };
-    run.remote = forward(&mut client, &run).await?;
-    let (figures, live) = watch::channel(Vec::new());
-    tokio::spawn(serve(client, figures));
+    run.remote = forward(&tunnel, &run).await?;
     let page = run.page();
     start(site::web(
         listener,
         Arc::new(Contents {
             page: page.clone(),
-            live,
+            tunnel: tunnel.clone(),
         }),
     ));
 
@@ -136,21 +131,7 @@ async fn run(stay: Stay) -> Result<TempDir, String> {
         Stay::Once => say("everything worked\n")?,
         Stay::UntilInterrupted => say(&invitation(&run))?,
     }
-    Ok(folder)
-}
-
-/// Serves the client's connection, and takes the figures of its forwards.
-async fn serve(mut client: Client, figures: watch::Sender<Vec<ForwardStatus>>) {
-    let mut moments = tokio::time::interval(FIGURES);
-    loop {
-        tokio::select! {
-            _ended = client.run() => return,
-            _ = moments.tick() => {
-                let now = client.status().into_iter().map(|(_, status)| status);
-                figures.send_replace(now.collect());
-            }
-        }
-    }
+    Ok((folder, tunnel))
 }
 
 fn invitation(run: &Run) -> String {
@@ -238,7 +219,7 @@ async fn connect(
 }
 
 /// Starts the four forwards, in the order of the page's table; gives the port of `-R`.
-async fn forward(client: &mut Client, run: &Run) -> Result<u16, String> {
+async fn forward(tunnel: &Tunnel, run: &Run) -> Result<u16, String> {
     let tcp = |port| ListenSpec::Tcp {
         bind: BindAddress::Host("127.0.0.1".into()),
         port,
@@ -266,7 +247,7 @@ async fn forward(client: &mut Client, run: &Run) -> Result<u16, String> {
     ];
     let mut remote = None;
     for forward in &forwards {
-        let started = client.forward(forward).await.map_err(|e| e.to_string())?;
+        let started = tunnel.forward(forward).await.map_err(|e| e.to_string())?;
         remote = started.allocated_port.or(remote);
     }
     remote.ok_or_else(|| "the server allocated no port".into())

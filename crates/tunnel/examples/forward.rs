@@ -4,6 +4,7 @@ use adit_tunnel::client::{Client, ClientSettings, Prompts};
 use adit_tunnel::config::Lookups;
 use adit_tunnel::config::spec::Forward;
 use adit_tunnel::config::ssh_config::ClientOptions;
+use adit_tunnel::tunnel::Tunnel;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,12 +26,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let home = std::env::var("HOME")?.into();
     let settings = ClientSettings::new(host, user, home, options);
     // Nobody answers prompts: the host must be known, and the key without a passphrase or in the agent.
-    let mut client = Client::connect(vec![settings], &Prompts::none()).await?;
-    let started = client.forward(&forward).await?;
+    let client = Client::connect(vec![settings], &Prompts::none()).await?;
+    // Nobody reads the news either: they go to the log.
+    let (tunnel, _) = Tunnel::over(client);
+    let started = tunnel.forward(&forward).await?;
     match started.allocated_port {
         Some(port) => println!("{} is up on port {port}", started.label),
         None => println!("{} is up", started.label),
     }
-    println!("{}", client.run().await);
+    println!("{}", tunnel.ended().await);
     Ok(())
 }

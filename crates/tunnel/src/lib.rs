@@ -15,3 +15,4 @@ pub mod server;
 pub mod session;
 pub mod small_file;
 pub mod status;
+pub mod tunnel;

@@ -2,8 +2,8 @@
 
 use std::io::{IsTerminal as _, stderr};
 
-use adit_tunnel::client::Started;
 use adit_tunnel::config::spec::{BindAddress, Forward, ListenSpec};
+use adit_tunnel::tunnel::Started;
 use log::{debug, info};
 
 use super::options::Meaning;

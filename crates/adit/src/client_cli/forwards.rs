@@ -1,9 +1,10 @@
 //! The forwards of one run: all are asked for before the first answer, and the run ends where one must be up and is not.
 
-use adit_tunnel::client::{Client, ForwardError, News, Started, silence};
+use adit_tunnel::client::{ForwardError, silence};
 use adit_tunnel::config::spec::Forward;
 use adit_tunnel::config::values::LogLevel;
 use adit_tunnel::net::Ended;
+use adit_tunnel::tunnel::{News, NewsReader, Requested, Started, Tunnel};
 use log::{error, warn};
 
 use super::announce::announce;
@@ -38,15 +39,25 @@ impl<'a> Forwards<'a> {
     ///
     /// # Errors
     /// The run ends for want of one, or, in the background, of all: nobody would see that nothing is there.
-    pub(super) async fn start(&mut self, client: &mut Client) -> Result<Option<Ended>, String> {
+    pub(super) async fn start(
+        &mut self,
+        tunnel: &Tunnel,
+        news: &mut NewsReader,
+    ) -> Result<Option<Ended>, String> {
+        let mut awaited = 0;
         for forward in self.meaning.options.effective_forwards() {
-            if let Some(outcome) = client.request(forward).await.transpose() {
-                self.note(forward, outcome)?;
+            match tunnel.request(forward).await {
+                Ok(Requested::Asked(_)) => awaited += 1,
+                Ok(Requested::Up(started)) => self.note(forward, Ok(started))?,
+                Err(error) => self.note(forward, Err(error))?,
             }
         }
-        while client.awaited() > 0 {
-            match client.news().await {
-                News::Forward(forward, outcome) => self.note(&forward, outcome)?,
+        while awaited > 0 {
+            match news.next().await {
+                News::Forward(forward, outcome) => {
+                    awaited -= 1;
+                    self.note(&forward, outcome)?;
+                }
                 News::Silence(labels) => {
                     warn!("{}", silence(&labels));
                     if background::is_background() && !self.each_is_needed() {
@@ -63,13 +74,13 @@ impl<'a> Forwards<'a> {
         Ok(None)
     }
 
-    /// Serves until the connection ends.
+    /// Waits until the tunnel ends.
     ///
     /// # Errors
     /// A forward that must be up was refused at last.
-    pub(super) async fn serve(&mut self, client: &mut Client) -> Result<Ended, String> {
+    pub(super) async fn serve(&mut self, news: &mut NewsReader) -> Result<Ended, String> {
         loop {
-            match client.news().await {
+            match news.next().await {
                 News::Forward(forward, outcome) => self.note(&forward, outcome)?,
                 News::Silence(labels) => warn!("{}", silence(&labels)),
                 News::Ended(ended) => return Ok(ended),

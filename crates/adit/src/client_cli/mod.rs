@@ -16,6 +16,7 @@ use adit_tunnel::client::{Client, ConnectError, Prompts};
 use adit_tunnel::config::values::{LogLevel, SyslogFacility};
 use adit_tunnel::net::Ended;
 use adit_tunnel::net::listener::describe;
+use adit_tunnel::tunnel::Tunnel;
 use log::{error, warn};
 
 use crate::background::{self, StandardError};
@@ -134,7 +135,7 @@ async fn tunnel(meaning: Meaning, progress: &Progress) -> Result<ExitCode, Strin
     let answering = tokio::spawn(terminal::answer(questions));
     let connected = Client::connect(route, &prompts).await;
     answering.abort();
-    let mut client = connected.map_err(|error| {
+    let client = connected.map_err(|error| {
         let guess = match &error {
             ConnectError::Resolve { host, .. } if *host == meaning.typed => hints::unresolved(host),
             _ => None,
@@ -144,7 +145,8 @@ async fn tunnel(meaning: Meaning, progress: &Progress) -> Result<ExitCode, Strin
     progress.logged_in();
     log::debug!("Authenticated to {host}.");
     let mut forwards = Forwards::new(&meaning, &host);
-    if let Some(ended) = forwards.start(&mut client).await? {
+    let (tunnel, mut news) = Tunnel::over(client);
+    if let Some(ended) = forwards.start(&tunnel, &mut news).await? {
         return outcome(ended, &host);
     }
     if background::is_background() {
@@ -154,7 +156,7 @@ async fn tunnel(meaning: Meaning, progress: &Progress) -> Result<ExitCode, Strin
         };
         background::detach(keep).map_err(|e| format!("cannot go to the background: {e}"))?;
     }
-    let ended = forwards.serve(&mut client).await?;
+    let ended = forwards.serve(&mut news).await?;
     outcome(ended, &host)
 }
 

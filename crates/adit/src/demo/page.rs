@@ -58,9 +58,10 @@ pub(super) fn event(forwards: &[ForwardStatus]) -> String {
     let forwards: Vec<String> = forwards
         .iter()
         .map(|forward| {
+            let carried = &forward.carried;
             format!(
                 r#"{{"open":{},"opened":{},"sent":{},"received":{}}}"#,
-                forward.open, forward.opened, forward.sent_bytes, forward.received_bytes
+                carried.open, carried.opened, carried.sent_bytes, carried.received_bytes
             )
         })
         .collect();
@@ -69,6 +70,8 @@ pub(super) fn event(forwards: &[ForwardStatus]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use adit_tunnel::status::{Carried, ForwardId, ForwardState};
+
     use super::*;
 
     #[test]
@@ -91,11 +94,16 @@ mod tests {
     #[test]
     fn event_holds_every_forward_in_order() {
         let forward = |open| ForwardStatus {
-            open,
-            opened: 2,
-            failed: 0,
-            sent_bytes: 3,
-            received_bytes: 4,
+            id: ForwardId(1),
+            label: "forward".into(),
+            state: ForwardState::Waiting,
+            carried: Carried {
+                open,
+                opened: 2,
+                failed: 0,
+                sent_bytes: 3,
+                received_bytes: 4,
+            },
         };
         assert_eq!(
             event(&[forward(1), forward(0)]),

@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use adit_tunnel::status::ForwardStatus;
-
+use adit_tunnel::tunnel::Tunnel;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 use super::page;
 
@@ -15,13 +14,15 @@ use super::page;
 const MAX_REQUEST: usize = 8192;
 /// One piece of the endless file.
 const PIECE: usize = 256 << 10;
+/// Time between two takings of the page's figures.
+const FIGURES: Duration = Duration::from_millis(500);
 
 /// Contents of the web site.
 pub(super) struct Contents {
     /// The page.
     pub(super) page: String,
-    /// The figures of the forwards.
-    pub(super) live: watch::Receiver<Vec<ForwardStatus>>,
+    /// The tunnel whose figures it shows.
+    pub(super) tunnel: Tunnel,
 }
 
 /// Serves the web site.
@@ -90,7 +91,7 @@ async fn answer(mut stream: TcpStream, contents: &Contents) -> std::io::Result<(
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(page).await?;
         }
-        ("/live", _) => send_figures(&mut stream, contents.live.clone()).await?,
+        ("/live", _) => send_figures(&mut stream, &contents.tunnel).await?,
         (_, Some(Ok(bytes))) => send_bytes(&mut stream, bytes).await?,
         _ => {
             let head = head("404 Not Found", "text/plain", Some(0));
@@ -100,19 +101,19 @@ async fn answer(mut stream: TcpStream, contents: &Contents) -> std::io::Result<(
     stream.shutdown().await
 }
 
-/// Sends the figures whenever they are taken, until the visitor goes or the tunnel ends.
-async fn send_figures(
-    stream: &mut TcpStream,
-    mut live: watch::Receiver<Vec<ForwardStatus>>,
-) -> std::io::Result<()> {
+/// Sends the figures again and again, until the visitor goes or the tunnel ends.
+async fn send_figures(stream: &mut TcpStream, tunnel: &Tunnel) -> std::io::Result<()> {
     let head = head("200 OK", "text/event-stream", None);
     stream.write_all(head.as_bytes()).await?;
+    let mut moments = tokio::time::interval(FIGURES);
     loop {
-        let event = page::event(&live.borrow_and_update());
-        stream.write_all(event.as_bytes()).await?;
-        if live.changed().await.is_err() {
-            return Ok(());
+        tokio::select! {
+            biased;
+            _ended = tunnel.ended() => return Ok(()),
+            _ = moments.tick() => {}
         }
+        let event = page::event(&tunnel.status().forwards);
+        stream.write_all(event.as_bytes()).await?;
     }
 }
 

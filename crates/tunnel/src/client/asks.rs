@@ -2,45 +2,48 @@
 //! order of the requests (RFC 4254 §4), are taken while connections are served.
 //!
 //! A forward counts from its request on: a server may announce connections first, and some never answer. Only what is
-//! asked for with port 0 waits for the answer, which says how its connections will be announced.
+//! asked for with port 0 waits for the answer, which says how its connections will be announced. One that is cancelled
+//! counts until the server says that it listens no more.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use adit_proto::connection::RequestRefused;
 use adit_proto::message::connection::GlobalRequest;
 use log::{Level, log};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
 
+use super::ClientNews;
 use super::error::ForwardError;
-use super::{Client, Started, label};
-use crate::config::spec::{BindAddress, Forward, ListenSpec};
-use crate::forward::registry::{RemoteAddress, RemoteForward, RemoteTarget};
-use crate::net::Ended;
+use super::serving::Serving;
+use crate::config::spec::{BindAddress, ListenSpec};
+use crate::forward::registry::{RemoteAddress, RemoteForward};
+use crate::net::connection::GlobalAnswer;
 use crate::policy::LISTEN_NOTICE;
+use crate::status::ForwardId;
 
-/// How long an answer may take before the user hears what is awaited.
-const SOON: Duration = Duration::from_secs(5);
+/// Time for an answer, after which the user hears what is awaited.
+pub(crate) const SOON: Duration = Duration::from_secs(5);
 /// The most texts of a server that are kept for one answer.
 const MAX_SAID: usize = 16;
 
-/// Something that [`Client::news`] tells.
-#[derive(Debug)]
-pub enum News {
-    /// The server's answer to a forward.
-    Forward(Forward, Result<Started, ForwardError>),
-    /// The server takes its time over these forwards. Their connections are served, except where it chooses the port.
-    Silence(Vec<String>),
-    /// The connection has ended.
-    Ended(Ended),
+/// A remote forward, as each connection is asked for it.
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteAsk {
+    /// Where the server shall listen.
+    pub(crate) listen: ListenSpec,
+    /// What becomes of the connections that come.
+    pub(crate) forward: RemoteForward,
 }
 
-/// The forwards that wait for their answers, the oldest first, and what came of others.
+/// The server's answer to the end of a remote forward.
+pub(crate) type Cancelled = Result<(), RequestRefused>;
+
+/// The requests that wait for their answers, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Asks {
     waiting: VecDeque<Ask>,
-    answered: VecDeque<(Forward, Result<Started, ForwardError>)>,
     /// Texts of the server since the last answer: they are about the next.
     said: Vec<String>,
     /// When the user hears what is awaited; none once that has been said.
@@ -49,11 +52,19 @@ pub(super) struct Asks {
 
 /// One request that waits for its answer.
 #[derive(Debug)]
-struct Ask {
-    forward: Forward,
-    entry: RemoteForward,
-    /// None where the answer will say it.
-    address: Option<RemoteAddress>,
+enum Ask {
+    Listen {
+        ask: RemoteAsk,
+        /// None where the answer will say it.
+        address: Option<RemoteAddress>,
+        /// Who has cancelled it meanwhile, where only the answer will say what to cancel.
+        cancelled: Option<oneshot::Sender<Cancelled>>,
+    },
+    Cancel {
+        id: ForwardId,
+        address: RemoteAddress,
+        done: oneshot::Sender<Cancelled>,
+    },
 }
 
 impl Asks {
@@ -65,173 +76,165 @@ impl Asks {
         self.said.push(said);
         None
     }
-}
 
-impl Client {
-    /// Starts a forward, or asks the server for it: its answer comes out of [`news`](Self::news), and more can be asked for
-    /// meanwhile.
-    ///
-    /// # Errors
-    /// Why it could not be started or asked for; the connection and the other forwards live on.
-    pub async fn request(&mut self, forward: &Forward) -> Result<Option<Started>, ForwardError> {
-        self.check_trust()?;
-        match forward {
-            Forward::Local { .. } | Forward::Dynamic { .. } => {
-                self.start_local(forward).await.map(Some)
-            }
-            Forward::Remote { listen, target } => self
-                .ask(forward, listen, RemoteTarget::Fixed(target.clone()))
-                .map(|()| None),
-            Forward::RemoteDynamic { listen } => self
-                .ask(forward, listen, RemoteTarget::Dynamic)
-                .map(|()| None),
+    /// Waits until the server has taken its time over an answer.
+    pub(super) async fn silence(&self) {
+        match self.patience {
+            Some(end) => sleep_until(end).await,
+            None => std::future::pending().await,
         }
     }
 
-    /// The number of forwards whose answers are awaited.
-    pub fn awaited(&self) -> usize {
-        self.asks.waiting.len() + self.asks.answered.len()
-    }
-
-    /// Serves remote forwards until there is news. May be called again, and dropped at any time.
-    pub async fn news(&mut self) -> News {
-        loop {
-            if let Some((forward, outcome)) = self.asks.answered.pop_front() {
-                return News::Forward(forward, outcome);
-            }
-            let event = match self.asks.patience {
-                None => self.incoming.recv().await,
-                Some(until) => match timeout_at(until, self.incoming.recv()).await {
-                    Ok(event) => event,
-                    Err(_) => return News::Silence(self.tell_silence()),
-                },
-            };
-            match event {
-                Some(event) => self.handle_event(event),
-                None => return News::Ended(self.handle.why_ended()),
-            }
-        }
-    }
-
-    fn tell_silence(&mut self) -> Vec<String> {
-        self.asks.patience = None;
-        let waiting = self.asks.waiting.iter();
-        waiting.map(|ask| ask.entry.label.clone()).collect()
-    }
-
-    fn ask(
-        &mut self,
-        forward: &Forward,
-        listen: &ListenSpec,
-        target: RemoteTarget,
-    ) -> Result<(), ForwardError> {
-        // What the server has said so far is about something else.
-        while let Ok(event) = self.incoming.try_recv() {
-            self.handle_event(event);
-        }
-        let label = label(forward);
-        let entry = RemoteForward {
-            counters: self.counters(&label),
-            label,
-            target,
-        };
-        let address = announced_at(listen, None);
-        if let Some(address) = &address
-            && self.remote.insert(address.clone(), entry.clone()).is_err()
-        {
-            self.forget(&entry, None);
-            return Err(refused(entry.label, listen, Vec::new()));
-        }
-        if let Err(ended) = self.handle.ask_in_turn(request(listen)) {
-            self.forget(&entry, address.as_ref());
-            return Err(ForwardError::Ended(ended));
-        }
-        self.asks.patience = Some(Instant::now() + SOON);
-        self.asks.waiting.push_back(Ask {
-            forward: forward.clone(),
-            entry,
-            address,
+    /// The forwards that are awaited; none where only ends of forwards are.
+    pub(super) fn tell_silence(&mut self) -> Option<ClientNews> {
+        self.patience = None;
+        let waiting = self.waiting.iter().filter_map(|ask| match ask {
+            Ask::Listen { ask, .. } => Some(ask.forward.label.clone()),
+            Ask::Cancel { .. } => None,
         });
-        Ok(())
+        let labels: Vec<_> = waiting.collect();
+        (!labels.is_empty()).then_some(ClientNews::Silence(labels))
     }
 
-    /// The answer to the oldest request came.
-    pub(super) fn take_answer(&mut self, reply: Result<Option<u16>, RequestRefused>) {
-        let Some(ask) = self.asks.waiting.pop_front() else {
-            return;
-        };
-        self.asks.patience = match self.asks.waiting.is_empty() {
+    fn push(&mut self, ask: Ask) {
+        self.patience = Some(Instant::now() + SOON);
+        self.waiting.push_back(ask);
+    }
+
+    /// Takes out the oldest, with what the server has said about it.
+    fn pop(&mut self) -> Option<(Ask, Vec<String>)> {
+        let ask = self.waiting.pop_front()?;
+        self.patience = match self.waiting.is_empty() {
             true => None,
             false => Some(Instant::now() + SOON),
         };
-        let said = std::mem::take(&mut self.asks.said);
-        let (Forward::Remote { listen, .. } | Forward::RemoteDynamic { listen }) = &ask.forward
-        else {
-            return;
-        };
-        let label = ask.entry.label.clone();
-        let outcome = match self.settled(&ask, listen, reply) {
-            Some(allocated_port) => {
-                for said in said {
-                    log!(loudness(&said), "{label}: the server says: {said}");
-                }
-                Ok(Started {
-                    label,
-                    allocated_port,
-                })
-            }
-            None => Err(refused(label, listen, said)),
-        };
-        self.asks.answered.push_back((ask.forward, outcome));
+        Some((ask, std::mem::take(&mut self.said)))
+    }
+}
+
+impl Serving {
+    /// Asks for a remote forward; gives what has become of it already.
+    pub(super) fn ask(&mut self, ask: RemoteAsk) -> Option<ClientNews> {
+        let RemoteAsk { listen, forward } = &ask;
+        let id = forward.id;
+        let address = announced_at(listen, None);
+        if let Some(address) = &address
+            && self
+                .remote
+                .insert(address.clone(), forward.clone())
+                .is_err()
+        {
+            let error = refused(forward.label.clone(), listen, Vec::new());
+            return Some(ClientNews::Answer(id, Err(error)));
+        }
+        if let Err(ended) = self.handle.ask_in_turn(request(listen)) {
+            self.forget(id, address.as_ref());
+            return Some(ClientNews::Answer(id, Err(ForwardError::Ended(ended))));
+        }
+        self.asks.push(Ask::Listen {
+            ask,
+            address,
+            cancelled: None,
+        });
+        None
     }
 
-    /// What the registry makes of an answer: the port that the server chose, or none at all of the forward.
+    /// Asks the server to listen no more for a forward.
+    pub(super) fn cancel(&mut self, id: ForwardId, done: oneshot::Sender<Cancelled>) {
+        if let Some(address) = self.remote.address_of(|forward| forward.id == id) {
+            let address = address.clone();
+            return self.send_cancel(id, address, done);
+        }
+        let mut waiting = self.asks.waiting.iter_mut();
+        let cancelled = waiting.find_map(|waiting| match waiting {
+            Ask::Listen { ask, cancelled, .. } if ask.forward.id == id => Some(cancelled),
+            _ => None,
+        });
+        match cancelled {
+            Some(cancelled) => *cancelled = Some(done),
+            // The server does not listen for it. Who asked may have gone.
+            None => drop(done.send(Ok(()))),
+        }
+    }
+
+    fn send_cancel(
+        &mut self,
+        id: ForwardId,
+        address: RemoteAddress,
+        done: oneshot::Sender<Cancelled>,
+    ) {
+        if self.handle.ask_in_turn(cancel_request(&address)).is_ok() {
+            self.asks.push(Ask::Cancel { id, address, done });
+        }
+    }
+
+    /// The answer to the oldest request came.
+    pub(super) fn take_answer(&mut self, reply: GlobalAnswer) -> Option<ClientNews> {
+        let (ask, said) = self.asks.pop()?;
+        match ask {
+            Ask::Listen {
+                ask,
+                address,
+                cancelled,
+            } => {
+                let outcome = self.listens(&ask, address, said, reply);
+                if let Some(done) = cancelled {
+                    self.cancel(ask.forward.id, done);
+                }
+                Some(ClientNews::Answer(ask.forward.id, outcome))
+            }
+            Ask::Cancel { id, address, done } => {
+                said.iter().for_each(|said| log::debug!("Remote: {said}"));
+                // Also where the server goes on: nobody wants its connections any more.
+                self.forget(id, Some(&address));
+                let _ = done.send(reply.map(|_| ()));
+                None
+            }
+        }
+    }
+
+    /// A server listens, or does not: the port that it chose, or why not.
+    fn listens(
+        &mut self,
+        ask: &RemoteAsk,
+        address: Option<RemoteAddress>,
+        said: Vec<String>,
+        reply: GlobalAnswer,
+    ) -> Result<Option<u16>, ForwardError> {
+        let label = &ask.forward.label;
+        let Some(allocated_port) = self.settled(ask, address, reply) else {
+            return Err(refused(label.clone(), &ask.listen, said));
+        };
+        for said in said {
+            log!(loudness(&said), "{label}: the server says: {said}");
+        }
+        Ok(allocated_port)
+    }
+
+    /// Enters the answer in the registry: the port that the server chose, or none at all of the forward.
     fn settled(
         &mut self,
-        ask: &Ask,
-        listen: &ListenSpec,
-        reply: Result<Option<u16>, RequestRefused>,
+        ask: &RemoteAsk,
+        address: Option<RemoteAddress>,
+        reply: GlobalAnswer,
     ) -> Option<Option<u16>> {
         let Ok(allocated) = reply else {
-            self.forget(&ask.entry, ask.address.as_ref());
+            self.forget(ask.forward.id, address.as_ref());
             return None;
         };
-        if ask.address.is_some() {
+        if address.is_some() {
             return Some(None);
         }
-        let inserted = announced_at(listen, allocated)
-            .is_some_and(|address| self.remote.insert(address, ask.entry.clone()).is_ok());
-        if !inserted {
-            self.forget(&ask.entry, None);
-            return None;
-        }
+        let address = announced_at(&ask.listen, allocated)?;
+        self.remote.insert(address, ask.forward.clone()).ok()?;
         Some(allocated)
     }
 
-    /// A forward that is not to be. Another may have the same address, and be up.
-    fn forget(&mut self, entry: &RemoteForward, address: Option<&RemoteAddress>) {
+    /// Takes out a forward that is not to be. Another may have the same address, and be up.
+    fn forget(&mut self, id: ForwardId, address: Option<&RemoteAddress>) {
         if let Some(address) = address {
-            let same = |other: &RemoteForward| Arc::ptr_eq(&other.counters, &entry.counters);
-            self.remote.remove_one(address, same);
+            self.remote.remove_one(address, |forward| forward.id == id);
         }
-        self.forwards
-            .retain(|(_, counters)| !Arc::ptr_eq(counters, &entry.counters));
-    }
-
-    /// Waits for the answer to one forward; what is said of others waits for [`news`](Self::news).
-    pub(super) async fn answer_to(&mut self, forward: &Forward) -> Result<Started, ForwardError> {
-        let mut others = VecDeque::new();
-        let outcome = loop {
-            match self.news().await {
-                News::Forward(answered, outcome) if answered == *forward => break outcome,
-                News::Forward(other, outcome) => others.push_back((other, outcome)),
-                News::Silence(labels) => log::warn!("{}", silence(&labels)),
-                News::Ended(ended) => break Err(ForwardError::Ended(ended)),
-            }
-        };
-        others.append(&mut self.asks.answered);
-        self.asks.answered = others;
-        outcome
     }
 }
 
@@ -285,6 +288,19 @@ fn request(listen: &ListenSpec) -> GlobalRequest {
     }
 }
 
+/// The request that ends what [`request`] began.
+fn cancel_request(address: &RemoteAddress) -> GlobalRequest {
+    match address {
+        RemoteAddress::Tcp { address, port } => GlobalRequest::CancelTcpipForward {
+            address_to_bind: address.clone(),
+            port: *port,
+        },
+        RemoteAddress::Unix(path) => GlobalRequest::CancelStreamLocalForward {
+            socket_path: path.clone(),
+        },
+    }
+}
+
 fn wire_address(bind: &BindAddress) -> String {
     match bind {
         BindAddress::Default => "localhost".into(),
@@ -308,4 +324,15 @@ fn announced_at(listen: &ListenSpec, allocated: Option<u16>) -> Option<RemoteAdd
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_another_listen_address_is_worth_a_warning() {
+        let notice = "Forwarding listen address \"a\" overridden by server GatewayPorts";
+        assert_eq!(loudness(notice), Level::Warn);
+        let key_options = "/home/u/.ssh/authorized_keys:1: key options: port-forwarding";
+        assert_eq!(loudness(key_options), Level::Debug);
+        assert_eq!(loudness("hello"), Level::Debug);
+    }
+}

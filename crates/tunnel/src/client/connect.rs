@@ -11,28 +11,27 @@ use adit_proto::message::connection::{ChannelType, TcpAddresses};
 use adit_proto::peer_text;
 use log::debug;
 use tokio::net::{TcpSocket, UnixStream};
-use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout_at;
 
 use super::error::ConnectError;
 use super::host_key::{Presented, Role};
 use super::settings::ClientSettings;
-use super::{Hop, Prompts, Trust, aside, auth, host_key};
+use super::{Client, LoggedIn, Prompts, aside, auth, host_key};
 use crate::config::values::AddressFamily;
 use crate::forward::dial::{self, DialError};
 use crate::forward::relay::relay;
 use crate::known_hosts::file::read_all;
 use crate::net::connection::OpenError;
 use crate::net::handshake::{self, PeerIdent};
-use crate::net::{Handle, Incoming, Stream, driver, memory, seed};
+use crate::net::{Stream, driver, memory, seed};
 
 /// Connects and logs in.
 pub(super) async fn establish(
     settings: &ClientSettings,
-    hop: Option<&Hop>,
+    hop: Option<&Client>,
     role: Role,
     prompts: &Prompts,
-) -> Result<(Handle, Receiver<Incoming>, Trust), ConnectError> {
+) -> Result<LoggedIn, ConnectError> {
     let silent = Prompts::none();
     let prompts = match settings.options.batch_mode {
         Some(true) => &silent,
@@ -88,7 +87,11 @@ pub(super) async fn establish(
         })?;
     handle.accept_host_key();
     auth::log_in(&handle, &mut incoming, settings, trust, prompts).await?;
-    Ok((handle, incoming, trust))
+    Ok(LoggedIn {
+        handle,
+        incoming,
+        trust,
+    })
 }
 
 async fn dial_direct(settings: &ClientSettings) -> Result<Stream, ConnectError> {
@@ -151,10 +154,10 @@ async fn greet(
 /// The same through a channel of the connection to the host before: our line leaves while that one still decides.
 async fn greet_through(
     settings: &ClientSettings,
-    hop: &Hop,
+    hop: &Client,
 ) -> Result<(Stream, PeerIdent), ConnectError> {
     let opening = hop
-        .handle
+        .handle()
         .begin_open(ChannelType::DirectTcpip(TcpAddresses {
             host: settings.host.clone(),
             port: settings.port,
@@ -173,8 +176,8 @@ async fn greet_through(
     }
 }
 
-fn unreachable_from(hop: &Hop, settings: &ClientSettings, error: OpenError) -> ConnectError {
-    let hop = &hop.host;
+fn unreachable_from(hop: &Client, settings: &ClientSettings, error: OpenError) -> ConnectError {
+    let hop = &hop.settings().host;
     let why = match error {
         OpenError::Refused(refusal) => {
             let why = peer_text::description(&refusal.failure.description);

@@ -8,6 +8,7 @@ use adit_proto::peer_text;
 use crate::forward::dial::resolve_reason;
 use crate::net::Ended;
 use crate::net::listener::{BindError, describe};
+use crate::status::ForwardId;
 
 /// Words of OpenSSH that scripts look for.
 const NOT_TRUSTED: &str = "forwarding disabled due to host key check failure";
@@ -173,6 +174,15 @@ pub enum ForwardError {
     },
     /// The host key is not trusted.
     NotTrusted,
+    /// More remote forwards were asked for at once than a connection may have.
+    TooMany,
+    /// The server goes on listening for a forward that was cancelled.
+    NotCancelled {
+        /// How messages name the forward.
+        label: String,
+    },
+    /// The tunnel has no such forward.
+    Unknown(ForwardId),
     /// The connection is over.
     Ended(Ended),
 }
@@ -192,6 +202,11 @@ impl fmt::Display for ForwardError {
                     .try_for_each(|text| write!(f, "\nthe server says: {text}"))
             }
             Self::NotTrusted => write!(f, "{NOT_TRUSTED}"),
+            Self::TooMany => write!(f, "too many remote forwards are asked for at once"),
+            Self::NotCancelled { label } => {
+                write!(f, "cannot cancel {label}: the server goes on listening")
+            }
+            Self::Unknown(id) => write!(f, "the tunnel has no forward {id}"),
             Self::Ended(ended) => write!(f, "{ended}"),
         }
     }

@@ -1,85 +1,70 @@
-//! The client: connect, check the host key, log in, start forwards, serve them until the connection ends.
+//! The client: one connection. Connect, check the host key, log in, then serve it until it ends.
 //!
 //! ```text
 //!   Client::connect ─▶ connect (directly, or through hops) ─▶ host_key ─▶ auth
-//!   Client::forward ─▶ local (listeners here) / remote (listeners there)
-//!   Client::request ─▶ the same, and asks: the answers come out of Client::news
-//!   Client::run     ─▶ connections of remote forwards, until the end
+//!                  ─▶ serving (a task of its own: takes what the server sends, and our commands)
+//!   Client::ask     ─▶ serving ─▶ asks (remote forwards between request and answer) ─▶ Client::news
+//!                      serving ─▶ remote (connections of remote forwards)
 //! ```
 //!
-//! It prints nothing: what a user must hear goes to `log`, questions go through [`Prompts`].
+//! What the user asked for, listeners among it, belongs to the [`tunnel`](crate::tunnel), which outlives a connection.
+//! The client prints nothing: what a user must hear goes to `log`, questions go through [`Prompts`].
 
 mod asks;
 mod auth;
 mod connect;
 mod error;
 mod host_key;
-mod local;
 mod prompts;
 mod remote;
+mod serving;
 pub mod settings;
+#[cfg(test)]
+pub(crate) mod stand;
 
 use std::io;
 use std::sync::Arc;
 
-use adit_proto::peer_text;
 use host_key::Role;
-use tokio::sync::mpsc::Receiver;
-use tokio::task::JoinSet;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
-use crate::config::spec::Forward;
-use crate::forward::dial::Dials;
-use crate::forward::registry::{Registry, RemoteForward};
 use crate::net::{Ended, Handle, Incoming};
-use crate::status::{ForwardCounters, ForwardStatus};
+use crate::status::{ConnectionStatus, ForwardId};
 
-use asks::Asks;
-pub use asks::{News, silence};
+pub use asks::silence;
+pub(crate) use asks::{Cancelled, RemoteAsk, SOON};
 pub use error::{ConnectError, ForwardError};
 pub use prompts::{Echo, Prompts, Question, Subject};
+use serving::{Command, Serving};
 pub use settings::ClientSettings;
 
-/// A logged-in connection with its forwards.
+/// A logged-in connection: a handle to the task that serves it. It ends with the last clone of this handle.
+#[derive(Debug, Clone)]
+pub struct Client(Arc<Owner>);
+
 #[derive(Debug)]
-pub struct Client {
+struct Owner {
     settings: Arc<ClientSettings>,
     handle: Handle,
-    incoming: Receiver<Incoming>,
     /// The connections to the hosts on the way; they live as long as this one.
-    hops: Vec<Hop>,
+    _hops: Vec<Client>,
     trust: Trust,
-    listening: JoinSet<()>,
-    remote: Registry<RemoteForward>,
-    forwards: Vec<(String, Arc<ForwardCounters>)>,
-    dials: Arc<Dials>,
-    asks: Asks,
+    commands: mpsc::Sender<Command>,
+    news: Mutex<mpsc::Receiver<ClientNews>>,
+    ended: watch::Receiver<Option<Ended>>,
 }
 
-/// The connection to a host on the way. It is served like any other: what nobody took would stop it.
+/// A connection that has been logged in and is not served yet.
 #[derive(Debug)]
-struct Hop {
+struct LoggedIn {
     handle: Handle,
-    host: String,
-    /// Ends the connection when it is dropped.
-    _serving: JoinSet<Ended>,
+    incoming: mpsc::Receiver<Incoming>,
+    trust: Trust,
 }
 
-impl Hop {
-    fn serve(mut client: Client) -> Self {
-        let (handle, host) = (client.handle.clone(), client.settings.host.clone());
-        let mut serving = JoinSet::new();
-        serving.spawn(async move { client.run().await });
-        Self {
-            handle,
-            host,
-            _serving: serving,
-        }
-    }
-}
-
-/// How far the server's host key is trusted.
+/// Degree of trust in the server's host key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
+pub(crate) enum Trust {
     /// It is the right one.
     Full,
     /// It changed, and the user goes on all the same: no passwords, no forwards. Never that of a host on the way, whose
@@ -87,17 +72,17 @@ enum Trust {
     NoForwarding,
 }
 
-/// A forward that is up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Started {
-    /// How messages name it.
-    pub label: String,
-    /// The port that the server chose, where the user asked for port 0.
-    pub allocated_port: Option<u16>,
+/// Event of one connection, for its tunnel.
+#[derive(Debug)]
+pub(crate) enum ClientNews {
+    /// The server's answer to a remote forward: the port that it chose, where it was asked to.
+    Answer(ForwardId, Result<Option<u16>, ForwardError>),
+    /// The server takes its time over these forwards, named by their labels.
+    Silence(Vec<String>),
 }
 
 impl Client {
-    /// Connects to the last of `route` through those before it, and logs in.
+    /// Connects to the last of `route` through those before it, and logs in. Must be called within a runtime.
     ///
     /// # Errors
     /// What was attempted, on what, and why it failed.
@@ -105,7 +90,7 @@ impl Client {
         route: Vec<ClientSettings>,
         prompts: &Prompts,
     ) -> Result<Self, ConnectError> {
-        let mut hops: Vec<Hop> = Vec::new();
+        let mut hops: Vec<Client> = Vec::new();
         let mut route = route.into_iter().peekable();
         while let Some(settings) = route.next() {
             let settings = Arc::new(settings);
@@ -113,104 +98,123 @@ impl Client {
                 Some(_) => Role::Hop,
                 None => Role::Target,
             };
-            let (handle, incoming, trust) =
-                connect::establish(&settings, hops.last(), role, prompts).await?;
-            let mut client = Self {
-                settings,
-                handle,
-                incoming,
-                hops: Vec::new(),
-                trust,
-                listening: JoinSet::new(),
-                remote: Registry::default(),
-                forwards: Vec::new(),
-                dials: Arc::default(),
-                asks: Asks::default(),
-            };
-            if route.peek().is_none() {
-                client.hops = hops;
-                return Ok(client);
+            let logged_in = connect::establish(&settings, hops.last(), role, prompts).await?;
+            if role == Role::Target {
+                return Ok(Self::serve(settings, logged_in, hops));
             }
-            hops.push(Hop::serve(client));
+            hops.push(Self::serve(settings, logged_in, Vec::new()));
         }
         Err(ConnectError::NoRoute)
     }
 
-    /// Starts one forward.
-    ///
-    /// # Errors
-    /// Why it could not be started; the connection and the other forwards live on.
-    pub async fn forward(&mut self, forward: &Forward) -> Result<Started, ForwardError> {
-        match self.request(forward).await? {
-            Some(started) => Ok(started),
-            None => self.answer_to(forward).await,
+    /// Starts the task of a connection. A host on the way has one, too: a queue that nobody takes from would stop it.
+    fn serve(settings: Arc<ClientSettings>, logged_in: LoggedIn, hops: Vec<Self>) -> Self {
+        let LoggedIn {
+            handle,
+            incoming,
+            trust,
+        } = logged_in;
+        let (commands, queue) = mpsc::channel(serving::COMMANDS);
+        let (news_sender, news) = mpsc::channel(serving::NEWS);
+        let (end, ended) = watch::channel(None);
+        let serving = Serving::new(settings.clone(), handle.clone(), incoming, queue);
+        tokio::spawn(async move {
+            let ended = serving.run(news_sender).await;
+            end.send_replace(Some(ended));
+        });
+        Self(Arc::new(Owner {
+            settings,
+            handle,
+            _hops: hops,
+            trust,
+            commands,
+            news: Mutex::new(news),
+            ended,
+        }))
+    }
+
+    /// Settings of the connection, resolved.
+    pub fn settings(&self) -> &Arc<ClientSettings> {
+        &self.0.settings
+    }
+
+    /// The connection itself, to open channels on.
+    pub fn handle(&self) -> &Handle {
+        &self.0.handle
+    }
+
+    /// Ends the connection with a good-bye, for every clone.
+    pub fn end(&self) {
+        self.0.handle.end("disconnected by user");
+    }
+
+    /// Waits for the end of the connection; gives its reason. By then everything that the server had sent is handled.
+    pub async fn ended(&self) -> Ended {
+        let mut ended = self.0.ended.clone();
+        match ended.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(ended)) => ended.clone(),
+            // The task has gone without a word: the runtime ends.
+            _ => self.0.handle.why_ended(),
         }
     }
 
-    fn check_trust(&self) -> Result<(), ForwardError> {
-        match self.trust {
+    /// Counts of the connection at this moment.
+    pub fn status(&self) -> ConnectionStatus {
+        let settings = &self.0.settings;
+        ConnectionStatus {
+            host: settings.host.clone(),
+            port: settings.port,
+            user: settings.user.clone(),
+            wire: self.0.handle.counters().status(),
+        }
+    }
+
+    /// # Errors
+    /// The host key is not trusted with forwards.
+    pub(crate) fn check_trust(&self) -> Result<(), ForwardError> {
+        match self.0.trust {
             Trust::Full => Ok(()),
             Trust::NoForwarding => Err(ForwardError::NotTrusted),
         }
     }
 
-    /// Serves remote forwards until the connection ends; gives the reason. What becomes of those that were asked for with
-    /// [`request`](Self::request) goes to the log.
-    pub async fn run(&mut self) -> Ended {
-        loop {
-            match self.news().await {
-                News::Forward(_, Ok(started)) => log::debug!("{}: up", started.label),
-                News::Forward(_, Err(error)) => log::warn!("{error}"),
-                News::Silence(labels) => log::warn!("{}", silence(&labels)),
-                News::Ended(ended) => return ended,
-            }
+    /// Asks the server for a remote forward. The answer comes out of [`news`](Self::news), in the order of the requests.
+    ///
+    /// # Errors
+    /// The connection has ended, or is asked for more than it may have.
+    pub(crate) fn ask(&self, ask: RemoteAsk) -> Result<(), ForwardError> {
+        let sent = self.0.commands.try_send(Command::Ask(ask));
+        sent.map_err(|error| self.not_commanded(error))
+    }
+
+    /// Has the server listen no more for a remote forward; the receiver hears its answer. Connections that are open go on.
+    ///
+    /// # Errors
+    /// The connection has ended, or is asked faster than it can ask the server.
+    pub(crate) fn cancel(
+        &self,
+        id: ForwardId,
+    ) -> Result<oneshot::Receiver<Cancelled>, ForwardError> {
+        let (sender, answer) = oneshot::channel();
+        let sent = self.0.commands.try_send(Command::Cancel(id, sender));
+        sent.map_err(|error| self.not_commanded(error))?;
+        Ok(answer)
+    }
+
+    fn not_commanded(&self, error: mpsc::error::TrySendError<Command>) -> ForwardError {
+        match error {
+            mpsc::error::TrySendError::Closed(_) => ForwardError::Ended(self.0.handle.why_ended()),
+            mpsc::error::TrySendError::Full(_) => ForwardError::TooMany,
         }
     }
 
-    /// Does what an event asks for.
-    fn handle_event(&mut self, event: Incoming) {
-        match event {
-            Incoming::Open(asked) => self.serve_remote(asked),
-            Incoming::Global {
-                want_reply: true, ..
-            } => {
-                // A server has nothing to ask of a client; the connection may be over.
-                let _ = self
-                    .handle
-                    .reply_global(Err(adit_proto::connection::RequestRefused));
-            }
-            Incoming::Answer(reply) => self.take_answer(reply),
-            Incoming::Debug(text) => {
-                let said = peer_text::description(&text).to_string();
-                if let Some(said) = self.asks.keep(said) {
-                    log::debug!("Remote: {said}");
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The connection, for ending it from elsewhere.
-    pub fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
-    /// What each forward has carried, by its label.
-    pub fn status(&self) -> Vec<(String, ForwardStatus)> {
-        let forwards = self.forwards.iter();
-        forwards
-            .map(|(label, counters)| (label.clone(), counters.status()))
-            .collect()
-    }
-
-    fn counters(&mut self, label: &str) -> Arc<ForwardCounters> {
-        let counters: Arc<ForwardCounters> = Arc::default();
-        self.forwards.push((label.to_owned(), counters.clone()));
-        counters
+    /// Waits for the next event; none once the connection has ended. May be dropped at any time.
+    pub(crate) async fn news(&self) -> Option<ClientNews> {
+        self.0.news.lock().await.recv().await
     }
 }
 
-impl Drop for Client {
+impl Drop for Owner {
     fn drop(&mut self) {
         self.handle.end("disconnected by user");
     }
@@ -220,14 +224,4 @@ impl Drop for Client {
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(io::Error::other)
-}
-
-/// How messages name a forward: `forward -L 9000 → db:5432`.
-fn label(forward: &Forward) -> String {
-    match forward {
-        Forward::Local { listen, target } => format!("forward -L {listen} → {target}"),
-        Forward::Remote { listen, target } => format!("forward -R {listen} → {target}"),
-        Forward::Dynamic { listen } => format!("forward -D {listen}"),
-        Forward::RemoteDynamic { listen } => format!("forward -R {listen} (SOCKS)"),
-    }
 }

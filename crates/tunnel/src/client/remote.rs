@@ -6,59 +6,49 @@ use adit_proto::message::connection::{ChannelType, OpenFailureReason};
 use adit_proto::peer_text;
 use log::Level;
 
-use super::Client;
+use super::serving::Serving;
 use crate::forward::egress::Egress;
 use crate::forward::registry::{RemoteAddress, RemoteForward, RemoteTarget};
 use crate::net::connection::ChannelAsked;
 use crate::policy::RuleList;
 use crate::repeats::{self, Source};
 
-impl Client {
+impl Serving {
     /// A connection came to one of our ports at the server.
     pub(super) fn serve_remote(&self, asked: ChannelAsked) {
-        let key = match &asked.channel_type {
-            ChannelType::ForwardedTcpip(a) => RemoteAddress::Tcp {
-                address: a.host.clone(),
-                port: a.port,
-            },
-            ChannelType::ForwardedStreamLocal { socket_path } => {
-                RemoteAddress::Unix(socket_path.clone())
-            }
-            other => {
-                let name = peer_text::name(other.name());
+        let Some(address) = forwarded_from(&asked.channel_type) else {
+            let name = peer_text::name(asked.channel_type.name());
+            log_unasked(format_args!(
+                "server asked for a channel of type {name}, refused"
+            ));
+            return asked.refuse(
+                OpenFailureReason::UNKNOWN_CHANNEL_TYPE,
+                "only what was asked for is forwarded",
+            );
+        };
+        match self.remote.get(&address) {
+            Some(forward) => self.dial_for(forward.clone(), asked),
+            None => {
                 log_unasked(format_args!(
-                    "server asked for a channel of type {name}, refused"
+                    "server forwards a connection for {address}, which nobody asked for; refused"
                 ));
                 asked.refuse(
-                    OpenFailureReason::UNKNOWN_CHANNEL_TYPE,
-                    "only what was asked for is forwarded",
+                    OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
+                    "no such forward",
                 );
-                return;
             }
-        };
-        let Some(forward) = self.remote.get(&key) else {
-            log_unasked(format_args!(
-                "server forwards a connection for {key}, which nobody asked for; refused"
-            ));
-            asked.refuse(
-                OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
-                "no such forward",
-            );
-            return;
-        };
-        let family = self.settings.family();
-        let RemoteForward {
-            label,
-            target,
-            counters,
-        } = forward.clone();
+        }
+    }
+
+    /// Dials for a connection of a remote forward, in a task of its own.
+    fn dial_for(&self, forward: RemoteForward, asked: ChannelAsked) {
         let egress = Egress {
-            label,
-            family,
-            counters,
+            label: forward.label,
+            family: self.settings.family(),
+            counters: forward.counters,
             dials: self.dials.clone(),
         };
-        match target {
+        match forward.target {
             RemoteTarget::Fixed(target) => {
                 tokio::spawn(egress.carry(asked, target, |_| Ok(())));
             }
@@ -67,6 +57,20 @@ impl Client {
                 tokio::spawn(egress.carry_socks(asked, permitted.unwrap_or(RuleList::Any)));
             }
         }
+    }
+}
+
+/// The remote address that a connection came to; none where the channel is of another type.
+fn forwarded_from(channel_type: &ChannelType) -> Option<RemoteAddress> {
+    match channel_type {
+        ChannelType::ForwardedTcpip(a) => Some(RemoteAddress::Tcp {
+            address: a.host.clone(),
+            port: a.port,
+        }),
+        ChannelType::ForwardedStreamLocal { socket_path } => {
+            Some(RemoteAddress::Unix(socket_path.clone()))
+        }
+        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use adit_proto::peer_text;
 
 use crate::config::spec::Endpoint;
-use crate::status::ForwardCounters;
+use crate::status::{ForwardCounters, ForwardId};
 
 /// The most remote forwards of one connection.
 pub const MAX_REMOTE_FORWARDS: usize = 1024;
@@ -49,6 +49,8 @@ pub enum RemoteTarget {
 /// One remote forward of a client.
 #[derive(Debug, Clone)]
 pub struct RemoteForward {
+    /// Its number in the tunnel.
+    pub id: ForwardId,
     /// How messages name it.
     pub label: String,
     /// Where to.
@@ -87,6 +89,12 @@ impl<T> Registry<T> {
             .iter()
             .find(|(a, _)| a == address)
             .map(|(_, entry)| entry)
+    }
+
+    /// The address of the one that is meant.
+    pub fn address_of(&self, is_it: impl Fn(&T) -> bool) -> Option<&RemoteAddress> {
+        let mut entries = self.entries.iter();
+        entries.find(|(_, entry)| is_it(entry)).map(|(a, _)| a)
     }
 
     /// Takes out the first that listens there and is the one that is meant.

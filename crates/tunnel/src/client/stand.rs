@@ -1,0 +1,97 @@
+//! A client that is logged in, and the server's end of its connection, for tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_proto::connection::RequestRefused;
+use adit_proto::message::connection::{ChannelType, GlobalRequest, TcpAddresses};
+use adit_proto::userauth::client::ClientAuthEvent;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::timeout;
+
+use super::{Client, ClientSettings, LoggedIn, Trust};
+use crate::config::ssh_config::ClientOptions;
+use crate::net::pair::ends;
+use crate::net::{Handle, Incoming};
+
+/// Longer than anything in a test takes.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// The server's end of a connection.
+pub(crate) struct Server {
+    pub(crate) handle: Handle,
+    pub(crate) incoming: Receiver<Incoming>,
+}
+
+impl Server {
+    /// Waits for the next global request.
+    pub(crate) async fn request(&mut self) -> GlobalRequest {
+        loop {
+            let event = timeout(LIMIT, self.incoming.recv()).await.unwrap().unwrap();
+            if let Incoming::Global { request, .. } = event {
+                return request;
+            }
+        }
+    }
+
+    /// Waits for the next request to listen; the port that it names.
+    pub(crate) async fn asked(&mut self) -> u16 {
+        match self.request().await {
+            GlobalRequest::TcpipForward { port, .. } => port,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn answer(&self, reply: Result<Option<u16>, RequestRefused>) {
+        self.handle.reply_global(reply).unwrap();
+    }
+
+    /// Announces a connection that came to a port; true if the client takes it.
+    pub(crate) async fn announce(&self, port: u16) -> bool {
+        let addresses = TcpAddresses {
+            host: "localhost".into(),
+            port,
+            originator_address: "127.0.0.1".into(),
+            originator_port: 2,
+        };
+        let opening = self.handle.open(ChannelType::ForwardedTcpip(addresses));
+        timeout(LIMIT, opening).await.unwrap().is_ok()
+    }
+}
+
+/// A client whose server is the test.
+pub(crate) async fn logged_in() -> (Client, Server) {
+    with_trust(Trust::Full).await
+}
+
+/// The same with a host key that is trusted so far.
+pub(crate) async fn with_trust(trust: Trust) -> (Client, Server) {
+    let ((handle, mut incoming), (server, mut requests)) = ends();
+    let let_in = async {
+        while !matches!(requests.recv().await, Some(Incoming::AuthRequest(_))) {}
+        server.accept_user().unwrap();
+    };
+    let log_in = async {
+        loop {
+            match incoming.recv().await.unwrap() {
+                Incoming::HostKey(_) => handle.accept_host_key(),
+                Incoming::Auth(ClientAuthEvent::Success) => break,
+                _ => {}
+            }
+        }
+    };
+    tokio::join!(let_in, log_in);
+    let options = ClientOptions::default();
+    let settings = ClientSettings::new("h", "u", "/nonexistent".into(), options);
+    let logged_in = LoggedIn {
+        handle,
+        incoming,
+        trust,
+    };
+    let client = Client::serve(Arc::new(settings), logged_in, Vec::new());
+    let server = Server {
+        handle: server,
+        incoming: requests,
+    };
+    (client, server)
+}
