@@ -5,6 +5,7 @@ use std::path::Path;
 
 use adit_proto::message::connection::{ChannelType, GlobalRequest, Open, TcpAddresses};
 use adit_proto::message::kex::KexInit;
+use adit_proto::message::session::{SessionRequest, SignalName, TerminalModes, TerminalSize};
 use adit_proto::message::transport::{Disconnect, DisconnectReason, ExtInfo};
 use adit_proto::message::userauth::{Failure, Method, Request};
 use adit_proto::wire::Writer;
@@ -92,6 +93,44 @@ fn messages() -> Vec<Vec<u8>> {
         ed25519.into_vec(),
         vec![0, 0, 0, 2, 0, 0x80],
     ]
+}
+
+/// The first byte chooses the type.
+fn session_requests() -> Vec<Vec<u8>> {
+    let requests = [
+        SessionRequest::Pty {
+            term: "xterm".into(),
+            size: TerminalSize::default(),
+            modes: TerminalModes(vec![(129, 38_400), (128, 38_400), (1, 3), (53, 1)]),
+        },
+        SessionRequest::Env {
+            name: "LANG".into(),
+            value: b"C".to_vec(),
+        },
+        SessionRequest::Shell,
+        SessionRequest::Exec {
+            command: b"uptime".to_vec(),
+        },
+        SessionRequest::Subsystem {
+            name: "sftp".into(),
+        },
+        SessionRequest::WindowChange(TerminalSize::default()),
+        SessionRequest::XonXoff {
+            client_can_do: true,
+        },
+        SessionRequest::Signal(SignalName::Int),
+        SessionRequest::ExitStatus(1),
+        SessionRequest::ExitSignal {
+            signal: SignalName::Segv,
+            core_dumped: true,
+            message: "gone".into(),
+        },
+        SessionRequest::Break { milliseconds: 500 },
+    ];
+    let seed = |(n, request): (u8, &SessionRequest)| [&[n][..], &request.encode_fields()].concat();
+    let mut seeds: Vec<_> = (0..).zip(&requests).map(seed).collect();
+    seeds.extend(programs(&[20, 60, 200]));
+    seeds
 }
 
 /// A seed whose first bytes choose what the text behind them is read as.
@@ -240,6 +279,7 @@ fn main() {
         programs(&[100, 400, 1000, 3000, 6000, 12_000]),
     );
     write("global_requests", programs(&[20, 100, 300]));
+    write("session_requests", session_requests());
     write("forward_specs", forward_specs());
     write("socks", socks());
     write("authorized_keys", authorized_keys());

@@ -18,6 +18,7 @@ mod known_hosts;
 mod messages;
 mod packets;
 mod payloads;
+mod session_requests;
 mod socks;
 
 pub use authentication::authentication;
@@ -31,6 +32,7 @@ pub use key_exchange::key_exchange;
 pub use known_hosts::known_hosts;
 pub use messages::messages;
 pub use packets::packets;
+pub use session_requests::session_requests;
 pub use socks::socks;
 
 /// One target: its name, which is also that of its corpus, and its body.
@@ -49,5 +51,6 @@ pub const TARGETS: &[Target] = &[
     ("known_hosts", known_hosts),
     ("messages", messages),
     ("packets", packets),
+    ("session_requests", session_requests),
     ("socks", socks),
 ];

@@ -6,6 +6,7 @@
 pub mod connection;
 pub mod kex;
 pub mod private;
+pub mod session;
 pub mod transport;
 pub mod userauth;
 
