@@ -16,9 +16,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::SignalKind;
 
-use crate::client_cli::signals::Signals;
 use crate::command_line::FAILURE;
 use crate::limits;
+use crate::signals::Signals;
 
 /// Set in the environment of the process that stays.
 const MARK: &str = "ADIT_BACKGROUND";

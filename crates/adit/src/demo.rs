@@ -29,8 +29,8 @@ use site::Contents;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::client_cli::signals::Signals;
 use crate::command_line::fail;
+use crate::signals::Signals;
 
 /// Name in front of messages.
 const PROGRAM: &str = "adit demo";

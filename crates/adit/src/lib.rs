@@ -7,5 +7,7 @@ mod command_line;
 mod demo;
 pub mod limits;
 pub mod logger;
+mod machine;
 pub mod server_cli;
+mod signals;
 mod syslog;

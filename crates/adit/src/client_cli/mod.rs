@@ -6,7 +6,6 @@ mod askpass;
 mod forwards;
 mod hints;
 mod options;
-pub(crate) mod signals;
 mod terminal;
 
 use std::path::Path;
@@ -22,11 +21,11 @@ use log::{error, warn};
 use crate::background::{self, StandardError};
 use crate::command_line::{FAILURE, fail};
 use crate::logger::{self, Destination, Style};
+use crate::signals::{Progress, Signals};
 use crate::syslog::{self, Syslog};
 use args::{Args, HELP};
 use forwards::Forwards;
 use options::Meaning;
-use signals::{Progress, Signals};
 
 /// Name in front of messages.
 const PROGRAM: &str = "adit";

@@ -18,7 +18,8 @@ use nix::unistd::{Uid, User, gethostname};
 use super::announce::Audience;
 use super::args::{Args, ForwardFlag, Setting};
 use super::hints;
-use crate::command_line::{self, Machine};
+use crate::command_line;
+use crate::machine::Machine;
 
 /// Hops of one route; more are a mistake.
 const MAX_HOPS: usize = 16;

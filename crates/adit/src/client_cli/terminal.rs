@@ -20,7 +20,7 @@ use tokio::sync::mpsc::Receiver;
 use zeroize::Zeroizing;
 
 use super::askpass::{Askpass, Way};
-use super::signals::{coming, heeded};
+use crate::signals::{coming, heeded};
 
 /// The longest answer, in bytes; a terminal takes no longer line.
 pub(super) const MAX_ANSWER: usize = 4096;

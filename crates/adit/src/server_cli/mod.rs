@@ -19,8 +19,9 @@ use log::{error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::background::{self, StandardError};
-use crate::command_line::{self, FAILURE, Machine, fail};
+use crate::command_line::{self, FAILURE, fail};
 use crate::logger::{self, Destination, LogFile, Style};
+use crate::machine::Machine;
 use crate::syslog::{self, Syslog};
 use args::{Args, HELP};
 use host_keys::{Absent, SYSTEM};

@@ -14,7 +14,7 @@ const TERMINATED: u8 = 128 + nix::libc::SIGTERM as u8;
 
 /// Says how far the work that a signal may end has come.
 #[derive(Debug, Default)]
-pub(super) struct Progress(Cell<Stage>);
+pub(crate) struct Progress(Cell<Stage>);
 
 #[derive(Debug, Default, Clone, Copy)]
 enum Stage {
@@ -25,7 +25,7 @@ enum Stage {
 
 impl Progress {
     /// Notes that the login is over: from here on, who ends the tunnel has had it.
-    pub(super) fn logged_in(&self) {
+    pub(crate) fn logged_in(&self) {
         self.0.set(Stage::LoggedIn);
     }
 
@@ -76,7 +76,7 @@ impl Signals {
     }
 
     /// The outcome of `work`, or of the signal that came first; then everything `work` held is dropped in order.
-    pub(super) async fn or(
+    pub(crate) async fn or(
         mut self,
         progress: &Progress,
         work: impl Future<Output = Result<ExitCode, String>>,
@@ -95,7 +95,7 @@ impl Signals {
 /// Listens for the signal unless it is ignored.
 ///
 /// Once listened for, it never again does by itself what it does to other programs.
-pub(super) fn heeded(kind: SignalKind) -> io::Result<Option<Signal>> {
+pub(crate) fn heeded(kind: SignalKind) -> io::Result<Option<Signal>> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     match is_ignored(&status, kind) {
         true => Ok(None),
@@ -103,7 +103,7 @@ pub(super) fn heeded(kind: SignalKind) -> io::Result<Option<Signal>> {
     }
 }
 
-pub(super) async fn coming(signal: &mut Option<Signal>) {
+pub(crate) async fn coming(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),
         None => pending().await,
