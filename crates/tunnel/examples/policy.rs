@@ -1,4 +1,4 @@
-//! Question and answer: what may a key do? `policy` asks the rules that aditd asks, without a socket or a file.
+//! Example: `policy` asks the rules that aditd asks what a key may do, without a socket or a file.
 
 use adit_tunnel::authorized_keys::{Clock, LocalZone, UnixTime, lookup};
 use adit_tunnel::policy::{Account, Ask, Grant, ServerRules};

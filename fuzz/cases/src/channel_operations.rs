@@ -55,10 +55,7 @@ fn step(tables: &mut [Table; 2], u: &mut Unstructured<'_>) -> Result<()> {
         }),
         4..=6 => {
             let id = here.any(u)?;
-            let stream = match u.arbitrary()? {
-                true => ChannelStream::Data,
-                false => ChannelStream::Stderr,
-            };
+            let stream = any_stream(u)?;
             here.send(id, stream, u.int_in_range(0..=3000)?, u.arbitrary()?);
         }
         7 => {
@@ -100,6 +97,13 @@ fn step(tables: &mut [Table; 2], u: &mut Unstructured<'_>) -> Result<()> {
         _ => deliver(here, there, u.int_in_range(1..=20)?),
     }
     Ok(())
+}
+
+fn any_stream(u: &mut Unstructured<'_>) -> Result<ChannelStream> {
+    Ok(match u.arbitrary()? {
+        true => ChannelStream::Data,
+        false => ChannelStream::Stderr,
+    })
 }
 
 /// Gives up to so many messages of one table to the other; tells whether there were any.

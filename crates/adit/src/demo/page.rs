@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use adit_tunnel::status::ForwardStatus;
 
-/// Where everything of this run listens.
+/// Addresses that this run listens on.
 pub(super) struct Run {
     /// aditd.
     pub(super) server: SocketAddr,

@@ -131,7 +131,7 @@ async fn send_bytes(stream: &mut TcpStream, bytes: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Head of an answer. What it forbids the browser makes sure that the page loads nothing from elsewhere.
+/// Head of an answer. It forbids the browser to load anything from elsewhere.
 fn head(status: &str, content_type: &str, len: Option<u64>) -> String {
     let len = len.map_or_else(String::new, |len| format!("Content-Length: {len}\r\n"));
     format!(

@@ -13,7 +13,7 @@ use super::table::{Flow, Table};
 /// A request of the peer with the answer that it shall get.
 pub(super) type Pending = (ChannelReplyToken, RequestOutcome);
 
-/// What both ends of a channel must agree on.
+/// Facts of a channel that both ends must agree on.
 #[derive(Debug, Default)]
 pub(super) struct RequestLog {
     /// Requests of ours that were sent, and of the peer's that came.
