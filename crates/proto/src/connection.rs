@@ -6,9 +6,7 @@ use std::time::Instant;
 
 use zeroize::Zeroizing;
 
-use crate::channels::{
-    ChannelData, ChannelEvent, Channels, PLAIN_PACKET_SIZE, PeerClose, WindowLimits, WindowPool,
-};
+use crate::channels::{ChannelData, ChannelEvent, Channels, WindowPool};
 use crate::error::{Error, Misbehaviour};
 use crate::global_requests::{Answered, GlobalRequests, Purpose};
 use crate::key::PublicKey;
@@ -17,6 +15,7 @@ use crate::message::connection::GlobalRequest;
 use crate::message::transport::{self, Disconnect};
 use crate::message::{Category, category, number, userauth};
 use crate::packet::Usage;
+use crate::peers::{RoundTripProbes, Traits};
 use crate::round_trip::RoundTrip;
 use crate::transport::algorithms::Negotiated;
 use crate::transport::{OpenChange, Phase, Stage, Transmit, Transport, TransportConfig, Verdict};
@@ -27,9 +26,6 @@ use crate::{Side, ident};
 pub use crate::global_requests::{GlobalReply, RequestRefused};
 pub use crate::liveness::KeepAlive;
 pub use crate::ordered_replies::ReplyToken;
-
-/// The most data bytes of one channel packet between adit ends.
-pub const ADIT_PACKET_SIZE: u32 = 64 << 10;
 
 /// What happened, for the owner of the connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,6 +65,7 @@ enum Auth {
 pub struct Connection {
     transport: Transport,
     auth: Auth,
+    peer: Traits,
     channels: Channels,
     global_requests: GlobalRequests,
     /// Client: requests of the login that were on their way when it was over. RFC 4252 §5.1 has the server pass over them;
@@ -76,8 +73,7 @@ pub struct Connection {
     overtaken: usize,
     events: VecDeque<Event>,
     liveness: Liveness,
-    /// None towards peers that are known to answer a probe in the middle of a key exchange (paramiko), or not known at
-    /// all; their windows keep the initial size.
+    /// None towards peers that are not probed.
     round_trip: Option<RoundTrip>,
 }
 
@@ -117,16 +113,10 @@ impl Connection {
     }
 
     fn new(side: Side, config: ConnectionConfig, auth: Auth, now: Instant) -> Self {
-        let is_adit = ident::is_adit(&config.peer_ident);
-        let (limits, max_packet) = match is_adit {
-            true => (WindowLimits::GENEROUS, ADIT_PACKET_SIZE),
-            false => (WindowLimits::OPENSSH, PLAIN_PACKET_SIZE),
-        };
-        let mut channels = Channels::new(limits, max_packet, config.windows);
-        if is_adit {
-            channels.set_close_without_eof(PeerClose::Reset);
-        }
-        let may_probe = is_adit || ident::is_openssh(&config.peer_ident);
+        let peer = Traits::identify(&config.peer_ident);
+        let mut channels = Channels::new(peer.windows, peer.max_packet, config.windows);
+        channels.set_close_without_eof(peer.close_without_eof);
+        let may_probe = peer.round_trip_probes == RoundTripProbes::Sent;
         Self {
             transport: Transport::new(
                 side,
@@ -136,6 +126,7 @@ impl Connection {
                 now,
             ),
             auth,
+            peer,
             channels,
             global_requests: GlobalRequests::new(),
             overtaken: 0,
@@ -148,6 +139,11 @@ impl Connection {
     /// The transport, to look at.
     pub fn transport(&self) -> &Transport {
         &self.transport
+    }
+
+    /// Traits of the program at the other end.
+    pub fn peer(&self) -> &Traits {
+        &self.peer
     }
 
     /// The channel table. Its messages go out with `poll_transmit`, its events with `poll_event`.

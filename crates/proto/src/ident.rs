@@ -18,16 +18,6 @@ pub fn ours() -> String {
     format!("SSH-2.0-{SOFTWARE}")
 }
 
-/// Whether the peer is adit too.
-pub fn is_adit(ident: &str) -> bool {
-    ident.starts_with("SSH-2.0-adit_")
-}
-
-/// Whether the peer calls itself OpenSSH.
-pub fn is_openssh(ident: &str) -> bool {
-    ident.starts_with("SSH-2.0-OpenSSH")
-}
-
 /// Looks for the peer's identification, line by line.
 #[derive(Debug)]
 pub struct IdentReader {

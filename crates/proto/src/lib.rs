@@ -29,6 +29,7 @@ pub mod message;
 mod ordered_replies;
 pub mod packet;
 pub mod peer_text;
+pub mod peers;
 pub mod residue;
 mod round_trip;
 pub mod transport;

@@ -185,8 +185,7 @@ impl Channels {
         self.round_trip = Some(round_trip);
     }
 
-    /// Sets what a CLOSE without EOF means. From adit it is a reset, from everybody else the end of the data: Go's `Close`,
-    /// asyncssh's `close`, ssh2's and JSch's send it so, and a reset would lose what the application has not read yet.
+    /// Sets what a CLOSE without EOF means. Taken for a reset, it loses what the application has not read yet.
     pub fn set_close_without_eof(&mut self, meaning: PeerClose) {
         self.close_without_eof = meaning;
     }

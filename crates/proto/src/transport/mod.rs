@@ -29,11 +29,11 @@ use crate::key::{PublicKey, SigningKey};
 use crate::message::transport::ExtInfo;
 use crate::message::waiting_cost;
 use crate::packet::{SequenceReset, Usage};
+use crate::peers::{KexInitTurn, StrictKex, Traits};
 use algorithms::{Algorithms, DirectionChoice, FirstExchange, Negotiated};
 use cookies::Cookies;
 use exchange::Exchange;
 pub(crate) use phase::{Phase, Stage, Verdict};
-use strict::Expected;
 
 /// Packets under one key after which new keys are due whatever the limit says (RFC 4344 §3.1).
 const MAX_PACKETS_PER_KEY: u64 = 1 << 31;
@@ -172,7 +172,7 @@ impl Transport {
         seed: [u8; 32],
         now: Instant,
     ) -> Self {
-        let expected = strict::expected(&peer_ident, side);
+        let peer = Traits::identify(&peer_ident);
         let mut transport = Self {
             side,
             config,
@@ -201,10 +201,10 @@ impl Transport {
             waiting_bytes: 0,
             open_changes: VecDeque::new(),
         };
-        match expected {
-            Expected::Strict => transport.send_kexinit(),
-            Expected::Unknown => transport.init_due = Some(now + strict::patience(side)),
-            Expected::UnknownUntilOurs => transport.send_kexinit_unasked(),
+        match (peer.strict_kex, peer.kexinit_turn, side) {
+            (StrictKex::Expected, ..) => transport.send_kexinit(),
+            (_, KexInitTurn::BehindServers, Side::Server) => transport.send_kexinit_unasked(),
+            _ => transport.init_due = Some(now + strict::patience(side)),
         }
         transport
     }

@@ -1,4 +1,5 @@
-//! Peers without strict key exchange: who is expected to have it, and what is safe without it.
+//! Peers without strict key exchange: how long their KEXINIT is awaited, and what is safe without it. Whose line lets us
+//! expect it is in [`crate::peers`].
 //!
 //! Without it somebody on the way can remove packets from the start of a connection, unseen, where a cipher's state does
 //! not depend on every packet before: ChaCha20-Poly1305, and any encrypt-then-MAC (CVE-2023-48795, Terrapin). AES-GCM
@@ -22,17 +23,6 @@ pub enum WithoutStrictKex {
     GoOn,
 }
 
-/// Strict key exchange as the identification line lets us expect it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Expected {
-    /// The peer has it.
-    Strict,
-    /// The line does not tell; the peer's KEXINIT will.
-    Unknown,
-    /// The line does not tell, and the peer, a client, sends its KEXINIT only after ours.
-    UnknownUntilOurs,
-}
-
 /// Wait of a client for the server's KEXINIT: it stands right behind the server's identification, mostly in the same
 /// segment.
 const CLIENT_PATIENCE: Duration = Duration::from_millis(100);
@@ -45,69 +35,6 @@ pub(super) fn patience(side: Side) -> Duration {
         Side::Client => CLIENT_PATIENCE,
         Side::Server => SERVER_PATIENCE,
     }
-}
-
-/// The first release with strict key exchange of each program, as its identification begins.
-const SINCE: [(&str, Version); 13] = [
-    ("adit_", [0, 0, 0]),
-    ("OpenSSH_", [9, 6, 0]),
-    ("dropbear_", [2024, 84, 0]),
-    ("libssh_", [0, 10, 6]),
-    ("libssh2_", [1, 11, 1]),
-    ("PuTTY_Release_", [0, 80, 0]),
-    ("AsyncSSH_", [2, 14, 2]),
-    ("paramiko_", [3, 4, 0]),
-    ("russh_", [0, 40, 2]),
-    ("ssh2js", [1, 15, 0]),
-    ("JSCH_", [0, 2, 15]),
-    ("Erlang/", [5, 1, 1]),
-    ("WinSCP_release_", [6, 2, 0]),
-];
-
-/// Distributions that brought it to an older OpenSSH: how the identification begins, and the first revision that has it,
-/// or a later one where the first is in doubt.
-const BACKPORTS: [(&str, u32); 4] = [
-    ("OpenSSH_9.2p1 Debian-2+deb12u", 2),
-    ("OpenSSH_8.4p1 Debian-5+deb11u", 4),
-    ("OpenSSH_8.9p1 Ubuntu-3ubuntu0.", 7),
-    ("OpenSSH_8.2p1 Ubuntu-4ubuntu0.", 12),
-];
-
-type Version = [u32; 3];
-
-/// Judges by the peer's identification line. A line that lies costs the peer no more than the offer that suits it: what
-/// counts is what its KEXINIT announces.
-pub(super) fn expected(ident: &str, our_side: Side) -> Expected {
-    let software = ident.strip_prefix("SSH-2.0-").unwrap_or_default();
-    let has = |&(name, since): &(&str, Version)| {
-        software
-            .strip_prefix(name)
-            .is_some_and(|rest| version(rest) >= since)
-    };
-    let has_backport = |&(revision, since): &(&str, u32)| {
-        software
-            .strip_prefix(revision)
-            .is_some_and(|rest| version(rest)[0] >= since)
-    };
-    if SINCE.iter().any(has) || BACKPORTS.iter().any(has_backport) {
-        return Expected::Strict;
-    }
-    match our_side {
-        Side::Server if software.starts_with("libssh_") => Expected::UnknownUntilOurs,
-        _ => Expected::Unknown,
-    }
-}
-
-/// The numbers that a text begins with: `9.2p1` is 9.2.0.
-fn version(text: &str) -> Version {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let mut version = [0; 3];
-    for (part, digits) in version.iter_mut().zip(text[..end].split('.')) {
-        *part = digits.parse().unwrap_or(0);
-    }
-    version
 }
 
 /// True for what CVE-2023-48795 reaches without strict key exchange.
@@ -208,38 +135,6 @@ fn safe_pair_of(theirs: &KexInit) -> Option<(CipherName, Option<MacName>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn identification_tells_who_has_strict_key_exchange() {
-        for (ident, expected_of_client) in [
-            ("adit_0.1.0", Expected::Strict),
-            ("OpenSSH_9.6", Expected::Strict),
-            ("OpenSSH_10.0p2 Debian-5", Expected::Strict),
-            ("OpenSSH_9.5p1", Expected::Unknown),
-            ("OpenSSH_7.5", Expected::Unknown),
-            ("OpenSSH_9.2p1 Debian-2+deb12u10", Expected::Strict),
-            ("OpenSSH_9.2p1 Debian-2+deb12u1", Expected::Unknown),
-            ("OpenSSH_9.2p1 Debian-2", Expected::Unknown),
-            ("OpenSSH_for_Windows_8.1", Expected::Unknown),
-            ("dropbear_2024.85", Expected::Strict),
-            ("dropbear_2022.83", Expected::Unknown),
-            ("AsyncSSH_2.24.1", Expected::Strict),
-            ("AsyncSSH_2.13.2", Expected::Unknown),
-            ("ssh2js1.17.0", Expected::Strict),
-            ("libssh_0.11.1", Expected::Strict),
-            ("libssh_0.9.6", Expected::UnknownUntilOurs),
-            ("libssh2_1.10.0", Expected::Unknown),
-            ("PuTTY_Release_0.78", Expected::Unknown),
-            ("Go", Expected::Unknown),
-            ("OpenSSH_99999999999999999999", Expected::Unknown),
-            ("", Expected::Unknown),
-        ] {
-            let line = format!("SSH-2.0-{ident}");
-            assert_eq!(expected(&line, Side::Server), expected_of_client, "{ident}");
-        }
-        let server = expected("SSH-2.0-libssh_0.9.6", Side::Client);
-        assert_eq!(server, Expected::Unknown, "a server speaks by itself");
-    }
 
     #[test]
     fn safe_part_of_an_offer_has_no_pair_that_is_open() {

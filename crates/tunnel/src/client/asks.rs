@@ -19,7 +19,7 @@ use super::error::ForwardError;
 use super::serving::Serving;
 use crate::config::spec::{BindAddress, ListenSpec};
 use crate::forward::registry::{RemoteAddress, RemoteForward};
-use crate::net::connection::GlobalAnswer;
+use crate::net::outcome::GlobalAnswer;
 use crate::policy::LISTEN_NOTICE;
 use crate::status::ForwardId;
 

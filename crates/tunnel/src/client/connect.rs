@@ -21,8 +21,8 @@ use crate::config::values::AddressFamily;
 use crate::forward::dial::{self, DialError};
 use crate::forward::relay::relay;
 use crate::known_hosts::file::read_all;
-use crate::net::connection::OpenError;
 use crate::net::handshake::{self, PeerIdent};
+use crate::net::outcome::OpenError;
 use crate::net::{Stream, driver, memory, seed};
 
 /// Connects and logs in.

@@ -9,7 +9,7 @@ use log::Level;
 use super::serving::Serving;
 use crate::forward::egress::Egress;
 use crate::forward::registry::{RemoteAddress, RemoteForward, RemoteTarget};
-use crate::net::connection::ChannelAsked;
+use crate::net::incoming::ChannelAsked;
 use crate::policy::RuleList;
 use crate::repeats::{self, Source};
 

@@ -16,7 +16,7 @@ use super::socks::Outcome;
 use super::socks::conversation::Application;
 use crate::config::spec::Endpoint;
 use crate::config::values::AddressFamily;
-use crate::net::connection::ChannelAsked;
+use crate::net::incoming::ChannelAsked;
 use crate::net::listener::describe;
 use crate::net::{Channel, Stream};
 use crate::policy::RuleList;

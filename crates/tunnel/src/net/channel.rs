@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use adit_proto::channels::{ChannelId, ChannelStream, PeerClose, Reserved};
 
-use super::connection::{Ended, Shared};
 use super::outbound::Outbound;
+use super::outcome::Ended;
+use super::state::Shared;
 use super::stream::Stream;
 use crate::status::ForwardCounters;
 

@@ -13,18 +13,26 @@
 mod agreed;
 pub mod channel;
 pub mod connection;
+mod delivery;
 pub mod driver;
+mod events;
 pub mod handshake;
+mod inbound;
+pub mod incoming;
 pub mod listener;
 pub(crate) mod memory;
 mod outbound;
+pub mod outcome;
 #[cfg(test)]
 pub(crate) mod pair;
 mod queue;
 pub(crate) mod seed;
+mod state;
 pub mod stream;
 
 pub use channel::{Channel, Pumped};
-pub use connection::{Ended, Handle, Incoming};
+pub use connection::Handle;
+pub use incoming::Incoming;
 pub(crate) use outbound::SHORT_TURN;
+pub use outcome::Ended;
 pub use stream::{Stream, TcpKeepAlive};

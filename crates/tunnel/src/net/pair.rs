@@ -14,7 +14,7 @@ use adit_proto::userauth::client::ClientAuthEvent;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::Receiver;
 
-use super::connection::ChannelAsked;
+use super::incoming::ChannelAsked;
 use super::{Channel, Handle, Incoming, driver};
 
 /// Both ends.

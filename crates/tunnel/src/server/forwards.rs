@@ -15,7 +15,7 @@ use super::settings::ServerSettings;
 use crate::config::spec::Endpoint;
 use crate::forward::dial::Dials;
 use crate::forward::egress::Egress;
-use crate::net::connection::ChannelAsked;
+use crate::net::incoming::ChannelAsked;
 use crate::net::{Handle, Incoming};
 use crate::policy::{Ask, Denied};
 use crate::status::ForwardCounters;

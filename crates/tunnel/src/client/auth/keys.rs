@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use adit_proto::connection::Connection;
-use adit_proto::ident;
 use adit_proto::key::{KeyType, PublicKey, SignatureAlgorithm, SigningKey};
 use adit_proto::message::userauth::Method;
+use adit_proto::peers::KeyAhead;
 use adit_proto::transport::algorithms::Compression;
 use log::{Level, debug, error, log, warn};
 use zeroize::Zeroizing;
@@ -51,13 +51,10 @@ pub(super) struct Offer {
 impl Login<'_> {
     /// Asks with the first key, before the answer to `none`: it saves a round trip.
     ///
-    /// Only of peers that answer each of two requests, as RFC 4252 §5.1 wants it: asyncssh drops the first for the second.
-    /// A server that takes no keys at all counts it as an attempt, so OpenSSH is asked only with a key that somebody named.
+    /// Only of servers that can bear it: [`KeyAhead`].
     pub(super) async fn offer_first_key(&mut self) -> Result<(), ConnectError> {
-        let peer = self
-            .handle
-            .inspect(|c| c.transport().peer_ident().to_owned());
-        if !ident::is_adit(&peer) && !ident::is_openssh(&peer) {
+        let key_ahead = self.handle.inspect(|c| c.peer().key_ahead);
+        if key_ahead == KeyAhead::Never {
             return Ok(());
         }
         self.keys_changed().await?;
@@ -66,7 +63,7 @@ impl Login<'_> {
             return Ok(());
         }
         let mut keys = self.keys().await?;
-        if !ident::is_adit(&peer) && !keys.first_is_named {
+        if key_ahead == KeyAhead::NamedKey && !keys.first_is_named {
             self.keys = Some(keys);
             return Ok(());
         }

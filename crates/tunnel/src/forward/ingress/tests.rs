@@ -11,7 +11,7 @@ use super::*;
 use crate::forward::descriptors::Pool;
 use crate::net::Incoming;
 use crate::net::channel::Received;
-use crate::net::connection::ChannelAsked;
+use crate::net::incoming::ChannelAsked;
 use crate::net::listener::{LOOPBACK, bind_tcp};
 use crate::net::pair::{self, Pair};
 

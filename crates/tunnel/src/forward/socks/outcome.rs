@@ -4,7 +4,7 @@ use std::io;
 
 use super::Version;
 use crate::forward::dial::DialError;
-use crate::net::connection::{OpenError, Refusal};
+use crate::net::outcome::{OpenError, Refusal};
 
 /// How the attempt to serve a request ended (RFC 1928 §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

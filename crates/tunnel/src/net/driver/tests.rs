@@ -2,6 +2,7 @@
 
 use adit_proto::message::connection::{ChannelType, GlobalRequest};
 
+use super::super::incoming::INCOMING;
 use super::super::pair::{Pair, asked};
 use super::*;
 

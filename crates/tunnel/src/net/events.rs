@@ -1,0 +1,122 @@
+//! Events of the state machine: each changes the state of a channel, wakes who waits for it, or goes to the owner.
+
+use std::sync::Arc;
+
+use adit_proto::channels::{ChannelEvent, ChannelId, PeerClose};
+use adit_proto::connection::Event;
+use adit_proto::error::Error;
+use adit_proto::message::connection::{ChannelType, OpenFailure, OpenFailureReason};
+use log::debug;
+
+use super::agreed;
+use super::channel::Channel;
+use super::incoming::{ChannelAsked, Incoming, Owner};
+use super::outcome::{GlobalAnswer, Refusal};
+use super::state::{ChannelIo, Shared, State};
+
+impl State {
+    /// Handles one event. An error is the peer's fault and ends the connection.
+    pub(super) fn handle_event(
+        &mut self,
+        event: Event,
+        shared: &Arc<Shared>,
+        owner: &Owner,
+    ) -> Result<(), Error> {
+        owner.tell(match event {
+            Event::Channel(event) => {
+                self.handle_channel_event(event, shared, owner);
+                return Ok(());
+            }
+            Event::GlobalReply(reply) => return self.handle_reply(reply, owner),
+            Event::HostKey(key) => Incoming::HostKey(key),
+            Event::KeysChanged => {
+                shared.counters.key_exchanges.add(1);
+                agreed::log(self.connection.transport());
+                debug!("NEWKEYS sent, NEWKEYS received");
+                Incoming::KeysChanged
+            }
+            Event::Auth(event) => Incoming::Auth(event),
+            Event::AuthRequest(request) => Incoming::AuthRequest(request),
+            Event::Global {
+                request,
+                want_reply,
+            } => Incoming::Global {
+                request,
+                want_reply,
+            },
+            Event::Debug(text) => Incoming::Debug(text),
+        })
+    }
+
+    fn handle_reply(&mut self, reply: GlobalAnswer, owner: &Owner) -> Result<(), Error> {
+        match self.replies.pop_front() {
+            Some(None) => owner.tell(Incoming::Answer(reply)),
+            Some(Some(sender)) => {
+                // Whoever asked may have gone.
+                let _ = sender.send(reply);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn handle_channel_event(&mut self, event: ChannelEvent, shared: &Arc<Shared>, owner: &Owner) {
+        match event {
+            ChannelEvent::Asked { id, channel_type } => {
+                self.ask_owner(id, channel_type, shared, owner);
+            }
+            ChannelEvent::Opened(id) => self.change_io(id, |io| {
+                if let Some(sender) = io.opened.take() {
+                    // Whoever asked may have gone.
+                    let _ = sender.send(Ok(()));
+                }
+                io.wake_sender();
+            }),
+            ChannelEvent::Refused { id, failure, lost } => self.change_io(id, |io| {
+                if let Some(sender) = io.opened.take() {
+                    let _ = sender.send(Err(Refusal { failure, lost }));
+                }
+                io.closed = Some(PeerClose::Reset);
+                io.wake_all();
+            }),
+            ChannelEvent::Writable(id) => self.change_io(id, ChannelIo::wake_sender),
+            // Only channels whose owner takes requests have any.
+            ChannelEvent::Request { .. } | ChannelEvent::Reply { .. } => {}
+            ChannelEvent::Eof(id) => self.change_io(id, |io| {
+                io.eof = true;
+                io.wake_reader();
+            }),
+            ChannelEvent::Closed { id, close } => self.change_io(id, |io| {
+                io.closed = Some(close);
+                io.wake_all();
+            }),
+        }
+    }
+
+    /// Hands the owner a channel that the peer asks for, or refuses it where nobody serves any more.
+    fn ask_owner(
+        &mut self,
+        id: ChannelId,
+        channel_type: ChannelType,
+        shared: &Arc<Shared>,
+        owner: &Owner,
+    ) {
+        let Some(place) = owner.place() else {
+            let failure = OpenFailure {
+                reason: OpenFailureReason::RESOURCE_SHORTAGE,
+                description: "nobody serves this connection any more".into(),
+            };
+            return self.connection.channels().refuse(id, &failure);
+        };
+        let token = self.insert_io(id, ChannelIo::default());
+        let channel = Channel::new(shared.clone(), id, token);
+        place.send(Incoming::Open(ChannelAsked::new(channel_type, channel)));
+    }
+
+    /// Changes the application's side of a channel, if somebody holds it still.
+    fn change_io(&mut self, id: ChannelId, change: impl FnOnce(&mut ChannelIo)) {
+        if let Some(io) = self.io(id) {
+            change(io);
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The inbound direction of one connection: the read buffer, and what becomes of the packets in it. Twin of `outbound`.
+//!
+//! Packets are opened where they lie, outside every lock. Runs of channel data are booked against their windows under
+//! one lock, and go from the read buffer straight to the applications (`delivery`). Every other packet is handled alone,
+//! behind the data that came before it, and the events that it causes with it (`events`).
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use adit_proto::channels::ChannelData;
+use adit_proto::error::{Error, Misbehaviour};
+use adit_proto::message::number;
+use adit_proto::packet::{Body, Opened, Opener};
+use adit_proto::transport::OpenChange;
+
+use super::delivery::Delivery;
+use super::incoming::Owner;
+use super::memory;
+use super::state::{Shared, State};
+use super::stream::Stream;
+
+/// The bytes of the SSH socket that are not handled yet, and the keys that open them.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    opener: Opener,
+    /// The read buffer; none while there is nothing in it.
+    buffer: Option<Box<[u8]>>,
+    start: usize,
+    end: usize,
+    /// Opened data packets that are not booked yet.
+    batch: Vec<Packet>,
+    deliveries: Vec<Delivery>,
+    /// The last packet had to wait for an answer, or for the owner; others may lie behind it.
+    is_paused: bool,
+}
+
+/// An opened packet in the read buffer.
+#[derive(Debug)]
+struct Packet {
+    body: Body,
+    /// Where `body` is counted from.
+    base: usize,
+    sequence_number: u32,
+}
+
+/// What one read of the SSH socket gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Input {
+    /// So many bytes.
+    Bytes(usize),
+    /// The socket had nothing after all.
+    Nothing,
+    /// The peer sends no more.
+    Ended,
+}
+
+impl Inbound {
+    /// The inbound direction behind the identification lines, with the bytes that were read behind the peer's.
+    pub(super) fn new(early: &[u8]) -> Self {
+        let buffer = (!early.is_empty()).then(|| {
+            let mut buffer = memory::take_buffer();
+            buffer[..early.len()].copy_from_slice(early);
+            buffer
+        });
+        Self {
+            opener: Opener::new(),
+            buffer,
+            start: 0,
+            end: early.len(),
+            batch: Vec::new(),
+            deliveries: Vec::new(),
+            is_paused: false,
+        }
+    }
+
+    /// Reads once, behind what is in the buffer.
+    pub(super) fn read(&mut self, socket: &Stream) -> io::Result<Input> {
+        let buffer = self.buffer.get_or_insert_with(memory::take_buffer);
+        if self.start > 0 {
+            buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        match socket.try_read(&mut buffer[self.end..]) {
+            Ok(0) => Ok(Input::Ended),
+            Ok(n) => {
+                self.end += n;
+                Ok(Input::Bytes(n))
+            }
+            Err(error) => {
+                self.release_if_empty();
+                match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(Input::Nothing),
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Ends the pause that `handle` made, and tells whether there was one.
+    pub(super) fn resume(&mut self) -> bool {
+        std::mem::take(&mut self.is_paused)
+    }
+
+    /// Opens and handles every whole packet of the read buffer, up to one that makes the rest wait.
+    pub(super) fn handle(&mut self, shared: &Arc<Shared>, owner: &Owner) -> Result<(), Error> {
+        let Some(mut buffer) = self.buffer.take() else {
+            return Ok(());
+        };
+        let result = self.handle_packets(&mut buffer, shared, owner);
+        self.buffer = Some(buffer);
+        self.release_if_empty();
+        result
+    }
+
+    fn handle_packets(
+        &mut self,
+        buffer: &mut [u8],
+        shared: &Arc<Shared>,
+        owner: &Owner,
+    ) -> Result<(), Error> {
+        // A verdict that was given meanwhile may have changed how the next packet is to be opened.
+        self.change_opener(&mut shared.state())?;
+        loop {
+            if !owner.has_room() {
+                self.is_paused = true;
+                return self.deliver(buffer, shared);
+            }
+            let Some(packet) = self.open_next(buffer)? else {
+                return self.deliver(buffer, shared);
+            };
+            shared.counters.packets_received.add(1);
+            if packet.is_channel_data(buffer) {
+                let is_inflated = matches!(packet.body, Body::Inflated(_));
+                self.batch.push(packet);
+                // What a few bytes inflate to is checked against its window before the next may inflate.
+                if is_inflated {
+                    self.deliver(buffer, shared)?;
+                }
+                continue;
+            }
+            // Control messages are handled behind the data that came before them.
+            self.deliver(buffer, shared)?;
+            if !self.handle_control(&packet, buffer, shared, owner)? {
+                self.is_paused = true;
+                return Ok(());
+            }
+        }
+    }
+
+    /// Opens the next packet where it lies; none where it is not whole yet.
+    fn open_next(&mut self, buffer: &mut [u8]) -> Result<Option<Packet>, Error> {
+        let opened = self
+            .opener
+            .open(&mut buffer[self.start..self.end])
+            .map_err(|e| Misbehaviour::Packet(e.to_string()))?;
+        let Opened::Packet {
+            body,
+            consumed,
+            sequence_number,
+        } = opened
+        else {
+            return Ok(None);
+        };
+        let base = self.start;
+        self.start += consumed;
+        Ok(Some(Packet {
+            body,
+            base,
+            sequence_number,
+        }))
+    }
+
+    /// Keys and compression for the packets that follow.
+    fn change_opener(&mut self, state: &mut State) -> Result<(), Error> {
+        while let Some(change) = state.connection.poll_open_change() {
+            match change {
+                OpenChange::Keys { keys, reset } => self
+                    .opener
+                    .install(keys, reset)
+                    .map_err(|e| Error::Internal(e.to_string()))?,
+                OpenChange::StartDecompression => self.opener.start_decompression(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles one packet that is not channel data; tells whether the next may be opened.
+    fn handle_control(
+        &mut self,
+        packet: &Packet,
+        buffer: &[u8],
+        shared: &Arc<Shared>,
+        owner: &Owner,
+    ) -> Result<bool, Error> {
+        let mut state = shared.state();
+        let now = Instant::now();
+        let stderr =
+            state
+                .connection
+                .handle_packet(packet.payload(buffer), packet.sequence_number, now)?;
+        if let Some(data) = stderr {
+            // Nobody takes it: the window that it used is given back.
+            let len = u32::try_from(data.bytes.len()).unwrap_or(u32::MAX);
+            state.connection.channels().taken(data.id, len, now);
+        }
+        while let Some(event) = state.connection.poll_event() {
+            state.handle_event(event, shared, owner)?;
+        }
+        self.change_opener(&mut state)?;
+        state.opened_usage = self.opener.usage();
+        Ok(state.connection.wants_input())
+    }
+
+    /// Books the gathered data packets, writes them to their applications, and credits what those took.
+    fn deliver(&mut self, buffer: &[u8], shared: &Shared) -> Result<(), Error> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.book(buffer, shared)?;
+        for delivery in self.deliveries.drain(..) {
+            delivery.carry_out(shared, buffer);
+        }
+        Ok(())
+    }
+
+    /// Under the lock: checks windows, and sorts data into direct deliveries and queues.
+    fn book(&mut self, buffer: &[u8], shared: &Shared) -> Result<(), Error> {
+        let mut state = shared.state();
+        let now = Instant::now();
+        state.opened_usage = self.opener.usage();
+        for packet in self.batch.drain(..) {
+            let payload = packet.payload(buffer);
+            let arrived = state
+                .connection
+                .handle_packet(payload, packet.sequence_number, now)?;
+            let Some(ChannelData {
+                id, bytes: data, ..
+            }) = arrived
+            else {
+                continue;
+            };
+            let Some(io) = state.io(id) else { continue };
+            match (&io.sink, packet.data_range(data.len())) {
+                (Some((sink, counters)), Some(range)) if io.queue.is_clear() => {
+                    match self.deliveries.last_mut() {
+                        Some(last) if last.is_for(id) => last.push(range),
+                        _ => self
+                            .deliveries
+                            .push(Delivery::new(id, sink, counters, range)),
+                    }
+                }
+                _ => {
+                    io.queue.push(data);
+                    io.wake_reader();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn release_if_empty(&mut self) {
+        if self.start == self.end {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        (self.start, self.end) = (0, 0);
+        if let Some(buffer) = self.buffer.take() {
+            memory::give_back(buffer);
+        }
+    }
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl Packet {
+    fn payload<'a>(&'a self, buffer: &'a [u8]) -> &'a [u8] {
+        self.body.as_slice(&buffer[self.base..])
+    }
+
+    fn is_channel_data(&self, buffer: &[u8]) -> bool {
+        self.payload(buffer).first() == Some(&number::CHANNEL_DATA)
+    }
+
+    /// Where the last `len` bytes of the payload lie in the read buffer; an inflated packet lies elsewhere.
+    fn data_range(&self, len: usize) -> Option<Range<usize>> {
+        match &self.body {
+            Body::InPlace(range) => {
+                let end = self.base + range.end;
+                Some(end - len..end)
+            }
+            Body::Inflated(_) => None,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Questions and news of the peer for the owner of a connection, and their queue.
+
+use adit_proto::error::{Error, Misbehaviour};
+use adit_proto::key::PublicKey;
+use adit_proto::message::connection::{ChannelType, GlobalRequest, OpenFailure, OpenFailureReason};
+use adit_proto::userauth::client::ClientAuthEvent;
+use adit_proto::userauth::server::AuthRequest;
+use tokio::sync::mpsc;
+
+use super::channel::Channel;
+use super::outcome::GlobalAnswer;
+
+/// Requests of the peer that wait for the owner. While there is no room for what one packet may bring, nothing more is
+/// read: a burst waits, as it does where a window is full.
+pub(super) const INCOMING: usize = 1024;
+const OF_ONE_PACKET: usize = 8;
+/// Places in the owner's queue that news which nobody waits for leaves free.
+const FOR_REQUESTS: usize = INCOMING / 2;
+
+/// What the peer wants from the owner of the connection, in order.
+#[derive(Debug)]
+pub enum Incoming {
+    /// Client: is this the server's key? `accept_host_key`, or `end`.
+    HostKey(PublicKey),
+    /// Client: an answer in user authentication.
+    Auth(ClientAuthEvent),
+    /// Server: a request to decide.
+    AuthRequest(AuthRequest),
+    /// The peer asks for a channel: accept or refuse it.
+    Open(ChannelAsked),
+    /// The peer asks; where `want_reply` is set, answer with `reply_global`, in order.
+    Global {
+        /// The request.
+        request: GlobalRequest,
+        /// Whether an answer is wanted.
+        want_reply: bool,
+    },
+    /// The answer to the oldest unanswered [`Handle::ask_in_turn`](super::Handle::ask_in_turn): success with the allocated port, where there is one.
+    Answer(GlobalAnswer),
+    /// A key exchange is complete.
+    KeysChanged,
+    /// A text for a person who debugs.
+    Debug(String),
+}
+
+/// A channel that the peer asks for.
+#[derive(Debug)]
+pub struct ChannelAsked {
+    /// What for.
+    pub channel_type: ChannelType,
+    channel: Channel,
+}
+
+impl ChannelAsked {
+    pub(super) fn new(channel_type: ChannelType, channel: Channel) -> Self {
+        Self {
+            channel_type,
+            channel,
+        }
+    }
+
+    /// Gives it.
+    pub fn accept(self) -> Channel {
+        let shared = self.channel.shared();
+        shared
+            .state()
+            .connection
+            .channels()
+            .accept(self.channel.id());
+        shared.kick();
+        self.channel
+    }
+
+    /// Waits for the end of the connection, after which nobody wants the channel any more.
+    pub async fn over(&self) {
+        self.channel.over().await;
+    }
+
+    /// Refuses it, with a sentence for a person.
+    pub fn refuse(self, reason: OpenFailureReason, description: impl Into<String>) {
+        let failure = OpenFailure {
+            reason,
+            description: description.into(),
+        };
+        let shared = self.channel.shared();
+        let id = self.channel.id();
+        let mut state = shared.state();
+        state.connection.channels().refuse(id, &failure);
+        state.remove_io(id);
+        drop(state);
+        shared.kick();
+    }
+}
+
+/// The owner, as the driver sees it: a queue with a bound. An owner that has gone takes nothing, and holds up nobody.
+#[derive(Debug)]
+pub(super) struct Owner(mpsc::Sender<Incoming>);
+
+impl Owner {
+    /// The queue's two ends.
+    pub(super) fn queue() -> (Self, mpsc::Receiver<Incoming>) {
+        let (sender, receiver) = mpsc::channel(INCOMING);
+        (Self(sender), receiver)
+    }
+
+    /// True while the queue takes whatever one packet brings.
+    pub(super) fn has_room(&self) -> bool {
+        self.0.capacity() >= OF_ONE_PACKET || self.0.is_closed()
+    }
+
+    /// Waits until `has_room`.
+    pub(super) async fn room(&self) {
+        let _ = self.0.reserve_many(OF_ONE_PACKET).await;
+    }
+
+    /// Puts a request or a piece of news into the queue. News that nobody waits for is dropped while requests need the room.
+    pub(super) fn tell(&self, incoming: Incoming) -> Result<(), Error> {
+        let is_optional = matches!(incoming, Incoming::KeysChanged | Incoming::Debug(_));
+        if is_optional && self.0.capacity() < FOR_REQUESTS {
+            return Ok(());
+        }
+        match self.0.try_send(incoming) {
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Err(Misbehaviour::AsksFasterThanItReads.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A place in the queue for a channel that the peer asks for; none where nobody serves channels any more.
+    pub(super) fn place(&self) -> Option<mpsc::Permit<'_, Incoming>> {
+        self.0.try_reserve().ok()
+    }
+}
