@@ -40,14 +40,15 @@ pub enum Event {
     AuthRequest(AuthRequest),
     /// Something happened to a channel.
     Channel(ChannelEvent),
-    /// The peer asks; where `want_reply` is set, answer with `reply_global`, in the order of the events.
-    Global {
+    /// A global request of the peer.
+    GlobalRequest {
         /// The request.
         request: GlobalRequest,
-        /// Whether an answer is wanted.
-        want_reply: bool,
+        /// The right to answer it with `reply_global`, where it wants an answer. Replies leave in the order of the requests,
+        /// whichever is given first.
+        reply: Option<ReplyToken>,
     },
-    /// The answer to the oldest unanswered `ask_global`: success with the allocated port, where there is one.
+    /// The reply to the oldest unanswered `send_global_request`.
     GlobalReply(GlobalReply),
     /// The peer tells something for a person who debugs.
     Debug(String),
@@ -304,11 +305,9 @@ impl Connection {
     fn recv_connection(&mut self, number: u8, payload: &[u8], now: Instant) -> Result<(), Error> {
         match number {
             number::GLOBAL_REQUEST => {
-                if let Some((request, want_reply)) = self.global_requests.recv_request(payload)? {
-                    self.events.push_back(Event::Global {
-                        request,
-                        want_reply,
-                    });
+                if let Some((request, reply)) = self.global_requests.recv_request(payload)? {
+                    let event = Event::GlobalRequest { request, reply };
+                    self.events.push_back(event);
                 }
                 self.send_replies()?;
             }
@@ -468,16 +467,29 @@ impl Connection {
         Ok(self.send(userauth::encode_banner(text))?)
     }
 
-    /// Asks the peer something; `GlobalReply` follows, in the order of the questions.
-    pub fn ask_global(&mut self, request: GlobalRequest) -> Result<(), Error> {
+    /// Sends a global request that wants a reply; `GlobalReply` follows, in the order of the requests.
+    pub fn send_global_request(&mut self, request: GlobalRequest) -> Result<(), Error> {
         Ok(self.ask(request, Purpose::Owner)?)
     }
 
-    /// Answers the oldest unanswered `Global` event that wants a reply.
-    pub fn reply_global(&mut self, reply: GlobalReply) -> Result<(), Error> {
-        if !self.global_requests.reply(reply) {
-            return Err(Error::Internal("nobody waits for this reply".into()));
-        }
+    /// Answers a global request, once: the answer takes the token.
+    ///
+    /// ```
+    /// # use adit_proto::connection::{Connection, ReplyToken, RequestRefused};
+    /// fn answer(connection: &mut Connection, token: ReplyToken) {
+    ///     connection.reply_global(token, Ok(None)).unwrap();
+    /// }
+    /// ```
+    /// A second answer does not compile:
+    /// ```compile_fail,E0382
+    /// # use adit_proto::connection::{Connection, ReplyToken, RequestRefused};
+    /// fn answer(connection: &mut Connection, token: ReplyToken) {
+    ///     connection.reply_global(token, Ok(None)).unwrap();
+    ///     connection.reply_global(token, Err(RequestRefused)).unwrap();
+    /// }
+    /// ```
+    pub fn reply_global(&mut self, token: ReplyToken, reply: GlobalReply) -> Result<(), Error> {
+        self.global_requests.reply(token, reply);
         Ok(self.send_replies()?)
     }
 

@@ -60,8 +60,6 @@ pub(crate) struct GlobalRequests {
     asked: VecDeque<Purpose>,
     /// What the peer waits for.
     replies: OrderedReplies,
-    /// The owner's part of them, the oldest first.
-    owners: VecDeque<ReplyToken>,
 }
 
 impl GlobalRequests {
@@ -70,7 +68,6 @@ impl GlobalRequests {
         Self {
             asked: VecDeque::new(),
             replies: OrderedReplies::new(MAX_OWED),
-            owners: VecDeque::new(),
         }
     }
 
@@ -105,32 +102,29 @@ impl GlobalRequests {
         Some(Answered::without_success(purpose))
     }
 
-    /// GLOBAL_REQUEST: given to the owner, with true where it wants a reply, or refused at once.
+    /// GLOBAL_REQUEST: given to the owner, with a token where it wants a reply, or refused at once.
     pub(crate) fn recv_request(
         &mut self,
         payload: &[u8],
-    ) -> Result<Option<(GlobalRequest, bool)>, Misbehaviour> {
+    ) -> Result<Option<(GlobalRequest, Option<ReplyToken>)>, Misbehaviour> {
         let (request, want_reply) = GlobalRequest::parse(payload)?;
         let is_owners = !matches!(request, GlobalRequest::KeepAlive | GlobalRequest::Other(_));
+        let mut reply = None;
         match (is_owners, want_reply) {
-            (true, true) => self.owners.push_back(self.replies.await_owner()?),
+            (true, true) => reply = Some(self.replies.await_owner()?),
             (false, true) => self.replies.know(vec![number::REQUEST_FAILURE])?,
             (_, false) => {}
         }
-        Ok(is_owners.then_some((request, want_reply)))
+        Ok(is_owners.then_some((request, reply)))
     }
 
-    /// Takes the owner's reply to the oldest request that waits for one; false where none does.
-    pub(crate) fn reply(&mut self, reply: GlobalReply) -> bool {
-        let Some(token) = self.owners.pop_front() else {
-            return false;
-        };
+    /// Takes the owner's reply.
+    pub(crate) fn reply(&mut self, token: ReplyToken, reply: GlobalReply) {
         let message = match reply {
             Ok(port) => message::encode_request_success(port),
             Err(RequestRefused) => vec![number::REQUEST_FAILURE],
         };
         self.replies.answer(token, message);
-        true
     }
 
     /// The next reply to send.

@@ -1,8 +1,6 @@
 //! Global requests of a peer, answered by the core or, whenever it likes, by the owner.
 
-use std::collections::VecDeque;
-
-use adit_proto::connection::{Connection, Event, RequestRefused};
+use adit_proto::connection::{Connection, Event, GlobalReply, ReplyToken, RequestRefused};
 use adit_proto::message::connection::{GlobalRequest, encode_request_success};
 use adit_proto::message::number;
 use arbitrary::{Result, Unstructured};
@@ -13,14 +11,14 @@ use crate::ends::{self, START};
 pub fn global_requests(data: &[u8]) {
     let mut end = End {
         connection: ends::logged_in(),
-        for_owner: VecDeque::new(),
+        for_owner: Vec::new(),
         expected: Vec::new(),
         answered: Vec::new(),
     };
     let mut u = Unstructured::new(data);
     while !u.is_empty() && end.step(&mut u).is_ok() {}
-    while end.for_owner.front().is_some() {
-        end.answer(Err(RequestRefused));
+    while !end.for_owner.is_empty() {
+        end.answer(0, Err(RequestRefused));
     }
     let expected: Option<Vec<_>> = end.expected.into_iter().collect();
     assert_eq!(expected, Some(end.answered));
@@ -28,8 +26,8 @@ pub fn global_requests(data: &[u8]) {
 
 struct End {
     connection: Connection,
-    /// Requests that the owner has yet to answer, by their place in `expected`.
-    for_owner: VecDeque<usize>,
+    /// Requests that the owner has yet to answer, with their place in `expected`.
+    for_owner: Vec<(ReplyToken, usize)>,
     /// The answers, in order, as far as they are given.
     expected: Vec<Option<Vec<u8>>>,
     /// Messages that left.
@@ -49,10 +47,11 @@ impl End {
                 port: u.arbitrary()?,
             },
             _ => {
-                self.answer(match u.arbitrary()? {
-                    Some(port) => Ok(port),
-                    None => Err(RequestRefused),
-                });
+                if !self.for_owner.is_empty() {
+                    let index = u.choose_index(self.for_owner.len())?;
+                    let port: Option<Option<u16>> = u.arbitrary()?;
+                    self.answer(index, port.ok_or(RequestRefused));
+                }
                 return Ok(());
             }
         };
@@ -66,41 +65,31 @@ impl End {
         let name_len = u32::from_be_bytes(*message[1..].first_chunk().unwrap());
         message[5 + name_len as usize] = want_reply.into();
         self.connection.handle_packet(&message, 0, *START).unwrap();
-        let for_owner = match self.connection.poll_event() {
-            Some(Event::Global {
-                want_reply: told, ..
-            }) => {
-                assert_eq!(told, want_reply);
-                true
-            }
-            event => {
-                assert_eq!(event, None);
-                false
-            }
-        };
-        if want_reply && for_owner {
-            self.for_owner.push_back(self.expected.len());
+        let mut is_owners = false;
+        if let Some(event) = self.connection.poll_event() {
+            let Event::GlobalRequest { reply, .. } = event else {
+                panic!("{event:?}");
+            };
+            assert_eq!(reply.is_some(), want_reply);
+            is_owners = true;
+            let place = self.expected.len();
+            self.for_owner.extend(reply.map(|token| (token, place)));
         }
         if want_reply {
-            let known = (!for_owner).then(|| vec![number::REQUEST_FAILURE]);
+            let known = (!is_owners).then(|| vec![number::REQUEST_FAILURE]);
             self.expected.push(known);
         }
         self.listen();
     }
 
-    /// The owner's answer to the oldest request that waits for it; without one there is nothing to answer.
-    fn answer(&mut self, reply: std::result::Result<Option<u16>, RequestRefused>) {
-        let taken = self.connection.reply_global(reply);
-        match self.for_owner.pop_front() {
-            None => assert!(taken.is_err()),
-            Some(place) => {
-                taken.unwrap();
-                self.expected[place] = Some(match reply {
-                    Ok(port) => encode_request_success(port),
-                    Err(RequestRefused) => vec![number::REQUEST_FAILURE],
-                });
-            }
-        }
+    /// The owner's answer to one of the requests that wait for it.
+    fn answer(&mut self, index: usize, reply: GlobalReply) {
+        let (token, place) = self.for_owner.remove(index);
+        self.connection.reply_global(token, reply).unwrap();
+        self.expected[place] = Some(match reply {
+            Ok(port) => encode_request_success(port),
+            Err(RequestRefused) => vec![number::REQUEST_FAILURE],
+        });
         self.listen();
     }
 

@@ -33,13 +33,17 @@ fn request_that_is_refused_at_once_is_answered_behind_one_that_takes_long() {
     let mut pair = Setup::default().connect();
     let other = GlobalRequest::Other("unknown@example.com".into());
     for request in [listen(0), other, listen(80)] {
-        pair.client.connection().ask_global(request).unwrap();
+        pair.client
+            .connection()
+            .send_global_request(request)
+            .unwrap();
     }
     pair.run_for(Duration::from_secs(1));
     assert_eq!(replies(&pair), []);
+    let [first, third] = <[_; 2]>::try_from(std::mem::take(&mut pair.server.owed)).unwrap();
     let server = pair.server.connection();
-    server.reply_global(Ok(Some(40_000))).unwrap();
-    server.reply_global(Ok(None)).unwrap();
+    server.reply_global(third, Ok(None)).unwrap();
+    server.reply_global(first, Ok(Some(40_000))).unwrap();
     pair.run_for(Duration::from_secs(1));
     let expected = [Ok(Some(40_000)), Err(RequestRefused), Ok(None)];
     assert_eq!(replies(&pair), expected);
@@ -73,11 +77,11 @@ fn question_that_the_peer_does_not_implement_takes_nobody_elses_answer() {
         let now = pair.now + INTERVAL;
         let client = pair.client.connection();
         if owner_first {
-            client.ask_global(listen(0)).unwrap();
+            client.send_global_request(listen(0)).unwrap();
         }
         client.handle_timeout(now).unwrap();
         if !owner_first {
-            client.ask_global(listen(0)).unwrap();
+            client.send_global_request(listen(0)).unwrap();
         }
         assert_eq!(questions(client), 2);
         for answer in [
@@ -99,7 +103,7 @@ fn request_that_the_peer_does_not_implement_is_refused() {
     let mut pair = connected();
     let now = pair.now;
     let client = pair.client.connection();
-    client.ask_global(listen(0)).unwrap();
+    client.send_global_request(listen(0)).unwrap();
     let unimplemented = encode_unimplemented(7);
     for _ in 0..2 {
         client.handle_packet(&unimplemented, 0, now).unwrap();

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use adit_proto::connection::RequestRefused;
+use adit_proto::connection::{GlobalReply, RequestRefused};
 use adit_proto::message::connection::GlobalRequest;
 use log::{Level, log};
 use tokio::sync::oneshot;
@@ -19,7 +19,6 @@ use super::error::ForwardError;
 use super::serving::Serving;
 use crate::config::spec::{BindAddress, ListenSpec};
 use crate::forward::registry::{RemoteAddress, RemoteForward};
-use crate::net::outcome::GlobalAnswer;
 use crate::policy::LISTEN_NOTICE;
 use crate::status::ForwardId;
 
@@ -127,7 +126,7 @@ impl Serving {
             let error = refused(forward.label.clone(), listen, Vec::new());
             return Some(ClientNews::Answer(id, Err(error)));
         }
-        if let Err(ended) = self.handle.ask_in_turn(request(listen)) {
+        if let Err(ended) = self.handle.send_global_request(request(listen)) {
             self.forget(id, address.as_ref());
             return Some(ClientNews::Answer(id, Err(ForwardError::Ended(ended))));
         }
@@ -163,13 +162,17 @@ impl Serving {
         address: RemoteAddress,
         done: oneshot::Sender<Cancelled>,
     ) {
-        if self.handle.ask_in_turn(cancel_request(&address)).is_ok() {
+        if self
+            .handle
+            .send_global_request(cancel_request(&address))
+            .is_ok()
+        {
             self.asks.push(Ask::Cancel { id, address, done });
         }
     }
 
     /// The answer to the oldest request came.
-    pub(super) fn take_answer(&mut self, reply: GlobalAnswer) -> Option<ClientNews> {
+    pub(super) fn take_answer(&mut self, reply: GlobalReply) -> Option<ClientNews> {
         let (ask, said) = self.asks.pop()?;
         match ask {
             Ask::Listen {
@@ -199,7 +202,7 @@ impl Serving {
         ask: &RemoteAsk,
         address: Option<RemoteAddress>,
         said: Vec<String>,
-        reply: GlobalAnswer,
+        reply: GlobalReply,
     ) -> Result<Option<u16>, ForwardError> {
         let label = &ask.forward.label;
         let Some(allocated_port) = self.settled(ask, address, reply) else {
@@ -216,7 +219,7 @@ impl Serving {
         &mut self,
         ask: &RemoteAsk,
         address: Option<RemoteAddress>,
-        reply: GlobalAnswer,
+        reply: GlobalReply,
     ) -> Option<Option<u16>> {
         let Ok(allocated) = reply else {
             self.forget(ask.forward.id, address.as_ref());

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use adit_proto::connection::RequestRefused;
 use adit_proto::peer_text;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
@@ -96,13 +95,9 @@ impl Serving {
     fn handle_event(&mut self, event: Incoming) -> Option<ClientNews> {
         match event {
             Incoming::Open(asked) => self.serve_remote(asked),
-            Incoming::Global {
-                want_reply: true, ..
-            } => {
-                // A server has nothing to ask of a client; the connection may be over.
-                let _ = self.handle.reply_global(Err(RequestRefused));
-            }
-            Incoming::Answer(reply) => return self.take_answer(reply),
+            // A server has nothing to ask of a client.
+            Incoming::GlobalRequest(refused) => drop(refused),
+            Incoming::GlobalReply(reply) => return self.take_answer(reply),
             Incoming::Debug(text) => {
                 let said = peer_text::description(&text).to_string();
                 if let Some(said) = self.asks.keep(said) {

@@ -1,9 +1,10 @@
 //! A client that is logged in, and the server's end of its connection, for tests.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_proto::connection::RequestRefused;
+use adit_proto::connection::GlobalReply;
 use adit_proto::message::connection::{ChannelType, GlobalRequest, TcpAddresses};
 use adit_proto::userauth::client::ClientAuthEvent;
 use tokio::sync::mpsc::Receiver;
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 use super::{Client, ClientSettings, LoggedIn, Trust};
 use crate::config::ssh_config::ClientOptions;
 use crate::net::pair::ends;
-use crate::net::{Handle, Incoming};
+use crate::net::{Handle, Incoming, PendingReply};
 
 /// Longer than anything in a test takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -21,6 +22,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     pub(crate) handle: Handle,
     pub(crate) incoming: Receiver<Incoming>,
+    /// Requests that wait for an answer, the oldest first.
+    owed: VecDeque<PendingReply>,
 }
 
 impl Server {
@@ -28,8 +31,9 @@ impl Server {
     pub(crate) async fn request(&mut self) -> GlobalRequest {
         loop {
             let event = timeout(LIMIT, self.incoming.recv()).await.unwrap().unwrap();
-            if let Incoming::Global { request, .. } = event {
-                return request;
+            if let Incoming::GlobalRequest(asked) = event {
+                self.owed.extend(asked.reply);
+                return asked.request;
             }
         }
     }
@@ -42,8 +46,9 @@ impl Server {
         }
     }
 
-    pub(crate) fn answer(&self, reply: Result<Option<u16>, RequestRefused>) {
-        self.handle.reply_global(reply).unwrap();
+    /// Answers the oldest request.
+    pub(crate) fn answer(&mut self, reply: GlobalReply) {
+        self.owed.pop_front().unwrap().send(reply).unwrap();
     }
 
     /// Announces a connection that came to a port; true if the client takes it.
@@ -92,6 +97,7 @@ pub(crate) async fn with_trust(trust: Trust) -> (Client, Server) {
     let server = Server {
         handle: server,
         incoming: requests,
+        owed: VecDeque::new(),
     };
     (client, server)
 }

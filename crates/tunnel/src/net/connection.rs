@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use adit_proto::connection::{Connection, RequestRefused};
+use adit_proto::connection::{Connection, GlobalReply};
 use adit_proto::error::Error;
 use adit_proto::message::connection::{ChannelType, GlobalRequest};
 use adit_proto::message::transport::{Disconnect, DisconnectReason};
@@ -12,7 +12,7 @@ use adit_proto::message::userauth::Method;
 use tokio::sync::oneshot;
 
 use super::channel::Channel;
-use super::outcome::{Ended, GlobalAnswer, OpenError, Refusal};
+use super::outcome::{Ended, OpenError, Refusal};
 use super::state::{ChannelIo, Shared};
 use crate::status::ConnectionCounters;
 
@@ -61,32 +61,29 @@ impl Handle {
         self.with(|c| c.banner(text))
     }
 
-    /// Answers the oldest unanswered global request.
-    pub fn reply_global(&self, reply: Result<Option<u16>, RequestRefused>) -> Result<(), Error> {
-        self.with(|c| c.reply_global(reply))
-    }
-
     /// Tells the peer something for a person who debugs.
     pub fn debug(&self, text: &str) -> Result<(), Error> {
         self.with(|c| c.debug(text))
     }
 
-    /// Asks the peer something and waits for the answer.
-    pub async fn ask_global(&self, request: GlobalRequest) -> Result<GlobalAnswer, Ended> {
+    /// Sends a global request and waits for the reply.
+    pub async fn global_request(&self, request: GlobalRequest) -> Result<GlobalReply, Ended> {
         let (sender, receiver) = oneshot::channel();
-        self.send_global(request, Some(sender))?;
+        self.send_request(request, Some(sender))?;
         receiver.await.map_err(|_| self.why_ended())
     }
 
-    /// Asks the peer something; the answer is an [`Incoming::Answer`], in its turn among what else the peer sends.
-    pub fn ask_in_turn(&self, request: GlobalRequest) -> Result<(), Ended> {
-        self.send_global(request, None)
+    /// Sends a global request; the reply is an [`Incoming::GlobalReply`], in its turn among what else the peer sends.
+    ///
+    /// [`Incoming::GlobalReply`]: super::Incoming::GlobalReply
+    pub fn send_global_request(&self, request: GlobalRequest) -> Result<(), Ended> {
+        self.send_request(request, None)
     }
 
-    fn send_global(
+    fn send_request(
         &self,
         request: GlobalRequest,
-        answer: Option<oneshot::Sender<GlobalAnswer>>,
+        reply: Option<oneshot::Sender<GlobalReply>>,
     ) -> Result<(), Ended> {
         {
             let mut state = self.0.state();
@@ -95,9 +92,9 @@ impl Handle {
             }
             state
                 .connection
-                .ask_global(request)
+                .send_global_request(request)
                 .map_err(Ended::Protocol)?;
-            state.replies.push_back(answer);
+            state.replies.push_back(reply);
         }
         self.0.kick();
         Ok(())

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use adit_proto::channels::{ChannelEvent, ChannelId, PeerClose};
-use adit_proto::connection::Event;
+use adit_proto::connection::{Event, GlobalReply, ReplyToken, RequestRefused};
 use adit_proto::error::Error;
-use adit_proto::message::connection::{ChannelType, OpenFailure, OpenFailureReason};
+use adit_proto::message::connection::{ChannelType, GlobalRequest, OpenFailure, OpenFailureReason};
 use log::debug;
 
 use super::agreed;
 use super::channel::Channel;
-use super::incoming::{ChannelAsked, Incoming, Owner};
-use super::outcome::{GlobalAnswer, Refusal};
+use super::incoming::{ChannelAsked, Incoming, IncomingRequest, Owner};
+use super::outcome::Refusal;
 use super::state::{ChannelIo, Shared, State};
 
 impl State {
@@ -28,6 +28,9 @@ impl State {
                 return Ok(());
             }
             Event::GlobalReply(reply) => return self.handle_reply(reply, owner),
+            Event::GlobalRequest { request, reply } => {
+                return self.hand_over(request, reply, shared, owner);
+            }
             Event::HostKey(key) => Incoming::HostKey(key),
             Event::KeysChanged => {
                 shared.counters.key_exchanges.add(1);
@@ -37,26 +40,39 @@ impl State {
             }
             Event::Auth(event) => Incoming::Auth(event),
             Event::AuthRequest(request) => Incoming::AuthRequest(request),
-            Event::Global {
-                request,
-                want_reply,
-            } => Incoming::Global {
-                request,
-                want_reply,
-            },
             Event::Debug(text) => Incoming::Debug(text),
         })
     }
 
-    fn handle_reply(&mut self, reply: GlobalAnswer, owner: &Owner) -> Result<(), Error> {
+    fn handle_reply(&mut self, reply: GlobalReply, owner: &Owner) -> Result<(), Error> {
         match self.replies.pop_front() {
-            Some(None) => owner.tell(Incoming::Answer(reply)),
+            Some(None) => owner.tell(Incoming::GlobalReply(reply)),
             Some(Some(sender)) => {
                 // Whoever asked may have gone.
                 let _ = sender.send(reply);
                 Ok(())
             }
             None => Ok(()),
+        }
+    }
+
+    /// Hands the owner a global request of the peer, or refuses it where nobody serves any more. The place comes first: a
+    /// reply must not be dropped in here, under the lock that its refusal takes.
+    fn hand_over(
+        &mut self,
+        request: GlobalRequest,
+        reply: Option<ReplyToken>,
+        shared: &Arc<Shared>,
+        owner: &Owner,
+    ) -> Result<(), Error> {
+        match (owner.place(), reply) {
+            (Some(place), reply) => {
+                let incoming = IncomingRequest::new(request, reply, shared);
+                place.send(Incoming::GlobalRequest(incoming));
+                Ok(())
+            }
+            (None, Some(reply)) => self.connection.reply_global(reply, Err(RequestRefused)),
+            (None, None) => Ok(()),
         }
     }
 

@@ -1,5 +1,8 @@
 //! Questions and news of the peer for the owner of a connection, and their queue.
 
+use std::sync::Arc;
+
+use adit_proto::connection::{GlobalReply, ReplyToken, RequestRefused};
 use adit_proto::error::{Error, Misbehaviour};
 use adit_proto::key::PublicKey;
 use adit_proto::message::connection::{ChannelType, GlobalRequest, OpenFailure, OpenFailureReason};
@@ -8,7 +11,7 @@ use adit_proto::userauth::server::AuthRequest;
 use tokio::sync::mpsc;
 
 use super::channel::Channel;
-use super::outcome::GlobalAnswer;
+use super::state::Shared;
 
 /// Requests of the peer that wait for the owner. While there is no room for what one packet may bring, nothing more is
 /// read: a burst waits, as it does where a window is full.
@@ -28,15 +31,10 @@ pub enum Incoming {
     AuthRequest(AuthRequest),
     /// The peer asks for a channel: accept or refuse it.
     Open(ChannelAsked),
-    /// The peer asks; where `want_reply` is set, answer with `reply_global`, in order.
-    Global {
-        /// The request.
-        request: GlobalRequest,
-        /// Whether an answer is wanted.
-        want_reply: bool,
-    },
-    /// The answer to the oldest unanswered [`Handle::ask_in_turn`](super::Handle::ask_in_turn): success with the allocated port, where there is one.
-    Answer(GlobalAnswer),
+    /// A global request of the peer.
+    GlobalRequest(IncomingRequest),
+    /// The reply to the oldest unanswered [`Handle::send_global_request`](super::Handle::send_global_request).
+    GlobalReply(GlobalReply),
     /// A key exchange is complete.
     KeysChanged,
     /// A text for a person who debugs.
@@ -92,6 +90,82 @@ impl ChannelAsked {
     }
 }
 
+/// A global request of the peer.
+#[derive(Debug)]
+pub struct IncomingRequest {
+    /// The request.
+    pub request: GlobalRequest,
+    /// The right to answer it; none where no answer is wanted.
+    pub reply: Option<PendingReply>,
+}
+
+impl IncomingRequest {
+    pub(super) fn new(
+        request: GlobalRequest,
+        reply: Option<ReplyToken>,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let reply = reply.map(|token| PendingReply {
+            token: Some(token),
+            shared: shared.clone(),
+        });
+        Self { request, reply }
+    }
+}
+
+/// The right to answer a global request, once. Replies leave in the order of the requests, whichever is given first; a
+/// right that is dropped refuses, since the peer must not wait for ever.
+///
+/// ```
+/// # use adit_tunnel::net::PendingReply;
+/// fn answer(reply: PendingReply) {
+///     reply.send(Ok(None)).unwrap();
+/// }
+/// ```
+/// A second answer does not compile:
+/// ```compile_fail,E0382
+/// # use adit_tunnel::net::PendingReply;
+/// fn answer(reply: PendingReply) {
+///     reply.send(Ok(None)).unwrap();
+///     reply.send(Ok(None)).unwrap();
+/// }
+/// ```
+#[derive(Debug)]
+pub struct PendingReply {
+    /// None once it is used.
+    token: Option<ReplyToken>,
+    shared: Arc<Shared>,
+}
+
+impl PendingReply {
+    /// Sends the reply.
+    pub fn send(mut self, reply: GlobalReply) -> Result<(), Error> {
+        self.give(reply)
+    }
+
+    fn give(&mut self, reply: GlobalReply) -> Result<(), Error> {
+        let Some(token) = self.token.take() else {
+            return Ok(());
+        };
+        let mut state = self.shared.state();
+        // Nothing may follow our good-bye.
+        if state.ended.is_some() {
+            return Ok(());
+        }
+        state.connection.reply_global(token, reply)?;
+        drop(state);
+        self.shared.kick();
+        Ok(())
+    }
+}
+
+impl Drop for PendingReply {
+    fn drop(&mut self) {
+        // It fails only where the peer asks faster than it reads, which ends the connection elsewhere.
+        let _ = self.give(Err(RequestRefused));
+    }
+}
+
 /// The owner, as the driver sees it: a queue with a bound. An owner that has gone takes nothing, and holds up nobody.
 #[derive(Debug)]
 pub(super) struct Owner(mpsc::Sender<Incoming>);
@@ -127,7 +201,7 @@ impl Owner {
         }
     }
 
-    /// A place in the queue for a channel that the peer asks for; none where nobody serves channels any more.
+    /// A place in the queue for what the peer asks for; none where nobody serves it any more.
     pub(super) fn place(&self) -> Option<mpsc::Permit<'_, Incoming>> {
         self.0.try_reserve().ok()
     }

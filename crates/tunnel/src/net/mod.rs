@@ -32,7 +32,7 @@ pub mod stream;
 
 pub use channel::{Channel, Pumped};
 pub use connection::Handle;
-pub use incoming::Incoming;
+pub use incoming::{Incoming, IncomingRequest, PendingReply};
 pub(crate) use outbound::SHORT_TURN;
 pub use outcome::Ended;
 pub use stream::{Stream, TcpKeepAlive};

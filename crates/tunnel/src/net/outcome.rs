@@ -1,8 +1,7 @@
-//! Outcomes: why a connection is over, why a channel was not opened, the answer to a global request.
+//! Outcomes: why a connection is over, why a channel was not opened.
 
 use std::io;
 
-use adit_proto::connection::RequestRefused;
 use adit_proto::error::Error;
 use adit_proto::message::connection::{OpenFailure, OpenFailureReason};
 
@@ -72,6 +71,3 @@ pub enum OpenError {
     /// The connection is over.
     Ended(Ended),
 }
-
-/// The answer to a global request: the port that was allocated, where there is one, or a refusal.
-pub type GlobalAnswer = Result<Option<u16>, RequestRefused>;

@@ -86,7 +86,7 @@ impl Pair {
 
     /// Once this returns, the server has handled all that the client had sent before.
     pub(crate) async fn settle(&self) {
-        let refused = self.client.ask_global(GlobalRequest::KeepAlive).await;
+        let refused = self.client.global_request(GlobalRequest::KeepAlive).await;
         assert!(refused.unwrap().is_err());
     }
 }

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use adit_proto::channels::{ChannelId, PeerClose};
-use adit_proto::connection::Connection;
+use adit_proto::connection::{Connection, GlobalReply};
 use adit_proto::packet::Usage;
 use tokio::sync::{Notify, oneshot};
 
 use super::outbound::{Outbound, Place};
-use super::outcome::{Ended, GlobalAnswer, Refusal};
+use super::outcome::{Ended, Refusal};
 use super::queue::InboundQueue;
 use super::stream::Stream;
 use crate::status::{ConnectionCounters, ForwardCounters};
@@ -36,8 +36,8 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) channels: Vec<Option<ChannelIo>>,
-    /// Who waits for the answers to global requests; none where they come out with all else.
-    pub(super) replies: VecDeque<Option<oneshot::Sender<GlobalAnswer>>>,
+    /// Who waits for the replies to global requests; none where they come out with all else.
+    pub(super) replies: VecDeque<Option<oneshot::Sender<GlobalReply>>>,
     pub(super) ended: Option<Ended>,
     pub(super) opened_usage: Usage,
     next_token: u64,

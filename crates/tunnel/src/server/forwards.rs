@@ -10,13 +10,13 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::Peer;
 use super::auth::Login;
-use super::remote::{RemoteForwards, Request};
+use super::remote::RemoteForwards;
 use super::settings::ServerSettings;
 use crate::config::spec::Endpoint;
 use crate::forward::dial::Dials;
 use crate::forward::egress::Egress;
 use crate::net::incoming::ChannelAsked;
-use crate::net::{Handle, Incoming};
+use crate::net::{Handle, Incoming, IncomingRequest};
 use crate::policy::{Ask, Denied};
 use crate::status::ForwardCounters;
 
@@ -62,24 +62,18 @@ impl Forwards {
         &self,
         handle: &Handle,
         incoming: &mut Receiver<Incoming>,
-        requests: &Sender<Request>,
+        requests: &Sender<IncomingRequest>,
     ) {
         while let Some(event) = incoming.recv().await {
             match event {
                 Incoming::Open(asked) => self.open(asked),
-                Incoming::Global {
-                    request,
-                    want_reply,
-                } => {
-                    let request = Request {
-                        request,
-                        want_reply,
+                Incoming::GlobalRequest(request) => {
+                    let Err(_unserved) = requests.try_send(request) else {
+                        continue;
                     };
-                    if requests.try_send(request).is_err() {
-                        warn!("{}: too many requests wait", self.login.who());
-                        handle.end("too many requests wait");
-                        return;
-                    }
+                    warn!("{}: too many requests wait", self.login.who());
+                    handle.end("too many requests wait");
+                    return;
                 }
                 _ => {}
             }
@@ -189,9 +183,10 @@ mod tests {
         });
         let asking = {
             let client = client.clone();
-            tokio::spawn(async move { client.ask_global(listen()).await })
+            tokio::spawn(async move { client.global_request(listen()).await })
         };
-        assert!(waiting.recv().await.unwrap().want_reply);
+        let request = waiting.recv().await.unwrap();
+        assert!(request.reply.is_some());
         let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let opened = client.open(direct_tcpip(target.local_addr().unwrap()));
         assert!(opened.await.is_ok());
@@ -204,7 +199,7 @@ mod tests {
     async fn more_requests_than_may_wait_end_the_connection() {
         let (client, server, mut incoming) = Pair::new().await.into_client_and_server();
         let (requests, _waiting) = channel(1);
-        let ask = || client.ask_global(listen());
+        let ask = || client.global_request(listen());
         let asking = async { tokio::join!(ask(), ask()) };
         let forwards = forwards();
         let serving = forwards.serve(&server, &mut incoming, &requests);

@@ -18,15 +18,9 @@ use crate::forward::descriptors::Permit;
 use crate::forward::ingress::{Ingress, Route};
 use crate::forward::recent_targets::RecentTargets;
 use crate::forward::registry::{Registry, RemoteAddress};
-use crate::net::Handle;
 use crate::net::listener;
+use crate::net::{Handle, IncomingRequest};
 use crate::policy::{Ask, LISTEN_NOTICE, remote_bind};
-
-/// A global request of the client.
-pub(super) struct Request {
-    pub(super) request: GlobalRequest,
-    pub(super) want_reply: bool,
-}
 
 /// The accept loops of one remote forward; they end when it is dropped.
 struct Listening {
@@ -54,14 +48,12 @@ impl RemoteForwards {
     }
 
     /// Answers one request after the other, as RFC 4254 §4 wants it, until the connection ends.
-    pub(super) async fn serve(mut self, mut requests: Receiver<Request>) {
-        while let Some(Request {
-            request,
-            want_reply,
-        }) = requests.recv().await
-        {
-            let reply = self.answer(request).await;
-            if want_reply && self.handle.reply_global(reply).is_err() {
+    pub(super) async fn serve(mut self, mut requests: Receiver<IncomingRequest>) {
+        while let Some(IncomingRequest { request, reply }) = requests.recv().await {
+            let answer = self.answer(request).await;
+            if let Some(reply) = reply
+                && reply.send(answer).is_err()
+            {
                 return;
             }
         }

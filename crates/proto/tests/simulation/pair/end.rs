@@ -7,7 +7,7 @@ use std::time::Instant;
 use adit_proto::Side;
 use adit_proto::channels::WindowPool;
 use adit_proto::channels::{ChannelEvent, ChannelId, ChannelStream, Reserved};
-use adit_proto::connection::{Connection, ConnectionConfig, Event, KeepAlive};
+use adit_proto::connection::{Connection, ConnectionConfig, Event, KeepAlive, ReplyToken};
 use adit_proto::error::{Error, Misbehaviour};
 use adit_proto::ident::{self, IdentReader, Progress};
 use adit_proto::key::{PublicKey, SigningKey};
@@ -67,7 +67,9 @@ pub(crate) struct End {
     pub(crate) flows: BTreeMap<ChannelId, Flow>,
     /// The channel that the peer asked for last.
     pub(crate) newest_asked: Option<ChannelId>,
-    /// Everything that `poll_event` gave, but for what happened to channels.
+    /// Requests of the peer that wait for an answer.
+    pub(crate) owed: Vec<ReplyToken>,
+    /// Everything that `poll_event` gave, but for what happened to channels and global requests.
     pub(crate) log: Vec<Event>,
     /// Error that ended this end.
     pub(crate) error: Option<Error>,
@@ -92,6 +94,7 @@ impl End {
             injection: None,
             flows: BTreeMap::new(),
             newest_asked: None,
+            owed: Vec::new(),
             log: Vec::new(),
             error: None,
         }
@@ -224,6 +227,7 @@ impl End {
             }
             match event {
                 Event::Channel(event) => self.channel_event(event, now),
+                Event::GlobalRequest { reply, .. } => self.owed.extend(reply),
                 event => self.log.push(event),
             }
         }

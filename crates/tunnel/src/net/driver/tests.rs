@@ -1,7 +1,9 @@
 //! Bursts: more requests than may wait for the owner at once.
 
+use adit_proto::connection::{GlobalReply, RequestRefused};
 use adit_proto::message::connection::{ChannelType, GlobalRequest};
 
+use super::super::PendingReply;
 use super::super::incoming::INCOMING;
 use super::super::pair::{Pair, asked};
 use super::*;
@@ -33,20 +35,21 @@ async fn burst_of_opens_waits_and_is_served() {
 
 #[tokio::test]
 async fn burst_of_global_requests_waits_and_is_answered() {
-    let (client, server, mut incoming) = Pair::new().await.into_client_and_server();
+    let (client, _server, mut incoming) = Pair::new().await.into_client_and_server();
     let ask = |n| {
         let client = client.clone();
         let request = GlobalRequest::StreamLocalForward {
             socket_path: format!("/{n}"),
         };
-        tokio::spawn(async move { client.ask_global(request).await })
+        tokio::spawn(async move { client.global_request(request).await })
     };
     let burst: Vec<_> = (0..BURST).map(ask).collect();
 
     for _ in 0..BURST {
-        let event = incoming.recv().await.unwrap();
-        assert!(matches!(event, Incoming::Global { .. }));
-        server.reply_global(Ok(None)).unwrap();
+        let Some(Incoming::GlobalRequest(asked)) = incoming.recv().await else {
+            panic!("no request");
+        };
+        asked.reply.unwrap().send(Ok(None)).unwrap();
     }
     for answer in burst {
         assert_eq!(answer.await.unwrap(), Ok(Ok(None)));
@@ -77,4 +80,66 @@ async fn news_that_nobody_takes_stops_no_connection() {
     theirs.send(b"hello").await.unwrap();
     // Would wait for ever behind them.
     pair.settle().await;
+}
+
+/// The replies that are still to be given to so many requests, and the client's tasks that wait for them.
+async fn asked_for(
+    client: &Handle,
+    incoming: &mut mpsc::Receiver<Incoming>,
+    requests: usize,
+) -> (
+    Vec<PendingReply>,
+    Vec<tokio::task::JoinHandle<Result<GlobalReply, Ended>>>,
+) {
+    let (mut replies, mut waiting) = (Vec::new(), Vec::new());
+    for _ in 0..requests {
+        let client = client.clone();
+        waiting.push(tokio::spawn(async move {
+            let socket_path = "/target".into();
+            let request = GlobalRequest::StreamLocalForward { socket_path };
+            client.global_request(request).await
+        }));
+        while replies.len() < waiting.len() {
+            if let Some(Incoming::GlobalRequest(asked)) = incoming.recv().await {
+                replies.extend(asked.reply);
+            }
+        }
+    }
+    (replies, waiting)
+}
+
+#[tokio::test]
+async fn request_whose_reply_is_dropped_is_refused_and_the_order_stays() {
+    let (client, _server, mut incoming) = Pair::new().await.into_client_and_server();
+    let (mut replies, waiting) = asked_for(&client, &mut incoming, 3).await;
+    for answer in [Some(Ok(Some(3))), None, Some(Ok(Some(1)))] {
+        let reply = replies.pop().unwrap();
+        if let Some(answer) = answer {
+            reply.send(answer).unwrap();
+        }
+    }
+    let mut answers = Vec::new();
+    for waiting in waiting {
+        answers.push(waiting.await.unwrap().unwrap());
+    }
+    assert_eq!(answers, [Ok(Some(1)), Err(RequestRefused), Ok(Some(3))]);
+}
+
+#[tokio::test]
+async fn request_that_nobody_serves_is_refused() {
+    let (client, _server, incoming) = Pair::new().await.into_client_and_server();
+    drop(incoming);
+    let socket_path = "/target".into();
+    let request = GlobalRequest::StreamLocalForward { socket_path };
+    let refused = client.global_request(request).await;
+    assert_eq!(refused, Ok(Err(RequestRefused)));
+}
+
+#[tokio::test]
+async fn reply_that_is_dropped_after_the_end_sends_nothing() {
+    let (client, server, mut incoming) = Pair::new().await.into_client_and_server();
+    let (replies, _waiting) = asked_for(&client, &mut incoming, 1).await;
+    server.end("the test is over");
+    drop(replies);
+    assert!(!server.inspect(Connection::has_transmit));
 }
