@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use adit_proto::channels::{ChannelId, ChannelStream, PeerClose, Reserved};
+use adit_proto::channels::{ChannelId, PeerClose};
 
-use super::outbound::Outbound;
 use super::outcome::Ended;
 use super::state::Shared;
 use super::stream::Stream;
+use super::turn::{ConnectionFailed, Turn};
 use crate::status::ForwardCounters;
 
 /// A channel that is open, or being opened. Dropping it closes the channel.
@@ -80,115 +80,23 @@ impl Channel {
         }
     }
 
-    fn poll_pump(&self, cx: &mut Context<'_>, app: &Stream) -> Poll<io::Result<Pumped>> {
-        let mut outbound = self.shared.outbound();
-        let reserved = match ready!(self.poll_reserve(cx, &mut outbound, u32::MAX)) {
-            Ok(Some(reserved)) => reserved,
-            Ok(None) => {
-                // It may have been woken for its turn: that is the next one's then.
-                outbound.wake_next();
-                return Poll::Ready(Ok(Pumped::ChannelClosed));
-            }
-            Err(error) => {
-                drop(outbound);
-                return Poll::Ready(Ok(self.broken(&error)));
-            }
+    pub(super) fn poll_pump(&self, cx: &mut Context<'_>, app: &Stream) -> Poll<io::Result<Pumped>> {
+        let Some(turn) = ready!(Turn::poll_begin(&self.shared, self.id, u32::MAX, cx)) else {
+            return Poll::Ready(Ok(Pumped::ChannelClosed));
         };
-        let read = match outbound.seal_from(app, reserved) {
-            // Sealing failed, and not the application, whose errors have kinds.
-            Err(error) if error.kind() == io::ErrorKind::Other => {
-                drop(outbound);
-                return Poll::Ready(Ok(self.broken(&error)));
-            }
-            read => read,
-        };
-        let sent = *read.as_ref().unwrap_or(&0);
-        self.settle_turn(&outbound, reserved, sent);
-        if outbound.end_turn(sent)
-            && let Err(error) = outbound.write(&self.shared.socket)
-        {
-            drop(outbound);
-            return Poll::Ready(Ok(self.broken(&error)));
-        }
-        outbound.wake_next();
-        if outbound.pending() > 0 {
-            // The driver writes it, or waits for room.
-            self.shared.kick();
-        }
-        Poll::Ready(read.map(|n| match n {
-            0 => Pumped::AppEof,
-            n => Pumped::Bytes(n),
-        }))
-    }
-
-    /// Ends the connection, whose socket or keys failed: that is not the application's fault, which is told by `receive`, behind
-    /// what the peer had sent.
-    fn broken(&self, error: &io::Error) -> Pumped {
-        self.shared.end(Ended::Broken(error.to_string()));
-        Pumped::ChannelClosed
+        Poll::Ready(match turn.send_from(app) {
+            Ok(Ok(0)) => Ok(Pumped::AppEof),
+            Ok(Ok(n)) => Ok(Pumped::Bytes(n)),
+            Ok(Err(error)) => Err(error),
+            // That is not the application's fault: `receive` tells of it, behind what the peer had sent.
+            Err(ConnectionFailed) => Ok(Pumped::ChannelClosed),
+        })
     }
 
     /// True once the peer has closed the channel, or the connection is over.
     pub fn is_closed_by_peer(&self) -> bool {
         let mut state = self.shared.state();
         state.ended.is_some() || state.io(self.id).is_none_or(|io| io.closed.is_some())
-    }
-
-    /// Waits for its turn to send, and for window: up to `most` bytes of it, none where the channel takes no more data.
-    fn poll_reserve(
-        &self,
-        cx: &mut Context<'_>,
-        outbound: &mut Outbound,
-        most: u32,
-    ) -> Poll<io::Result<Option<Reserved>>> {
-        let mut state = self.shared.state();
-        if state.ended.is_some() {
-            // Why is told by `receive`, behind what the peer had sent.
-            return Poll::Ready(Ok(None));
-        }
-        // Control messages go first; NEWKEYS among them changes the key that data is sealed with.
-        outbound.seal_control(&mut state.connection)?;
-        let may_send = state.connection.may_send_data() && outbound.takes_data();
-        let Some(io) = state.io(self.id) else {
-            return Poll::Ready(Ok(None));
-        };
-        if !may_send {
-            outbound.wait(&mut io.place, cx.waker());
-            drop(state);
-            self.shared.kick();
-            return Poll::Pending;
-        }
-        outbound.leave(&mut io.place);
-        let most = most.min(outbound.begin_turn(self.id, state.opened_usage));
-        let reserved = state
-            .connection
-            .channels()
-            .reserve(self.id, ChannelStream::Data, most);
-        if reserved.is_some_and(|r| r.bytes == 0) {
-            if let Some(io) = state.io(self.id) {
-                io.send_waker = Some(cx.waker().clone());
-            }
-            drop(state);
-            outbound.wake_next();
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok(reserved))
-    }
-
-    /// After a turn: gives back unused window, and only now asks whether new keys are due, so that the smallest
-    /// RekeyLimit still lets every exchange carry something.
-    fn settle_turn(&self, outbound: &Outbound, reserved: Reserved, sent: usize) {
-        let unused = reserved.bytes - u32::try_from(sent).unwrap_or(reserved.bytes);
-        let mut state = self.shared.state();
-        if unused > 0 {
-            state.connection.channels().refund(self.id, unused);
-        }
-        let opened = state.opened_usage;
-        state.connection.note_usage(outbound.usage(), opened);
-        if state.connection.has_transmit() {
-            drop(state);
-            self.shared.kick();
-        }
     }
 
     /// Sends bytes that are in memory already: for protocols that are spoken before a relay begins.
@@ -200,16 +108,11 @@ impl Channel {
         Ok(())
     }
 
-    fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut outbound = self.shared.outbound();
+    pub(super) fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let want = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let Some(reserved) = ready!(self.poll_reserve(cx, &mut outbound, want))? else {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        };
-        let sent = outbound.seal_bytes(bytes, reserved)?;
-        self.settle_turn(&outbound, reserved, sent);
-        self.shared.kick();
-        Poll::Ready(Ok(sent))
+        let turn = ready!(Turn::poll_begin(&self.shared, self.id, want, cx));
+        let sent = turn.and_then(|turn| turn.send(bytes).ok());
+        Poll::Ready(sent.ok_or_else(|| io::ErrorKind::BrokenPipe.into()))
     }
 
     /// What arrived and did not go straight to the sink. The error is the sink's.
@@ -295,180 +198,10 @@ impl Drop for Channel {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::{Wake, Waker};
-
     use adit_proto::message::connection::{ChannelType, OpenFailureReason};
-    use tokio::net::UnixStream;
 
-    use super::super::outbound::SHORT_TURN;
     use super::super::pair::{Pair, asked};
     use super::*;
-
-    #[derive(Default)]
-    struct Woken(AtomicBool);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// One task that sends on a channel of its own.
-    struct Sender {
-        channel: Channel,
-        woken: Arc<Woken>,
-    }
-
-    impl Sender {
-        fn poll(&self) -> Poll<io::Result<usize>> {
-            self.poll_send(b"x")
-        }
-
-        fn poll_send(&self, bytes: &[u8]) -> Poll<io::Result<usize>> {
-            self.woken.0.store(false, Ordering::Relaxed);
-            let waker = Waker::from(self.woken.clone());
-            self.channel
-                .poll_send(&mut Context::from_waker(&waker), bytes)
-        }
-
-        /// Sends what `app` has to say.
-        fn relay(&self, app: &Stream) {
-            let mut context = Context::from_waker(Waker::noop());
-            let pumped = self.channel.poll_pump(&mut context, app);
-            assert!(matches!(pumped, Poll::Ready(Ok(Pumped::Bytes(1)))));
-        }
-
-        /// Sends until others have to wait for the driver.
-        fn fill(&self) {
-            while self.channel.shared.outbound().takes_data() {
-                assert!(self.poll_send(&[b'x'; SHORT_TURN]).is_ready());
-            }
-        }
-
-        fn is_woken(&self) -> bool {
-            self.woken.0.load(Ordering::Relaxed)
-        }
-    }
-
-    /// An application that has said one byte, and then went.
-    async fn app_that_speaks() -> Stream {
-        let (app, application) = UnixStream::pair().unwrap();
-        application.try_write(b"x").unwrap();
-        app.readable().await.unwrap();
-        app.into()
-    }
-
-    /// Four senders, with the other ends of their channels.
-    async fn four_senders(pair: &mut Pair) -> (Vec<Sender>, Vec<Channel>) {
-        let mut senders = Vec::new();
-        let mut served = Vec::new();
-        for _ in 0..4 {
-            let (channel, other_end) = pair.open().await;
-            let woken = Arc::default();
-            senders.push(Sender { channel, woken });
-            served.push(other_end);
-        }
-        (senders, served)
-    }
-
-    /// More, and longer ones, than the outbound buffer holds at once.
-    #[tokio::test]
-    async fn long_messages_wait_for_room() {
-        let pair = Pair::new().await;
-        for _ in 0..12 {
-            pair.client.debug(&"x".repeat(150_000)).unwrap();
-        }
-        pair.settle().await;
-    }
-
-    #[tokio::test]
-    async fn short_turns_of_several_channels_share_a_write() {
-        let mut pair = Pair::new().await;
-        let (senders, _served) = four_senders(&mut pair).await;
-        let shared = senders[0].channel.shared();
-        shared.flush().unwrap();
-
-        // Nothing is awaited from here on, so the driver does not run in between.
-        for sender in &senders {
-            assert!(sender.poll().is_ready());
-        }
-        let gathered = shared.outbound().pending();
-        assert!(gathered >= 4 * b"x".len());
-        shared.flush().unwrap();
-        assert_eq!(shared.outbound().pending(), 0);
-    }
-
-    #[tokio::test]
-    async fn answer_leaves_at_once_while_nobody_else_speaks() {
-        let mut pair = Pair::new().await;
-        let (senders, _served) = four_senders(&mut pair).await;
-        let shared = senders[0].channel.shared();
-        let pending = || shared.outbound().pending();
-        let mut apps = Vec::new();
-        for _ in 0..5 {
-            apps.push(app_that_speaks().await);
-        }
-        shared.flush().unwrap();
-
-        // The driver runs only where something is awaited. The peer has opened the channels.
-        senders[0].relay(&apps[0]);
-        assert_eq!(pending(), 0);
-        senders[1].relay(&apps[1]);
-        senders[2].relay(&apps[2]);
-        assert!(pending() > 0, "nothing was heard since");
-
-        pair.settle().await;
-        senders[0].relay(&apps[3]);
-        assert!(pending() > 0, "two spoke at once before");
-
-        pair.settle().await;
-        senders[0].relay(&apps[4]);
-        assert_eq!(pending(), 0);
-    }
-
-    #[tokio::test]
-    async fn turn_is_not_lost_on_a_channel_that_is_gone() {
-        let mut pair = Pair::new().await;
-        let (mut senders, _served) = four_senders(&mut pair).await;
-        let shared = senders[0].channel.shared();
-        shared.flush().unwrap();
-
-        // Nothing is awaited from here on, so the driver does not run in between.
-        senders[0].fill();
-        assert!(senders[1].poll().is_pending() && senders[2].poll().is_pending());
-        drop(senders.remove(1));
-        shared.flush().unwrap();
-
-        assert!(
-            senders[1].is_woken(),
-            "nobody else will wake those who wait"
-        );
-    }
-
-    #[tokio::test]
-    async fn turn_is_not_lost_on_a_sender_that_has_had_its_turn() {
-        let mut pair = Pair::new().await;
-        let (senders, _served) = four_senders(&mut pair).await;
-        let [first, second, third, fourth] = &senders[..] else {
-            unreachable!("four were made")
-        };
-        let shared = first.channel.shared();
-        shared.flush().unwrap();
-
-        // Nothing is awaited from here on, so the driver does not run in between.
-        first.fill();
-        assert!(second.poll().is_pending() && third.poll().is_pending());
-        assert!(fourth.poll().is_pending());
-        shared.flush().unwrap();
-        assert!(second.is_woken());
-        // The third comes first: what arrived on its channel has woken its task, too.
-        third.fill();
-        assert!(second.poll().is_pending());
-        shared.flush().unwrap();
-
-        assert!(fourth.is_woken(), "nobody else will wake those who wait");
-    }
 
     fn somewhere() -> ChannelType {
         ChannelType::DirectStreamLocal {

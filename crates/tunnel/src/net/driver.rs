@@ -1,7 +1,7 @@
 //! The task that runs one connection: it reads the SSH socket, keeps the timers and flushes what waits.
 //!
 //! It awaits its socket, its timer and its wake-up, and nothing else: never a consumer, a dial or a policy. `inbound`
-//! handles what it reads, `state` seals and writes what it flushes.
+//! handles what it reads, `turn` seals and writes what it flushes.
 
 use std::convert::Infallible;
 use std::io;
@@ -16,8 +16,9 @@ use super::connection::Handle;
 use super::inbound::{Inbound, Input};
 use super::incoming::{Incoming, Owner};
 use super::outcome::Ended;
-use super::state::{Shared, SocketState};
+use super::state::Shared;
 use super::stream::Stream;
+use super::turn::SocketState;
 
 /// Bytes of one read that take so long to handle that others should have a turn.
 const MUCH: usize = 64 << 10;

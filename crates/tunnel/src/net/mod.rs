@@ -29,6 +29,7 @@ mod queue;
 pub(crate) mod seed;
 mod state;
 pub mod stream;
+mod turn;
 
 pub use channel::{Channel, Pumped};
 pub use connection::Handle;

@@ -211,8 +211,12 @@ impl Outbound {
 
     /// Reads from the application straight into packets, and seals them where they lie.
     ///
-    /// Gives the data bytes read; 0 is the application's EOF.
-    pub(super) fn seal_from(&mut self, app: &Stream, reserved: Reserved) -> io::Result<usize> {
+    /// Gives the data bytes read; 0 is the application's EOF. The inner error is the application's.
+    pub(super) fn seal_from(
+        &mut self,
+        app: &Stream,
+        reserved: Reserved,
+    ) -> io::Result<io::Result<usize>> {
         if self.sealer.is_compressing() {
             return self.seal_compressed_from(app, reserved);
         }
@@ -222,8 +226,8 @@ impl Outbound {
         let buffer = self.buffer.get_or_insert_with(memory::take_buffer);
         let region = &mut buffer[at..];
         let wanted = reserved.bytes as usize;
-        let result = read_into_packets(app, region, stride, packet_data, wanted);
-        if let Ok(read) = result {
+        let read = read_into_packets(app, region, stride, packet_data, wanted);
+        if let Ok(read) = read {
             let mut done = 0;
             for packet in region.chunks_mut(stride) {
                 if done == read {
@@ -236,20 +240,27 @@ impl Outbound {
             }
         }
         self.release_if_empty();
-        result
+        Ok(read)
     }
 
     /// With compression there is nothing to gain in place: the packet's length is known only afterwards.
-    fn seal_compressed_from(&mut self, app: &Stream, reserved: Reserved) -> io::Result<usize> {
+    fn seal_compressed_from(
+        &mut self,
+        app: &Stream,
+        reserved: Reserved,
+    ) -> io::Result<io::Result<usize>> {
         let mut payload =
             vec![0; DATA_HEADER_LEN + reserved.max_packet.min(reserved.bytes) as usize];
-        let read = app.try_read(&mut payload[DATA_HEADER_LEN..])?;
+        let read = match app.try_read(&mut payload[DATA_HEADER_LEN..]) {
+            Ok(read) => read,
+            Err(error) => return Ok(Err(error)),
+        };
         payload.truncate(DATA_HEADER_LEN + read);
         if read > 0 {
             write_header(&mut payload, reserved, read);
             self.seal_message(&payload)?;
         }
-        Ok(read)
+        Ok(Ok(read))
     }
 
     /// Seals bytes that are in memory already: at most one packet of them. Gives how many it took.

@@ -137,35 +137,13 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// Seals and writes what the connection has to say. Tells whether the socket is full.
-    pub(super) fn flush(&self) -> io::Result<SocketState> {
-        let mut outbound = self.outbound();
-        loop {
-            let mut state = self.state();
-            let opened = state.opened_usage;
-            state.connection.note_usage(outbound.usage(), opened);
-            outbound.seal_control(&mut state.connection)?;
-            drop(state);
-            outbound.write(&self.socket)?;
-            if outbound.pending() > 0 {
-                return Ok(SocketState::Full);
-            }
-            let state = self.state();
-            // Where it has more to say than the buffer holds.
-            if state.connection.has_transmit() {
-                continue;
-            }
-            if state.connection.may_send_data() {
-                drop(state);
-                outbound.wake_next();
-            }
-            return Ok(SocketState::HasRoom);
-        }
+    /// Ends the connection: everybody who waits hears of it.
+    pub(super) fn end(&self, why: Ended) {
+        self.end_holding(&mut self.outbound(), why);
     }
 
-    /// The connection is over: everybody who waits hears of it.
-    pub(super) fn end(&self, why: Ended) {
-        let mut outbound = self.outbound();
+    /// Ends the connection, for whoever has locked `outbound` already.
+    pub(super) fn end_holding(&self, outbound: &mut Outbound, why: Ended) {
         let mut state = self.state();
         state.ended.get_or_insert(why);
         state.replies.clear();
@@ -188,11 +166,4 @@ impl Shared {
             over.await;
         }
     }
-}
-
-/// Whether the SSH socket takes more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SocketState {
-    HasRoom,
-    Full,
 }
