@@ -20,7 +20,7 @@ pub(crate) enum Goal {
 
 /// Outcome of a goal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub(crate) enum Verdict {
+pub(crate) enum GoalResult {
     Reached,
     Missed,
     /// A figure that the goal is about could not be measured.
@@ -41,26 +41,26 @@ impl Goal {
     }
 
     /// Judges our median and the other's.
-    pub(crate) fn judge(self, better: Better, ours: f64, theirs: f64) -> Verdict {
+    pub(crate) fn judge(self, better: Better, ours: f64, theirs: f64) -> GoalResult {
         let (figure, limit) = match self {
             Self::Ratio(limit) => (ours / theirs, limit),
             Self::Value(limit) => (ours, limit),
         };
         if !figure.is_finite() {
-            return Verdict::Unknown;
+            return GoalResult::Unknown;
         }
         let reached = match better {
             Better::More => figure >= limit,
             Better::Less => figure <= limit,
         };
         match reached {
-            true => Verdict::Reached,
-            false => Verdict::Missed,
+            true => GoalResult::Reached,
+            false => GoalResult::Missed,
         }
     }
 }
 
-impl Verdict {
+impl GoalResult {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Reached => "reached",
@@ -77,22 +77,28 @@ mod tests {
     #[test]
     fn the_better_direction_decides() {
         let ratio = Goal::Ratio(1.3);
-        assert_eq!(ratio.judge(Better::More, 130.0, 100.0), Verdict::Reached);
-        assert_eq!(ratio.judge(Better::More, 129.0, 100.0), Verdict::Missed);
+        assert_eq!(ratio.judge(Better::More, 130.0, 100.0), GoalResult::Reached);
+        assert_eq!(ratio.judge(Better::More, 129.0, 100.0), GoalResult::Missed);
         let less = Goal::Ratio(0.5);
-        assert_eq!(less.judge(Better::Less, 4.0, 10.0), Verdict::Reached);
-        assert_eq!(less.judge(Better::Less, 6.0, 10.0), Verdict::Missed);
+        assert_eq!(less.judge(Better::Less, 4.0, 10.0), GoalResult::Reached);
+        assert_eq!(less.judge(Better::Less, 6.0, 10.0), GoalResult::Missed);
         let value = Goal::Value(110.0);
-        assert_eq!(value.judge(Better::More, 111.0, f64::NAN), Verdict::Reached);
+        assert_eq!(
+            value.judge(Better::More, 111.0, f64::NAN),
+            GoalResult::Reached
+        );
     }
 
     #[test]
     fn what_was_not_measured_is_not_judged() {
         let ratio = Goal::Ratio(1.3);
-        assert_eq!(ratio.judge(Better::More, 1.0, f64::NAN), Verdict::Unknown);
+        assert_eq!(
+            ratio.judge(Better::More, 1.0, f64::NAN),
+            GoalResult::Unknown
+        );
         assert_eq!(
             Goal::Value(1.0).judge(Better::Less, f64::NAN, 1.0),
-            Verdict::Unknown
+            GoalResult::Unknown
         );
     }
 

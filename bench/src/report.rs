@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::goal::{Better, Goal, Verdict};
+use crate::goal::{Better, Goal, GoalResult};
 use crate::machine::Machine;
 use crate::measure::median;
 use crate::rows::Position;
@@ -57,7 +57,7 @@ impl Line {
     }
 
     /// Outcome of the goal, where there is one.
-    pub(crate) fn verdict(&self) -> Option<Verdict> {
+    pub(crate) fn goal_result(&self) -> Option<GoalResult> {
         let goal = self.goal?;
         Some(goal.judge(self.better, self.medians[0], self.medians[1]))
     }
@@ -141,14 +141,14 @@ impl Report {
 
     /// Number of goals that were reached, in words.
     fn summary(&self) -> String {
-        let verdicts: Vec<Verdict> = self.lines().iter().filter_map(Line::verdict).collect();
-        let count = |verdict| verdicts.iter().filter(|v| **v == verdict).count();
+        let results: Vec<GoalResult> = self.lines().iter().filter_map(Line::goal_result).collect();
+        let count = |wanted| results.iter().filter(|v| **v == wanted).count();
         format!(
             "{} targets: {} reached, {} missed, {} not measured",
-            verdicts.len(),
-            count(Verdict::Reached),
-            count(Verdict::Missed),
-            count(Verdict::Unknown)
+            results.len(),
+            count(GoalResult::Reached),
+            count(GoalResult::Missed),
+            count(GoalResult::Unknown)
         )
     }
 
@@ -196,7 +196,7 @@ impl Report {
             row.extend(line.medians.iter().map(|value| number(*value)));
             row.insert(5, number(line.ratio()));
             row.push(line.goal.map_or(String::new(), |g| g.describe(line.better)));
-            row.push(line.verdict().map_or("", Verdict::word).to_owned());
+            row.push(line.goal_result().map_or("", GoalResult::word).to_owned());
             cells.push(row);
         }
         cells

@@ -39,7 +39,7 @@ enum Sink {
 
 /// Destination of messages that the user wants.
 #[derive(Debug)]
-pub(crate) enum Destination<'a> {
+pub(crate) enum LogDestination<'a> {
     /// Standard error.
     StandardError,
     /// The end of a file (`-E`).
@@ -84,13 +84,13 @@ impl LogFile {
 /// The file cannot be opened.
 pub(crate) fn install(
     level: LogLevel,
-    destination: Destination<'_>,
+    destination: LogDestination<'_>,
     style: Style,
 ) -> io::Result<Option<LogFile>> {
     let (sink, file) = match destination {
-        Destination::StandardError => (Sink::StandardError, None),
-        Destination::Syslog(syslog) => (Sink::Syslog(syslog), None),
-        Destination::File(path) => {
+        LogDestination::StandardError => (Sink::StandardError, None),
+        LogDestination::Syslog(syslog) => (Sink::Syslog(syslog), None),
+        LogDestination::File(path) => {
             let file = LogFile::open(path)?;
             (Sink::File(file.clone()), Some(file))
         }

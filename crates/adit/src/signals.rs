@@ -14,26 +14,26 @@ const TERMINATED: u8 = 128 + nix::libc::SIGTERM as u8;
 
 /// Says how far the work that a signal may end has come.
 #[derive(Debug, Default)]
-pub(crate) struct Progress(Cell<Stage>);
+pub(crate) struct LoginProgress(Cell<LoginStage>);
 
 #[derive(Debug, Default, Clone, Copy)]
-enum Stage {
+enum LoginStage {
     #[default]
     Connecting,
     LoggedIn,
 }
 
-impl Progress {
+impl LoginProgress {
     /// Notes that the login is over: from here on, who ends the tunnel has had it.
     pub(crate) fn logged_in(&self) {
-        self.0.set(Stage::LoggedIn);
+        self.0.set(LoginStage::LoggedIn);
     }
 
     /// The exit code of SIGTERM at this moment.
     fn terminated(&self) -> ExitCode {
         match self.0.get() {
-            Stage::Connecting => ExitCode::from(TERMINATED),
-            Stage::LoggedIn => ExitCode::SUCCESS,
+            LoginStage::Connecting => ExitCode::from(TERMINATED),
+            LoginStage::LoggedIn => ExitCode::SUCCESS,
         }
     }
 }
@@ -78,7 +78,7 @@ impl Signals {
     /// The outcome of `work`, or of the signal that came first; then everything `work` held is dropped in order.
     pub(crate) async fn or(
         mut self,
-        progress: &Progress,
+        progress: &LoginProgress,
         work: impl Future<Output = Result<ExitCode, String>>,
     ) -> Result<ExitCode, String> {
         tokio::select! {

@@ -44,18 +44,18 @@ pub(crate) fn log(
         return false;
     }
     let now = Instant::now();
-    let (due, verdict) = {
+    let (due, action) = {
         let mut repeats = repeats();
         let due = repeats.sums_due(now);
         (due, repeats.count(level, source, kind, now))
     };
     write_sums(due);
-    match verdict {
-        Verdict::Write => log::log!(level, "{line}"),
-        Verdict::SumUpLater => sum_up_later(),
-        Verdict::Counted => {}
+    match action {
+        LineAction::Write => log::log!(level, "{line}"),
+        LineAction::SumUpLater => sum_up_later(),
+        LineAction::Counted => {}
     }
-    verdict == Verdict::Write
+    action == LineAction::Write
 }
 
 /// Says that a connection of a forward failed, or counts it.
@@ -146,7 +146,7 @@ impl fmt::Display for Source {
 
 /// Treatment of a line.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum LineAction {
     Write,
     /// The first that is left out of its interval.
     SumUpLater,
@@ -168,7 +168,13 @@ struct Count {
 }
 
 impl Repeats {
-    fn count(&mut self, level: Level, source: Source, kind: &'static str, now: Instant) -> Verdict {
+    fn count(
+        &mut self,
+        level: Level,
+        source: Source,
+        kind: &'static str,
+        now: Instant,
+    ) -> LineAction {
         let counts = self.counts.entry(kind).or_default();
         let source = match counts.len() >= room(kind) && !counts.contains_key(&source) {
             true => Source::Others,
@@ -182,9 +188,9 @@ impl Repeats {
         });
         count.lines += 1;
         match count.lines {
-            lines if lines <= written => Verdict::Write,
-            lines if lines == written + 1 => Verdict::SumUpLater,
-            _ => Verdict::Counted,
+            lines if lines <= written => LineAction::Write,
+            lines if lines == written + 1 => LineAction::SumUpLater,
+            _ => LineAction::Counted,
         }
     }
 
@@ -243,11 +249,11 @@ mod tests {
         let start = Instant::now();
         let mut count = |now| repeats.count(Level::Info, source("10.0.0.1"), KIND, now);
         for _ in 0..WRITTEN {
-            assert_eq!(count(start), Verdict::Write);
+            assert_eq!(count(start), LineAction::Write);
         }
-        assert_eq!(count(start), Verdict::SumUpLater);
+        assert_eq!(count(start), LineAction::SumUpLater);
         for _ in 0..4811 {
-            assert_eq!(count(start), Verdict::Counted);
+            assert_eq!(count(start), LineAction::Counted);
         }
         let almost = start + INTERVAL - Duration::from_millis(1);
         assert_eq!(repeats.sums_due(almost), []);
@@ -256,8 +262,8 @@ mod tests {
             repeats.sums_due(start + INTERVAL),
             [(Level::Info, sum.into())]
         );
-        let verdict = repeats.count(Level::Info, source("10.0.0.1"), KIND, start + INTERVAL);
-        assert_eq!(verdict, Verdict::Write, "a new interval");
+        let action = repeats.count(Level::Info, source("10.0.0.1"), KIND, start + INTERVAL);
+        assert_eq!(action, LineAction::Write, "a new interval");
     }
 
     #[test]
@@ -277,9 +283,9 @@ mod tests {
             repeats.count(Level::Info, source(&format!("2001:db8::{n}")), KIND, start);
         }
         let mut count = |ip, kind| repeats.count(Level::Info, source(ip), kind, start);
-        assert_eq!(count("2001:db8:0:1::1", KIND), Verdict::Write);
-        assert_eq!(count("2001:db8::1", "invalid users"), Verdict::Write);
-        assert_eq!(count("2001:db8::99", KIND), Verdict::SumUpLater);
+        assert_eq!(count("2001:db8:0:1::1", KIND), LineAction::Write);
+        assert_eq!(count("2001:db8::1", "invalid users"), LineAction::Write);
+        assert_eq!(count("2001:db8::99", KIND), LineAction::SumUpLater);
         assert_eq!(source("::ffff:10.0.0.1"), source("10.0.0.1"));
         let sums = repeats.sums_due(start + INTERVAL);
         assert!(sums[0].1.contains("from 2001:db8::/64 in"), "{sums:?}");
@@ -289,7 +295,7 @@ mod tests {
     fn strangers(repeats: &mut Repeats, kind: &'static str, sources: u32, now: Instant) -> usize {
         let mut is_written = |n: u32| {
             let source = Some(IpAddr::V4(n.into())).into();
-            repeats.count(Level::Info, source, kind, now) == Verdict::Write
+            repeats.count(Level::Info, source, kind, now) == LineAction::Write
         };
         (0..sources).filter(|&n| is_written(n)).count()
     }

@@ -1,7 +1,7 @@
 //! The packet layer: arbitrary bytes from the wire, and what was sealed comes out, changed on its way or not.
 
 use adit_proto::cipher::{CipherName, DirectionKeys, MacName};
-use adit_proto::packet::{MAX_PAYLOAD_LEN, OpenError, Opened, Opener, Sealer, SequenceReset};
+use adit_proto::packet::{MAX_PAYLOAD_LEN, Opened, Opener, PacketOpenError, Sealer, SequenceReset};
 use arbitrary::{Result, Unstructured};
 
 /// A stream of arbitrary bytes into an opener, and payloads through a sealer into an opener.
@@ -131,7 +131,7 @@ fn round_trip(keys: &Keys, u: &mut Unstructured<'_>) -> Result<()> {
 fn refuses(opener: &mut Opener, packet: &mut [u8]) -> Result<()> {
     match opener.open(packet) {
         Ok(Opened::Incomplete { at_least }) => assert!(at_least > packet.len()),
-        Err(OpenError::BadMac | OpenError::BadLength(_)) => {}
+        Err(PacketOpenError::BadMac | PacketOpenError::BadLength(_)) => {}
         other => panic!("{other:?} from a packet that was changed"),
     }
     Ok(())
@@ -151,7 +151,7 @@ fn compressed_garbage(u: &mut Unstructured<'_>) -> Result<()> {
                 assert!(body.as_slice(&packet).len() <= MAX_PAYLOAD_LEN);
             }
             Ok(Opened::Incomplete { .. }) => panic!("all of it is there"),
-            Err(OpenError::Decompress | OpenError::TooLarge) => return Ok(()),
+            Err(PacketOpenError::Decompress | PacketOpenError::TooLarge) => return Ok(()),
             Err(error) => panic!("{error}"),
         }
     }

@@ -20,8 +20,8 @@ use log::{error, warn};
 
 use crate::background::{self, StandardError};
 use crate::command_line::{FAILURE, fail};
-use crate::logger::{self, Destination, Style};
-use crate::signals::{Progress, Signals};
+use crate::logger::{self, LogDestination, Style};
+use crate::signals::{LoginProgress, Signals};
 use crate::syslog::{self, Syslog};
 use args::{Args, HELP};
 use forwards::Forwards;
@@ -91,17 +91,17 @@ fn go_to_background() -> Result<ExitCode, String> {
 }
 
 /// `-E`, `-y`, or standard error.
-fn log_destination<'a>(args: &'a Args, meaning: &Meaning) -> Result<Destination<'a>, String> {
+fn log_destination<'a>(args: &'a Args, meaning: &Meaning) -> Result<LogDestination<'a>, String> {
     if let Some(file) = &args.log_file {
-        return Ok(Destination::File(file));
+        return Ok(LogDestination::File(file));
     }
     if !args.syslog {
-        return Ok(Destination::StandardError);
+        return Ok(LogDestination::StandardError);
     }
     let facility = meaning.options.connection.syslog_facility;
     let facility = facility.unwrap_or(SyslogFacility::User);
     let syslog = Syslog::connect(Path::new(syslog::SOCKET), PROGRAM, facility);
-    syslog.map(Destination::Syslog).map_err(|e| {
+    syslog.map(LogDestination::Syslog).map_err(|e| {
         format!(
             "cannot log to the system: {}: {}\nhint: leave out -y, or use -E FILE",
             syslog::SOCKET,
@@ -118,7 +118,7 @@ fn serve(meaning: Meaning) -> Result<ExitCode, String> {
         .map_err(|e| format!("cannot start: {e}"))?;
     let outcome = runtime.block_on(async {
         let signals = Signals::new().map_err(|e| format!("cannot wait for signals: {e}"))?;
-        let progress = Progress::default();
+        let progress = LoginProgress::default();
         signals.or(&progress, tunnel(meaning, &progress)).await
     });
     // A thread that waits for an answer at a prompt cannot be stopped, and must not hold up the end.
@@ -127,7 +127,7 @@ fn serve(meaning: Meaning) -> Result<ExitCode, String> {
 }
 
 /// Connects, starts the forwards, and serves until the end.
-async fn tunnel(meaning: Meaning, progress: &Progress) -> Result<ExitCode, String> {
+async fn tunnel(meaning: Meaning, progress: &LoginProgress) -> Result<ExitCode, String> {
     let route = meaning.route.clone();
     let host = route.last().map(|s| s.host.clone()).unwrap_or_default();
     let (prompts, questions) = Prompts::channel();

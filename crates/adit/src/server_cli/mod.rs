@@ -20,7 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::background::{self, StandardError};
 use crate::command_line::{self, FAILURE, fail};
-use crate::logger::{self, Destination, LogFile, Style};
+use crate::logger::{self, LogDestination, LogFile, Style};
 use crate::machine::Machine;
 use crate::syslog::{self, Syslog};
 use args::{Args, HELP};
@@ -65,7 +65,7 @@ fn run() -> Result<ExitCode, String> {
     if args.test {
         return Ok(ExitCode::SUCCESS);
     }
-    let origin = Origin {
+    let origin = SettingsOrigin {
         args: &args,
         account: &account,
         log,
@@ -98,16 +98,16 @@ enum Log {
 }
 
 /// `-E`, `-e` and `-D`, or as for sshd the system's log, where there is one.
-fn log_destination(args: &Args, facility: SyslogFacility) -> (Destination<'_>, Log) {
+fn log_destination(args: &Args, facility: SyslogFacility) -> (LogDestination<'_>, Log) {
     if let Some(file) = &args.log_file {
-        return (Destination::File(file), Log::File);
+        return (LogDestination::File(file), Log::File);
     }
     if args.log_to_stderr || !background::is_background() {
-        return (Destination::StandardError, Log::StandardError);
+        return (LogDestination::StandardError, Log::StandardError);
     }
     match Syslog::connect(Path::new(syslog::SOCKET), PROGRAM, facility) {
-        Ok(syslog) => (Destination::Syslog(syslog), Log::Syslog(facility)),
-        Err(_) => (Destination::StandardError, Log::Nowhere),
+        Ok(syslog) => (LogDestination::Syslog(syslog), Log::Syslog(facility)),
+        Err(_) => (LogDestination::StandardError, Log::Nowhere),
     }
 }
 
@@ -180,7 +180,7 @@ fn load(args: &Args, account: &LocalAccount) -> Result<Configured, String> {
 }
 
 /// Origin of a running server's settings, from which SIGHUP reads them again.
-struct Origin<'a> {
+struct SettingsOrigin<'a> {
     args: &'a Args,
     account: &'a LocalAccount,
     log: Log,
@@ -189,7 +189,7 @@ struct Origin<'a> {
     read_once: Option<PathBuf>,
 }
 
-fn serve(origin: &Origin<'_>, configured: Configured) -> Result<ExitCode, String> {
+fn serve(origin: &SettingsOrigin<'_>, configured: Configured) -> Result<ExitCode, String> {
     // This thread accepts; connections are served on others, which the server starts.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -201,7 +201,7 @@ fn serve(origin: &Origin<'_>, configured: Configured) -> Result<ExitCode, String
             _ => None,
         };
         // Before anybody can know of this server: a signal without its handler would end it.
-        let signals = Signals::new().map_err(|e| format!("cannot wait for signals: {e}"))?;
+        let signals = ServerSignals::new().map_err(|e| format!("cannot wait for signals: {e}"))?;
         let level = configured.level;
         let settings = Arc::new(configured.settings);
         let keys = settings.transport.host_keys.len();
@@ -233,7 +233,7 @@ fn serve(origin: &Origin<'_>, configured: Configured) -> Result<ExitCode, String
 }
 
 /// Last words on the terminal: what is served, where messages go, how to end it.
-fn farewell(addresses: &[SocketAddr], origin: &Origin<'_>) -> String {
+fn farewell(addresses: &[SocketAddr], origin: &SettingsOrigin<'_>) -> String {
     let place = |a: &SocketAddr| format!("{} port {}", a.ip(), a.port());
     let places: Vec<String> = addresses.iter().map(place).collect();
     let (user, pid) = (&origin.account.name, std::process::id());
@@ -251,13 +251,13 @@ fn farewell(addresses: &[SocketAddr], origin: &Origin<'_>) -> String {
 }
 
 /// The signals that mean something to a server.
-struct Signals {
+struct ServerSignals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
 }
 
-impl Signals {
+impl ServerSignals {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -269,8 +269,8 @@ impl Signals {
 
 async fn run_until_signal(
     server: Arc<Server>,
-    mut signals: Signals,
-    origin: &Origin<'_>,
+    mut signals: ServerSignals,
+    origin: &SettingsOrigin<'_>,
     bound: &ServerSettings,
 ) -> ExitCode {
     let running = tokio::spawn(server.clone().run());
@@ -288,7 +288,7 @@ async fn run_until_signal(
 
 /// SIGHUP: the files anew, the configuration's for connections that come from now on. A mistake in it leaves everything
 /// as it was. `bound` is what the sockets were made by, which stay.
-fn reload(server: &Server, origin: &Origin<'_>, bound: &ServerSettings) {
+fn reload(server: &Server, origin: &SettingsOrigin<'_>, bound: &ServerSettings) {
     if let Some(Err(error)) = origin.log_file.as_ref().map(LogFile::reopen) {
         warn!(
             "Received SIGHUP; the log goes on in the old file, as the new one cannot be opened: {error}"

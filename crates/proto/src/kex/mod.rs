@@ -57,7 +57,7 @@ pub enum KexAlgorithm {
 }
 
 /// Computation that a key exchange algorithm does with its public values.
-enum Method {
+enum KexMethod {
     Ecdh(Curve),
     Hybrid,
     Dh(NamedGroup),
@@ -122,41 +122,41 @@ impl KexAlgorithm {
 
     /// True where the server is asked for a group first, and [`ClientKex::in_group`] stands for [`ClientKex::start`].
     pub fn is_group_exchange(self) -> bool {
-        matches!(self.method(), Method::GroupExchange)
+        matches!(self.method(), KexMethod::GroupExchange)
     }
 
     /// Answers a client's public value: gives the server's (`Q_S` or `S_REPLY`, the content of the
     /// string) and the shared secret.
     pub fn respond(self, client_init: &[u8]) -> Result<(Vec<u8>, SharedSecret), KexError> {
         match self.method() {
-            Method::Hybrid => mlkem::respond(client_init),
-            Method::Ecdh(curve) => {
+            KexMethod::Hybrid => mlkem::respond(client_init),
+            KexMethod::Ecdh(curve) => {
                 let key = EcdhKey::generate(curve)?;
                 let secret = key.agree(client_init, "Q_C")?;
                 Ok((key.into_public(), SharedSecret::mpint(secret)))
             }
-            Method::Dh(group) => {
+            KexMethod::Dh(group) => {
                 let key = DhKey::generate(group.group()?)?;
                 let secret = key.agree(client_init, "e")?;
                 Ok((key.public().to_vec(), SharedSecret::mpint(secret)))
             }
-            Method::GroupExchange => Err(KexError::Library("choose a group for a client")),
+            KexMethod::GroupExchange => Err(KexError::Library("choose a group for a client")),
         }
     }
 
-    fn method(self) -> Method {
+    fn method(self) -> KexMethod {
         match self {
-            KexAlgorithm::MlKem768X25519Sha256 => Method::Hybrid,
+            KexAlgorithm::MlKem768X25519Sha256 => KexMethod::Hybrid,
             KexAlgorithm::Curve25519Sha256 | KexAlgorithm::Curve25519Sha256LibSsh => {
-                Method::Ecdh(Curve::X25519)
+                KexMethod::Ecdh(Curve::X25519)
             }
-            KexAlgorithm::EcdhNistp256 => Method::Ecdh(Curve::Nistp256),
-            KexAlgorithm::EcdhNistp384 => Method::Ecdh(Curve::Nistp384),
-            KexAlgorithm::EcdhNistp521 => Method::Ecdh(Curve::Nistp521),
-            KexAlgorithm::DhGroupExchangeSha256 => Method::GroupExchange,
-            KexAlgorithm::DhGroup16Sha512 => Method::Dh(NamedGroup::Group16),
-            KexAlgorithm::DhGroup18Sha512 => Method::Dh(NamedGroup::Group18),
-            KexAlgorithm::DhGroup14Sha256 => Method::Dh(NamedGroup::Group14),
+            KexAlgorithm::EcdhNistp256 => KexMethod::Ecdh(Curve::Nistp256),
+            KexAlgorithm::EcdhNistp384 => KexMethod::Ecdh(Curve::Nistp384),
+            KexAlgorithm::EcdhNistp521 => KexMethod::Ecdh(Curve::Nistp521),
+            KexAlgorithm::DhGroupExchangeSha256 => KexMethod::GroupExchange,
+            KexAlgorithm::DhGroup16Sha512 => KexMethod::Dh(NamedGroup::Group16),
+            KexAlgorithm::DhGroup18Sha512 => KexMethod::Dh(NamedGroup::Group18),
+            KexAlgorithm::DhGroup14Sha256 => KexMethod::Dh(NamedGroup::Group14),
         }
     }
 }
@@ -185,17 +185,17 @@ impl ClientKex {
     /// (RFC 5656 §4) or `C_INIT` (the hybrid).
     pub fn start(algorithm: KexAlgorithm) -> Result<(Self, Vec<u8>), KexError> {
         let (secret, public) = match algorithm.method() {
-            Method::Hybrid => {
+            KexMethod::Hybrid => {
                 let (client, init) = HybridClient::start()?;
                 (ClientSecret::Hybrid(client), init)
             }
-            Method::Ecdh(curve) => {
+            KexMethod::Ecdh(curve) => {
                 let key = EcdhKey::generate(curve)?;
                 let public = key.public().to_vec();
                 (ClientSecret::Ecdh(key), public)
             }
-            Method::Dh(group) => return Self::in_dh_group(group.group()?),
-            Method::GroupExchange => {
+            KexMethod::Dh(group) => return Self::in_dh_group(group.group()?),
+            KexMethod::GroupExchange => {
                 return Err(KexError::Library("use a group that is not chosen"));
             }
         };
@@ -294,7 +294,7 @@ mod tests {
 
     /// Those whose public values have one length.
     fn fixed() -> impl Iterator<Item = KexAlgorithm> {
-        direct().filter(|alg| !matches!(alg.method(), Method::Dh(_)))
+        direct().filter(|alg| !matches!(alg.method(), KexMethod::Dh(_)))
     }
 
     /// The bytes as they enter the hash, to compare two secrets.

@@ -16,7 +16,7 @@
 mod open;
 mod seal;
 
-pub use open::{Body, OpenError, Opened, Opener};
+pub use open::{Body, Opened, Opener, PacketOpenError};
 pub use seal::{SealError, Sealer};
 
 use crate::cipher::LENGTH_LEN;

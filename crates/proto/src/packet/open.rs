@@ -23,7 +23,7 @@ pub struct Opener {
     /// The length of the packet that is still arriving, once it could be read and was legal.
     packet_length: Option<usize>,
     /// The error that ended this direction: a peer gets no second try at a tag.
-    failed: Option<OpenError>,
+    failed: Option<PacketOpenError>,
 }
 
 /// Result of [`Opener::open`] at the front of the input.
@@ -125,7 +125,7 @@ impl Opener {
     /// # Errors
     /// Every error is final: the connection must end, and further calls give the same error. The
     /// packet's bytes in `input` are then meaningless.
-    pub fn open(&mut self, input: &mut [u8]) -> Result<Opened, OpenError> {
+    pub fn open(&mut self, input: &mut [u8]) -> Result<Opened, PacketOpenError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -144,7 +144,7 @@ impl Opener {
         self.sequence_number
     }
 
-    fn try_open(&mut self, input: &mut [u8]) -> Result<Opened, OpenError> {
+    fn try_open(&mut self, input: &mut [u8]) -> Result<Opened, PacketOpenError> {
         let Some(packet_length) = self.read_length(input)? else {
             let at_least = self.framing.front_len();
             return Ok(Opened::Incomplete { at_least });
@@ -154,7 +154,7 @@ impl Opener {
             return Ok(Opened::Incomplete { at_least: consumed });
         };
         let verified = self.cipher.open(self.sequence_number, packet)?;
-        let payload = verified.payload().ok_or(OpenError::BadPadding)?;
+        let payload = verified.payload().ok_or(PacketOpenError::BadPadding)?;
         let body = match &mut self.decompressor {
             None => Body::InPlace(payload),
             Some(stream) => Body::Inflated(stream.inflate(&input[payload], MAX_PAYLOAD_LEN)?),
@@ -171,13 +171,13 @@ impl Opener {
     }
 
     /// The length of the packet at the front, in bounds; `None` if too little of it is there.
-    fn read_length(&mut self, input: &[u8]) -> Result<Option<usize>, OpenError> {
+    fn read_length(&mut self, input: &[u8]) -> Result<Option<usize>, PacketOpenError> {
         if self.packet_length.is_none() {
             let Some(front) = input.get(..self.framing.front_len()) else {
                 return Ok(None);
             };
             if self.usage.is_exhausted() {
-                return Err(OpenError::SequenceExhausted);
+                return Err(PacketOpenError::SequenceExhausted);
             }
             let claimed = self.cipher.length(self.sequence_number, front)?;
             self.packet_length = Some(self.check_length(claimed)?);
@@ -186,12 +186,12 @@ impl Opener {
     }
 
     /// Refuses a length before anybody waits for that many bytes.
-    fn check_length(&self, claimed: u32) -> Result<usize, OpenError> {
+    fn check_length(&self, claimed: u32) -> Result<usize, PacketOpenError> {
         usize::try_from(claimed)
             .ok()
             .filter(|n| (1 + MIN_PADDING..=MAX_PACKET_LEN).contains(n))
             .filter(|&n| self.framing.is_aligned(n))
-            .ok_or(OpenError::BadLength(claimed))
+            .ok_or(PacketOpenError::BadLength(claimed))
     }
 }
 
@@ -213,7 +213,7 @@ impl fmt::Debug for Opener {
 
 /// Reason why a packet was not opened; each ends the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenError {
+pub enum PacketOpenError {
     /// `packet_length` is too small, above [`MAX_PACKET_LEN`], or no multiple of the block size.
     BadLength(u32),
     /// `padding_length` is below four or beyond the packet.
@@ -230,44 +230,44 @@ pub enum OpenError {
     CipherFailed,
 }
 
-impl From<CipherError> for OpenError {
+impl From<CipherError> for PacketOpenError {
     fn from(error: CipherError) -> Self {
         match error {
-            CipherError::BadMac => OpenError::BadMac,
-            CipherError::Failed => OpenError::CipherFailed,
+            CipherError::BadMac => PacketOpenError::BadMac,
+            CipherError::Failed => PacketOpenError::CipherFailed,
         }
     }
 }
 
-impl From<CompressionError> for OpenError {
+impl From<CompressionError> for PacketOpenError {
     fn from(error: CompressionError) -> Self {
         match error {
-            CompressionError::Corrupt => OpenError::Decompress,
-            CompressionError::TooLarge => OpenError::TooLarge,
+            CompressionError::Corrupt => PacketOpenError::Decompress,
+            CompressionError::TooLarge => PacketOpenError::TooLarge,
         }
     }
 }
 
-impl fmt::Display for OpenError {
+impl fmt::Display for PacketOpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            OpenError::BadLength(n) => write!(f, "bad packet length {n}"),
-            OpenError::BadPadding => write!(f, "bad padding length in packet"),
-            OpenError::BadMac => write!(f, "message authentication code incorrect"),
-            OpenError::Decompress => write!(f, "packet payload is no valid compressed data"),
-            OpenError::TooLarge => write!(
+            PacketOpenError::BadLength(n) => write!(f, "bad packet length {n}"),
+            PacketOpenError::BadPadding => write!(f, "bad padding length in packet"),
+            PacketOpenError::BadMac => write!(f, "message authentication code incorrect"),
+            PacketOpenError::Decompress => write!(f, "packet payload is no valid compressed data"),
+            PacketOpenError::TooLarge => write!(
                 f,
                 "packet payload inflates to more than {MAX_PAYLOAD_LEN} bytes"
             ),
-            OpenError::SequenceExhausted => {
+            PacketOpenError::SequenceExhausted => {
                 write!(f, "no sequence number is left under the inbound key")
             }
-            OpenError::CipherFailed => write!(f, "packet could not be decrypted"),
+            PacketOpenError::CipherFailed => write!(f, "packet could not be decrypted"),
         }
     }
 }
 
-impl std::error::Error for OpenError {}
+impl std::error::Error for PacketOpenError {}
 
 #[cfg(test)]
 impl Opener {

@@ -138,10 +138,13 @@ fn a_change_of_any_byte_is_noticed_and_final() {
             let error = opener.open(&mut packet).unwrap_err();
             match at {
                 0..4 => assert!(
-                    matches!(error, OpenError::BadLength(_) | OpenError::BadMac),
+                    matches!(
+                        error,
+                        PacketOpenError::BadLength(_) | PacketOpenError::BadMac
+                    ),
                     "{suite:?} {at} {error}"
                 ),
-                _ => assert_eq!(error, OpenError::BadMac, "{suite:?} {at}"),
+                _ => assert_eq!(error, PacketOpenError::BadMac, "{suite:?} {at}"),
             }
             assert_eq!(
                 opener.open(&mut sealed.clone()),
@@ -160,7 +163,7 @@ fn a_forged_packet_leaves_no_plaintext_behind() {
         let mut packet = seal(&mut sealer, &secret);
         let last = packet.len() - 1;
         packet[last] ^= 1;
-        assert_eq!(opener.open(&mut packet), Err(OpenError::BadMac));
+        assert_eq!(opener.open(&mut packet), Err(PacketOpenError::BadMac));
         assert!(!packet.windows(16).any(|w| w == &secret[..16]), "{suite:?}");
     }
 }
@@ -218,7 +221,7 @@ fn an_illegal_length_is_refused_before_its_bytes_arrive() {
     let cases = [0, 1, 4, 5, 11, 13, max + 4, max + 8, 0x5353_482d, u32::MAX];
     for claimed in cases {
         let mut front = claimed.to_be_bytes();
-        let refused = Err(OpenError::BadLength(claimed));
+        let refused = Err(PacketOpenError::BadLength(claimed));
         assert_eq!(Opener::new().open(&mut front), refused, "none");
         let suite = (CipherName::Aes128Gcm, None);
         assert_eq!(pair(suite).1.open(&mut front), refused, "GCM");
@@ -247,7 +250,7 @@ fn an_illegal_length_under_encryption_is_refused_too() {
         let mut packet = seal(&mut sealer, &payload(3));
         packet[0] ^= 0x80;
         let refused = opener.open(&mut packet[..16]).unwrap_err();
-        assert!(matches!(refused, OpenError::BadLength(n) if n >> 24 == 0x80));
+        assert!(matches!(refused, PacketOpenError::BadLength(n) if n >> 24 == 0x80));
     }
 }
 
@@ -265,7 +268,7 @@ fn illegal_padding_is_refused() {
         let opened = Opener::new().open(&mut packet);
         match legal {
             true => assert!(matches!(opened, Ok(Opened::Packet { .. })), "{padding}"),
-            false => assert_eq!(opened, Err(OpenError::BadPadding), "{padding}"),
+            false => assert_eq!(opened, Err(PacketOpenError::BadPadding), "{padding}"),
         }
     }
 }
@@ -318,7 +321,10 @@ fn a_key_ends_after_2_to_the_32_packets() {
                 at_least: opener_front(suite)
             })
         );
-        assert_eq!(opener.open(&mut more), Err(OpenError::SequenceExhausted));
+        assert_eq!(
+            opener.open(&mut more),
+            Err(PacketOpenError::SequenceExhausted)
+        );
         assert_eq!(sealer.next_sequence_number(), 1, "refusals take no number");
     }
 }
@@ -468,7 +474,7 @@ fn a_bomb_is_refused() {
     let (mut sealer, mut opener) = pair((CipherName::Aes256Gcm, None));
     opener.start_decompression();
     let mut packet = seal(&mut sealer, &bomb);
-    assert_eq!(opener.open(&mut packet), Err(OpenError::TooLarge));
+    assert_eq!(opener.open(&mut packet), Err(PacketOpenError::TooLarge));
 }
 
 #[test]
@@ -476,7 +482,7 @@ fn a_payload_that_is_not_compressed_is_refused_when_it_should_be() {
     let (mut sealer, mut opener) = pair((CipherName::Aes256Gcm, None));
     opener.start_decompression();
     let mut packet = seal(&mut sealer, b"plain words");
-    assert_eq!(opener.open(&mut packet), Err(OpenError::Decompress));
+    assert_eq!(opener.open(&mut packet), Err(PacketOpenError::Decompress));
 }
 
 #[test]

@@ -55,10 +55,8 @@ fn ciphers() -> Vec<(CipherName, MacName)> {
         .collect()
 }
 
-fn connects(algorithms: &Algorithms, host_key: SigningKey) {
-    let mut setup = Setup::default().algorithms(algorithms);
-    setup.server.transport.host_keys = vec![host_key];
-    let mut pair = setup.connect();
+/// Opens a channel and carries 100,000 bytes in each direction.
+fn carry_both_ways(pair: &mut Pair) {
     let ids = pair.open();
     pair.client.flow(ids.client).to_send = 100_000;
     pair.server.flow(ids.server).to_send = 100_000;
@@ -66,6 +64,13 @@ fn connects(algorithms: &Algorithms, host_key: SigningKey) {
         p.server.flows[&ids.server].received == 100_000
             && p.client.flows[&ids.client].received == 100_000
     });
+}
+
+fn connects(algorithms: &Algorithms, host_key: SigningKey) {
+    let mut setup = Setup::default().algorithms(algorithms);
+    setup.server.transport.host_keys = vec![host_key];
+    let mut pair = setup.connect();
+    carry_both_ways(&mut pair);
     let chosen = pair.client.connection().transport().negotiated().copied();
     let chosen = chosen.unwrap();
     assert_eq!(chosen.kex, algorithms.kex[0]);
@@ -123,13 +128,7 @@ fn server_that_insists_on_zlib_is_served_by_a_client_that_did_not_ask_for_it() {
             setup.client.transport.algorithms.compression = compression;
         }
         let mut pair = setup.connect();
-        let ids = pair.open();
-        pair.client.flow(ids.client).to_send = 100_000;
-        pair.server.flow(ids.server).to_send = 100_000;
-        pair.run_until(|p| {
-            p.server.flows[&ids.server].received == 100_000
-                && p.client.flows[&ids.client].received == 100_000
-        });
+        carry_both_ways(&mut pair);
         let chosen = pair.client.connection().transport().negotiated().copied();
         assert_eq!(chosen.unwrap().client_to_server.compression, compression);
     }

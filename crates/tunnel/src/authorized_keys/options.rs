@@ -42,7 +42,7 @@ pub enum Unsupported {
 }
 
 /// A parsed line of options.
-pub(super) struct Line {
+pub(super) struct KeyLineOptions {
     pub(super) options: KeyOptions,
     pub(super) expiry: Vec<Expiry>,
     pub(super) from: Option<PeerList>,
@@ -67,7 +67,7 @@ pub(super) fn length(line: &[u8]) -> Option<usize> {
 }
 
 /// Parses options; empty text has none.
-pub(super) fn parse(options: &[u8]) -> Result<Line, BadOptions> {
+pub(super) fn parse(options: &[u8]) -> Result<KeyLineOptions, BadOptions> {
     let mut rest = std::str::from_utf8(options).map_err(|_| BadOptions::Syntax)?;
     let mut parser = Parser::new();
     if rest.is_empty() {
@@ -137,7 +137,7 @@ fn dequote(text: &str) -> Option<(String, &str)> {
 
 /// Collects what the options say.
 struct Parser {
-    line: Line,
+    line: KeyLineOptions,
     permit_open: Vec<HostPortRule>,
     permit_listen: Vec<HostPortRule>,
 }
@@ -147,7 +147,7 @@ impl Parser {
         let options = KeyOptions::none();
         let (expiry, from) = (Vec::new(), None);
         Self {
-            line: Line {
+            line: KeyLineOptions {
                 options,
                 expiry,
                 from,
@@ -242,7 +242,7 @@ impl Parser {
         }
     }
 
-    fn finish(mut self) -> Line {
+    fn finish(mut self) -> KeyLineOptions {
         let rules = &mut self.line.options.rules;
         if !self.permit_open.is_empty() {
             rules.permit_open = RuleList::Only(self.permit_open);

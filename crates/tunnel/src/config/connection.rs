@@ -1,14 +1,14 @@
 //! The keywords that ssh_config and sshd_config have in common, and what the connection of either end makes of them.
 
-use adit_proto::transport::RekeyLimit as CoreRekeyLimit;
+use adit_proto::transport::RekeyLimit;
 
 use super::algorithms::{AlgorithmKind, AlgorithmList};
 use super::error::LineError;
 use super::keyword::{Keyword, deprecated, first, moot, option, restricts_unless, unsupported};
 use super::lines::Arguments;
 use super::values::{
-    AddressFamily, LogLevel, RekeyLimit, SyslogFacility, address_family, log_level, mask, number,
-    rekey_limit, syslog_facility, time_or_none, yes_no,
+    AddressFamily, LogLevel, RekeyLimitOption, SyslogFacility, address_family, log_level, mask,
+    number, rekey_limit, syslog_facility, time_or_none, yes_no,
 };
 use crate::net::TcpKeepAlive;
 use crate::net::listener::StaleSocket;
@@ -32,7 +32,7 @@ pub struct ConnectionOptions {
     /// `StreamLocalBindUnlink`; default no.
     pub stream_local_bind_unlink: Option<bool>,
     /// `RekeyLimit`.
-    pub rekey_limit: Option<RekeyLimit>,
+    pub rekey_limit: Option<RekeyLimitOption>,
     /// `Ciphers`.
     pub ciphers: Option<AlgorithmList>,
     /// `MACs`.
@@ -166,12 +166,12 @@ impl ConnectionOptions {
     }
 
     /// `RekeyLimit` as the core takes it.
-    pub(crate) fn rekey(&self) -> CoreRekeyLimit {
-        let limit = |limit: RekeyLimit| CoreRekeyLimit {
+    pub(crate) fn rekey(&self) -> RekeyLimit {
+        let limit = |limit: RekeyLimitOption| RekeyLimit {
             bytes: limit.bytes,
             interval: limit.interval,
         };
-        self.rekey_limit.map_or(CoreRekeyLimit::default(), limit)
+        self.rekey_limit.map_or(RekeyLimit::default(), limit)
     }
 
     /// `StreamLocalBindMask` with its default.

@@ -14,14 +14,14 @@ const MAX_KEPT: usize = 100;
 ///
 /// An option of the command line stands in the file `command-line`, line 0, as OpenSSH has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct FileLine {
     /// The file as it was opened.
     pub file: PathBuf,
     /// The line, from 1; 0 on the command line.
     pub line: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FileLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: line {}", self.file.display(), self.line)
     }
@@ -31,7 +31,7 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// File and line.
-    pub place: Place,
+    pub place: FileLine,
     /// Message: what was passed over.
     pub text: String,
 }
@@ -171,7 +171,7 @@ impl From<ExpandError> for LineError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
     /// File and line.
-    pub place: Place,
+    pub place: FileLine,
     /// The fault.
     pub error: LineError,
 }
@@ -206,7 +206,7 @@ pub enum ConfigError {
     /// A host that resolves under none of `CanonicalDomains`, with `CanonicalizeFallbackLocal no`.
     Unresolved(String),
     /// `Include` within `Include`, more than sixteen deep.
-    TooDeep(Place),
+    TooDeep(FileLine),
     /// `Include` lines that bring in more files, or more bytes, than a configuration can need.
     TooMuch(PathBuf),
 }
@@ -268,7 +268,7 @@ pub(crate) struct Findings {
 
 impl Findings {
     /// Notes something that was passed over. Past a hundred, warnings are dropped: nobody reads more.
-    pub(crate) fn warn(&mut self, place: &Place, text: String) {
+    pub(crate) fn warn(&mut self, place: &FileLine, text: String) {
         if self.warnings.len() < MAX_KEPT {
             self.warnings.push(Warning {
                 place: place.clone(),
@@ -278,7 +278,7 @@ impl Findings {
     }
 
     /// Notes what became of a line: nothing, a warning, or that it is wrong.
-    pub(crate) fn note(&mut self, place: &Place, outcome: Result<Option<String>, LineError>) {
+    pub(crate) fn note(&mut self, place: &FileLine, outcome: Result<Option<String>, LineError>) {
         match outcome {
             Ok(None) => {}
             Ok(Some(text)) => self.warn(place, text),
@@ -287,7 +287,7 @@ impl Findings {
     }
 
     /// Notes a line that is wrong.
-    pub(crate) fn bad(&mut self, place: &Place, error: LineError) {
+    pub(crate) fn bad(&mut self, place: &FileLine, error: LineError) {
         self.count += 1;
         if self.bad.len() < MAX_KEPT {
             self.bad.push(BadLine {

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::connection::{self, ConnectionOptions};
-use super::error::{ConfigError, Findings, LineError, Place, Warning};
+use super::error::{ConfigError, FileLine, Findings, LineError, Warning};
 use super::expand::Lookups;
 use super::lines::{Arguments, Line};
 
@@ -175,7 +175,7 @@ pub(crate) fn apply_text<O: Options>(
     options: &mut O,
     lookups: &Lookups<'_>,
 ) -> Result<Vec<Warning>, ConfigError> {
-    let place = Place {
+    let place = FileLine {
         file: PathBuf::from("command-line"),
         line: 0,
     };

@@ -11,7 +11,7 @@ use super::connection::ConnectionOptions;
 
 /// Offer to the peer, and the configured names that this program does not have.
 #[derive(Debug, Clone)]
-pub struct Offer {
+pub struct AlgorithmOffer {
     /// Algorithms to offer.
     pub algorithms: Algorithms,
     /// Names to warn about.
@@ -23,7 +23,7 @@ impl ConnectionOptions {
     ///
     /// # Errors
     /// A list of which nothing is left.
-    pub fn offer(&self, compression: Compression) -> Result<Offer, AlgorithmError> {
+    pub fn offer(&self, compression: Compression) -> Result<AlgorithmOffer, AlgorithmError> {
         self.offer_by_default(&KexAlgorithm::ALL, MacName::ALL, compression)
     }
 
@@ -32,7 +32,7 @@ impl ConnectionOptions {
         kex: &[KexAlgorithm],
         macs: &[MacName],
         compression: Compression,
-    ) -> Result<Offer, AlgorithmError> {
+    ) -> Result<AlgorithmOffer, AlgorithmError> {
         let mut passed_over = Vec::new();
         let algorithms = Algorithms {
             ciphers: pick(
@@ -66,7 +66,7 @@ impl ConnectionOptions {
                 _ => WithoutStrictKex::Refuse,
             },
         };
-        Ok(Offer {
+        Ok(AlgorithmOffer {
             algorithms,
             passed_over,
         })
@@ -76,7 +76,7 @@ impl ConnectionOptions {
     ///
     /// # Errors
     /// A list of which nothing is left.
-    pub fn server_offer(&self, compression: Compression) -> Result<Offer, AlgorithmError> {
+    pub fn server_offer(&self, compression: Compression) -> Result<AlgorithmOffer, AlgorithmError> {
         let mut offer =
             self.offer_by_default(KexAlgorithm::SERVER, MacName::SERVER, compression)?;
         // A server has no groups for a client to choose from.
@@ -111,7 +111,7 @@ impl ConnectionOptions {
     }
 }
 
-impl Offer {
+impl AlgorithmOffer {
     /// The names that were passed over, in words.
     pub fn warnings(&self) -> Vec<String> {
         let names = self.passed_over.iter();
@@ -173,8 +173,8 @@ mod tests {
             ..ConnectionOptions::default()
         };
         let client = options(None, None).offer(Compression::Off).unwrap();
-        let has_dh = |o: &Offer| o.algorithms.kex.contains(&KexAlgorithm::DhGroup14Sha256);
-        let has_sha1 = |o: &Offer| o.algorithms.macs.contains(&MacName::HmacSha1);
+        let has_dh = |o: &AlgorithmOffer| o.algorithms.kex.contains(&KexAlgorithm::DhGroup14Sha256);
+        let has_sha1 = |o: &AlgorithmOffer| o.algorithms.macs.contains(&MacName::HmacSha1);
         assert!(has_dh(&client) && has_sha1(&client));
         let server = |kex, macs| options(kex, macs).server_offer(Compression::Off).unwrap();
         let default = server(None, None);

@@ -14,7 +14,7 @@ pub const MAX_FILE: usize = 1024 * 1024;
 
 /// Users who may own and write a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trust {
+pub(crate) enum FileTrust {
     /// Anybody.
     Anyone,
     /// Only the user or root, and nobody else may write: the user's own file and what it includes.
@@ -68,7 +68,11 @@ impl FileSource {
     }
 
     /// Reads a file; `None` if there is none.
-    pub(crate) fn read(&self, path: &Path, trust: Trust) -> Result<Option<Vec<u8>>, ConfigError> {
+    pub(crate) fn read(
+        &self,
+        path: &Path,
+        trust: FileTrust,
+    ) -> Result<Option<Vec<u8>>, ConfigError> {
         let read = match self {
             Self::Memory(files) => Ok(files.get(path).cloned()),
             Self::Disk(streams) => read_disk(path, trust, streams),
@@ -80,12 +84,12 @@ impl FileSource {
         match read {
             Ok(Some(bytes)) if bytes.len() > MAX_FILE => Err(unreadable("it is too large".into())),
             Ok(bytes) => Ok(bytes),
-            Err(Refusal::Owner) => Err(ConfigError::BadOwner(path.to_path_buf())),
-            Err(Refusal::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(Refusal::Io(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
+            Err(ReadRefusal::Owner) => Err(ConfigError::BadOwner(path.to_path_buf())),
+            Err(ReadRefusal::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(ReadRefusal::Io(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
                 Err(unreadable("it is too large".into()))
             }
-            Err(Refusal::Io(error)) => Err(unreadable(error.to_string())),
+            Err(ReadRefusal::Io(error)) => Err(unreadable(error.to_string())),
         }
     }
 
@@ -102,26 +106,30 @@ impl FileSource {
     }
 }
 
-enum Refusal {
+enum ReadRefusal {
     Owner,
     Io(io::Error),
 }
 
-impl From<io::Error> for Refusal {
+impl From<io::Error> for ReadRefusal {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-fn read_disk(path: &Path, trust: Trust, streams: &Streams) -> Result<Option<Vec<u8>>, Refusal> {
+fn read_disk(
+    path: &Path,
+    trust: FileTrust,
+    streams: &Streams,
+) -> Result<Option<Vec<u8>>, ReadRefusal> {
     if let Some(bytes) = streams.seen().get(path) {
         return Ok(Some(bytes.clone()));
     }
     let file = SmallFile::open(path)?;
     let metadata = file.metadata();
     // Asked of the open file, not of the path: the path could lead elsewhere a moment later.
-    if trust == Trust::OwnerOnly && !owner_only(metadata) {
-        return Err(Refusal::Owner);
+    if trust == FileTrust::OwnerOnly && !owner_only(metadata) {
+        return Err(ReadRefusal::Owner);
     }
     // A directory that a pattern caught, such as `conf.d/*`: nothing in it, as OpenSSH has it.
     if metadata.is_dir() {
@@ -217,12 +225,12 @@ mod tests {
         fs::write(&path, "User a").unwrap();
         for (mode, trusted) in [(0o600, true), (0o644, true), (0o664, false), (0o602, false)] {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            let strict = FileSource::disk().read(&path, Trust::OwnerOnly);
+            let strict = FileSource::disk().read(&path, FileTrust::OwnerOnly);
             assert_eq!(strict.is_ok(), trusted, "{mode:o}");
-            assert!(FileSource::disk().read(&path, Trust::Anyone).is_ok());
+            assert!(FileSource::disk().read(&path, FileTrust::Anyone).is_ok());
         }
         let error = FileSource::disk()
-            .read(&path, Trust::OwnerOnly)
+            .read(&path, FileTrust::OwnerOnly)
             .unwrap_err();
         let expected = format!("Bad owner or permissions on {}: ", path.display());
         assert!(error.to_string().starts_with(&expected), "{error}");
@@ -232,12 +240,14 @@ mod tests {
     fn missing_and_oversized_files_are_told_apart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config");
-        assert_eq!(FileSource::disk().read(&path, Trust::Anyone), Ok(None));
+        assert_eq!(FileSource::disk().read(&path, FileTrust::Anyone), Ok(None));
         fs::write(&path, vec![b'#'; MAX_FILE + 1]).unwrap();
-        let error = FileSource::disk().read(&path, Trust::Anyone).unwrap_err();
+        let error = FileSource::disk()
+            .read(&path, FileTrust::Anyone)
+            .unwrap_err();
         assert!(error.to_string().contains("too large"), "{error}");
         assert_eq!(
-            FileSource::disk().read(dir.path(), Trust::Anyone),
+            FileSource::disk().read(dir.path(), FileTrust::Anyone),
             Ok(Some(Vec::new()))
         );
     }
@@ -251,7 +261,7 @@ mod tests {
         let path = PathBuf::from(format!("/dev/fd/{}", reader.as_raw_fd()));
         let source = FileSource::disk();
         assert_eq!(source.read_once(), None);
-        for trust in [Trust::Anyone, Trust::OwnerOnly] {
+        for trust in [FileTrust::Anyone, FileTrust::OwnerOnly] {
             let read = source.read(&path, trust);
             assert_eq!(read, Ok(Some(b"ProxyJump gw".to_vec())));
         }
@@ -265,7 +275,7 @@ mod tests {
         let source = FileSource::disk();
         for text in ["a", "b"] {
             fs::write(&path, text).unwrap();
-            assert_eq!(source.read(&path, Trust::Anyone), Ok(Some(text.into())));
+            assert_eq!(source.read(&path, FileTrust::Anyone), Ok(Some(text.into())));
         }
         assert_eq!(source.read_once(), None);
     }

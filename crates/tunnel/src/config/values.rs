@@ -91,7 +91,7 @@ impl std::fmt::Display for SyslogFacility {
 
 /// Limits after which the keys of a connection are renewed (`RekeyLimit`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RekeyLimit {
+pub struct RekeyLimitOption {
     /// After so many bytes; `None` is the default of the cipher.
     pub bytes: Option<u64>,
     /// After so long; `None` is never.
@@ -230,7 +230,7 @@ pub(crate) fn time_or_none(word: &str) -> Result<Duration, &'static str> {
 }
 
 /// The arguments of `RekeyLimit`: a size, then perhaps a time or `none`.
-pub(crate) fn rekey_limit(arguments: &mut Arguments) -> Result<RekeyLimit, LineError> {
+pub(crate) fn rekey_limit(arguments: &mut Arguments) -> Result<RekeyLimitOption, LineError> {
     let bytes = arguments.one(rekey_bytes)?;
     let interval = match arguments.optional() {
         None => Duration::ZERO,
@@ -239,7 +239,7 @@ pub(crate) fn rekey_limit(arguments: &mut Arguments) -> Result<RekeyLimit, LineE
         }
     };
     let interval = Some(interval).filter(|interval| !interval.is_zero());
-    Ok(RekeyLimit { bytes, interval })
+    Ok(RekeyLimitOption { bytes, interval })
 }
 
 /// The bytes of a `RekeyLimit`: `default`, or at least 16, with `K`, `M`, `G` or `T` for powers of 1024.

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::{ConfigError, Findings, LineError, Place};
+use super::error::{ConfigError, FileLine, Findings, LineError};
 use super::expand::{Lookups, expand_home, expand_variables};
-use super::source::{FileSource, Trust};
+use super::source::{FileSource, FileTrust};
 
 /// Depth that `Include` may reach, as in OpenSSH.
 pub(crate) const MAX_DEPTH: usize = 16;
@@ -47,7 +47,7 @@ impl<'a> Walk<'a> {
     pub(crate) fn read(
         &mut self,
         path: &Path,
-        trust: Trust,
+        trust: FileTrust,
     ) -> Result<Option<Vec<u8>>, ConfigError> {
         let bytes = self.source.read(path, trust)?;
         self.files += 1;
@@ -64,7 +64,7 @@ impl<'a> Walk<'a> {
             path: path.to_path_buf(),
             reason: "No such file or directory".to_owned(),
         };
-        self.read(path, Trust::Anyone)?.ok_or_else(missing)
+        self.read(path, FileTrust::Anyone)?.ok_or_else(missing)
     }
 
     /// The files that the words after an `Include` bring in. A pattern may match none.
@@ -73,7 +73,7 @@ impl<'a> Walk<'a> {
         patterns: &[String],
         base: IncludeBase<'_>,
         lookups: &Lookups<'_>,
-        place: &Place,
+        place: &FileLine,
     ) -> Vec<PathBuf> {
         let mut paths = Vec::new();
         for pattern in patterns {
@@ -114,13 +114,13 @@ impl<'a> Walk<'a> {
 pub(crate) fn numbered<'b>(
     path: &'b Path,
     bytes: &'b [u8],
-) -> impl Iterator<Item = (Place, &'b [u8])> {
+) -> impl Iterator<Item = (FileLine, &'b [u8])> {
     bytes
         .split(|&byte| byte == b'\n')
         .enumerate()
         .map(|(index, raw)| {
             (
-                Place {
+                FileLine {
                     file: path.to_path_buf(),
                     line: index + 1,
                 },

@@ -13,7 +13,7 @@ use pkcs8::pkcs5::pbes2::Kdf;
 use zeroize::Zeroizing;
 
 use super::error::KeyFileFault;
-use super::openssh::OpenError;
+use super::openssh::KeyOpenError;
 
 /// Rounds of PBKDF2 that we go through: OpenSSL makes 2,048, careful people a million, each takes half a microsecond.
 const MAX_ROUNDS: u32 = 10_000_000;
@@ -26,7 +26,7 @@ const MAX_SCRYPT_PASSES: u16 = 16;
 const DEK_SALT_LEN: usize = 8;
 
 /// The key in a document with the label `ENCRYPTED PRIVATE KEY`.
-pub(super) fn open_pkcs8(der: &[u8], passphrase: Option<&str>) -> Result<SigningKey, OpenError> {
+pub(super) fn open_pkcs8(der: &[u8], passphrase: Option<&str>) -> Result<SigningKey, KeyOpenError> {
     let malformed = |_| KeyFileFault::from(WireError::BadValue("encrypted PKCS#8 key"));
     let info = EncryptedPrivateKeyInfo::try_from(der).map_err(malformed)?;
     let scheme = &info.encryption_algorithm;
@@ -34,10 +34,10 @@ pub(super) fn open_pkcs8(der: &[u8], passphrase: Option<&str>) -> Result<Signing
         return Err(unsupported(&format!("PBES1 ({})", scheme.oid())).into());
     };
     check_work(&parameters.kdf)?;
-    let passphrase = passphrase.ok_or(OpenError::NeedsPassphrase)?;
+    let passphrase = passphrase.ok_or(KeyOpenError::NeedsPassphrase)?;
     let plain = info
         .decrypt(passphrase)
-        .map_err(|_| OpenError::WrongPassphrase)?;
+        .map_err(|_| KeyOpenError::WrongPassphrase)?;
     decrypted(SigningKey::from_pkcs8_der(plain.as_bytes()))
 }
 
@@ -67,7 +67,7 @@ pub(super) fn open_old(
     dek_info: &str,
     passphrase: Option<&str>,
     read: impl Fn(&[u8]) -> Result<SigningKey, KeyError>,
-) -> Result<SigningKey, OpenError> {
+) -> Result<SigningKey, KeyOpenError> {
     let (cipher, iv) = dek_info.split_once(',').unwrap_or((dek_info, ""));
     let decrypt = match cipher.trim() {
         "AES-128-CBC" => decrypt::<cbc::Decryptor<aes::Aes128>>,
@@ -78,15 +78,15 @@ pub(super) fn open_old(
     };
     let iv = from_hex(iv.trim()).filter(|iv| iv.len() >= DEK_SALT_LEN);
     let iv = iv.ok_or_else(|| KeyFileFault::from(WireError::BadValue("DEK-Info")))?;
-    let passphrase = passphrase.ok_or(OpenError::NeedsPassphrase)?;
-    let plain = decrypt(content, &iv, passphrase).ok_or(OpenError::WrongPassphrase)?;
+    let passphrase = passphrase.ok_or(KeyOpenError::NeedsPassphrase)?;
+    let plain = decrypt(content, &iv, passphrase).ok_or(KeyOpenError::WrongPassphrase)?;
     decrypted(read(&plain))
 }
 
 /// One wrong passphrase in 256 leaves a padding that looks right, and then no key.
-fn decrypted(key: Result<SigningKey, KeyError>) -> Result<SigningKey, OpenError> {
+fn decrypted(key: Result<SigningKey, KeyError>) -> Result<SigningKey, KeyOpenError> {
     match key {
-        Err(KeyError::BadPrivateKey { .. }) => Err(OpenError::WrongPassphrase),
+        Err(KeyError::BadPrivateKey { .. }) => Err(KeyOpenError::WrongPassphrase),
         key => Ok(key?),
     }
 }

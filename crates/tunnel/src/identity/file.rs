@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::encrypted;
 use super::error::{IdentityError, KeyFileFault, MAX_FILE_LEN};
-use super::openssh::{self, Container, OpenError};
+use super::openssh::{self, Container, KeyOpenError};
 use super::pem::Pem;
 use crate::small_file::{SmallFile, names_descriptor, open_to_write};
 
@@ -49,13 +49,13 @@ fn load_by_value(path: &Path, passphrase: Option<&str>) -> Result<SigningKey, Id
         })
     })?;
     open(&pem, passphrase).map_err(|why| match why {
-        OpenError::NeedsPassphrase => IdentityError::NeedsPassphrase(path.to_owned()),
-        OpenError::WrongPassphrase => IdentityError::WrongPassphrase(path.to_owned()),
-        OpenError::Fault(fault) => unusable(fault),
+        KeyOpenError::NeedsPassphrase => IdentityError::NeedsPassphrase(path.to_owned()),
+        KeyOpenError::WrongPassphrase => IdentityError::WrongPassphrase(path.to_owned()),
+        KeyOpenError::Fault(fault) => unusable(fault),
     })
 }
 
-fn open(pem: &Pem<'_>, passphrase: Option<&str>) -> Result<SigningKey, OpenError> {
+fn open(pem: &Pem<'_>, passphrase: Option<&str>) -> Result<SigningKey, KeyOpenError> {
     let der = &pem.content;
     let read: fn(&[u8]) -> Result<SigningKey, KeyError> = match pem.label {
         openssh::LABEL => return Container::parse(der)?.open(passphrase),

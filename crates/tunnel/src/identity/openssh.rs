@@ -32,13 +32,13 @@ pub(super) struct Container<'a> {
 
 /// Reason why there is no key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum OpenError {
+pub(super) enum KeyOpenError {
     NeedsPassphrase,
     WrongPassphrase,
     Fault(KeyFileFault),
 }
 
-impl<T: Into<KeyFileFault>> From<T> for OpenError {
+impl<T: Into<KeyFileFault>> From<T> for KeyOpenError {
     fn from(why: T) -> Self {
         Self::Fault(why.into())
     }
@@ -72,19 +72,19 @@ impl<'a> Container<'a> {
     }
 
     /// The private key, decrypted if need be.
-    pub(super) fn open(&self, passphrase: Option<&str>) -> Result<SigningKey, OpenError> {
+    pub(super) fn open(&self, passphrase: Option<&str>) -> Result<SigningKey, KeyOpenError> {
         if self.cipher == "none" {
             if !self.tag.is_empty() {
                 return Err(bad("end of file").into());
             }
             return self.read_private(self.private);
         }
-        let passphrase = passphrase.ok_or(OpenError::NeedsPassphrase)?;
+        let passphrase = passphrase.ok_or(KeyOpenError::NeedsPassphrase)?;
         let plain = self.decrypt(passphrase)?;
         self.read_private(&plain)
     }
 
-    fn decrypt(&self, passphrase: &str) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    fn decrypt(&self, passphrase: &str) -> Result<Zeroizing<Vec<u8>>, KeyOpenError> {
         let unsupported = |what: &str| {
             KeyFileFault::Encryption(what.chars().filter(|c| !c.is_control()).take(64).collect())
         };
@@ -114,20 +114,20 @@ impl<'a> Container<'a> {
         // The library refuses an empty passphrase, with which nothing can be encrypted.
         let (key, iv) = Kdf::Bcrypt { salt, rounds }
             .derive_key_and_iv(cipher, passphrase)
-            .map_err(|_| OpenError::WrongPassphrase)?;
+            .map_err(|_| KeyOpenError::WrongPassphrase)?;
         let mut plain = Zeroizing::new(self.private.to_vec());
         let decrypted = cipher.decrypt(&key, &iv, &mut plain, tag);
-        decrypted.map_err(|_| OpenError::WrongPassphrase)?;
+        decrypted.map_err(|_| KeyOpenError::WrongPassphrase)?;
         Ok(plain)
     }
 
     /// Reads the decrypted part: twice the same random number, key, comment, padding 1, 2, 3, ...
-    fn read_private(&self, plain: &[u8]) -> Result<SigningKey, OpenError> {
+    fn read_private(&self, plain: &[u8]) -> Result<SigningKey, KeyOpenError> {
         let mut r = Reader::new(plain);
         if r.u32("check number")? != r.u32("check number")? {
             return Err(match self.cipher {
                 "none" => bad("check number").into(),
-                _ => OpenError::WrongPassphrase,
+                _ => KeyOpenError::WrongPassphrase,
             });
         }
         let key = read_key(&mut r)?;

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use adit_proto::wire::Reader;
 
-use crate::pattern::{Case, Verdict, list_verdict, wildcard};
+use crate::pattern::{Case, ListMatch, match_written_list, wildcard};
 
 /// Opening of a hashed host field; 1 is the only scheme: HMAC-SHA1 keyed with the salt.
 pub(super) const HASH_MAGIC: &str = "|1|";
@@ -26,14 +26,14 @@ pub(super) enum Marker {
 
 /// The fields of a line; the key is not decoded until it is needed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Line<'a> {
+pub(super) struct KnownHostsLine<'a> {
     pub(super) marker: Marker,
     pub(super) hosts: &'a str,
     pub(super) key_type: &'a str,
     key: &'a str,
 }
 
-impl<'a> Line<'a> {
+impl<'a> KnownHostsLine<'a> {
     /// Splits a line; nothing for empty lines and comments, an error in words for what is no entry.
     pub(super) fn parse(text: &'a str) -> Result<Option<Self>, &'static str> {
         let text = text.trim_ascii();
@@ -62,10 +62,10 @@ impl<'a> Line<'a> {
         if self.hosts.starts_with('|') {
             return hashed_matches(self.hosts, name);
         }
-        let listed = list_verdict(self.hosts, |pattern| {
+        let listed = match_written_list(self.hosts, |pattern| {
             wildcard(pattern, name, Case::Insensitive)
         });
-        listed == Verdict::Matches
+        listed == ListMatch::Matches
     }
 
     /// The key blob, if it is base64 and of the type that the line names.
@@ -101,7 +101,7 @@ mod tests {
 
     fn hosts_match(hosts: &str, name: &str) -> bool {
         let text = format!("{hosts} ssh-ed25519 AAAA");
-        Line::parse(&text).unwrap().unwrap().matches(name)
+        KnownHostsLine::parse(&text).unwrap().unwrap().matches(name)
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn comments_are_no_lines_and_fragments_are_errors() {
         for none in ["", "  \t", "# a ssh-ed25519 AAAA", "  # b"] {
-            assert!(Line::parse(none).unwrap().is_none());
+            assert!(KnownHostsLine::parse(none).unwrap().is_none());
         }
         for bad in [
             "host",
@@ -150,7 +150,7 @@ mod tests {
             "@revoked host ssh-rsa",
             "@other h ssh-rsa AAAA",
         ] {
-            assert!(Line::parse(bad).is_err(), "{bad}");
+            assert!(KnownHostsLine::parse(bad).is_err(), "{bad}");
         }
     }
 
@@ -159,14 +159,14 @@ mod tests {
         // "\0\0\0\x07ssh-rsa"
         let line = |ty: &str| format!("h {ty} AAAAB3NzaC1yc2E=");
         assert!(
-            Line::parse(&line("ssh-rsa"))
+            KnownHostsLine::parse(&line("ssh-rsa"))
                 .unwrap()
                 .unwrap()
                 .blob()
                 .is_some()
         );
         assert!(
-            Line::parse(&line("ssh-dss"))
+            KnownHostsLine::parse(&line("ssh-dss"))
                 .unwrap()
                 .unwrap()
                 .blob()

@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 pub(crate) use decide::short_type;
 pub use decide::{Decision, StrictHostKeyChecking, decide, message};
-use line::{Line, Marker};
+use line::{KnownHostsLine, Marker};
 
 /// The port that is left out of a host's name (RFC 4253 §4.1).
 const SSH_PORT: u16 = 22;
@@ -94,10 +94,10 @@ pub(crate) fn name(host: &str, port: u16) -> String {
 }
 
 /// A line about the host in question.
-struct Found<'a> {
+struct HostLine<'a> {
     file: &'a Path,
     number: usize,
-    line: Line<'a>,
+    line: KnownHostsLine<'a>,
     blob: Vec<u8>,
 }
 
@@ -140,7 +140,7 @@ fn check_name(files: &[(PathBuf, String)], name: &str, key: &PublicKey) -> HostK
     }
 }
 
-impl Found<'_> {
+impl HostLine<'_> {
     fn as_changed(&self) -> HostKeyStatus {
         let hash = digest::digest(&digest::SHA256, &self.blob);
         HostKeyStatus::Changed {
@@ -153,7 +153,7 @@ impl Found<'_> {
 }
 
 /// Every line about `name`; lines that cannot be read are skipped with a message.
-fn lines_of<'a>(files: &'a [(PathBuf, String)], name: &str) -> impl Iterator<Item = Found<'a>> {
+fn lines_of<'a>(files: &'a [(PathBuf, String)], name: &str) -> impl Iterator<Item = HostLine<'a>> {
     let numbered = files.iter().flat_map(|(file, text)| {
         let lines = text.lines().enumerate();
         lines.map(move |(i, line)| (file.as_path(), i + 1, line))
@@ -163,14 +163,14 @@ fn lines_of<'a>(files: &'a [(PathBuf, String)], name: &str) -> impl Iterator<Ite
             log::debug!("{}:{number}: line skipped: {why}", file.display());
             None
         };
-        let line = match Line::parse(text) {
+        let line = match KnownHostsLine::parse(text) {
             Ok(line) => line.filter(|line| line.matches(name))?,
             Err(why) => return skip(why),
         };
         let Some(blob) = line.blob() else {
             return skip("its key is not well formed");
         };
-        Some(Found {
+        Some(HostLine {
             file,
             number,
             line,

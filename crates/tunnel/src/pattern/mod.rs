@@ -90,7 +90,7 @@ pub enum Case {
 
 /// Answer of a pattern list about a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ListMatch {
     /// A pattern matches, and no pattern with `!` does.
     Matches,
     /// A pattern with `!` matches.
@@ -121,24 +121,24 @@ impl Sense {
 /// Answer of a list, entry by entry; `matches` decides about one without its `!`.
 ///
 /// An entry with `!` beats every other, wherever it stands.
-pub(crate) fn verdict<T>(
+pub(crate) fn match_list<T>(
     entries: impl IntoIterator<Item = (Sense, T)>,
     matches: impl Fn(T) -> bool,
-) -> Verdict {
-    let mut verdict = Verdict::NoMatch;
+) -> ListMatch {
+    let mut found = ListMatch::NoMatch;
     for (sense, entry) in entries {
         match (sense, matches(entry)) {
-            (Sense::Against, true) => return Verdict::Negated,
-            (Sense::For, true) => verdict = Verdict::Matches,
+            (Sense::Against, true) => return ListMatch::Negated,
+            (Sense::For, true) => found = ListMatch::Matches,
             (_, false) => {}
         }
     }
-    verdict
+    found
 }
 
 /// Answer of a list separated by commas, as it stands in a file.
-pub(crate) fn list_verdict(list: &str, matches: impl Fn(&str) -> bool) -> Verdict {
-    verdict(list.split(',').map(Sense::split), matches)
+pub(crate) fn match_written_list(list: &str, matches: impl Fn(&str) -> bool) -> ListMatch {
+    match_list(list.split(',').map(Sense::split), matches)
 }
 
 /// A list of patterns, each of which may have a `!` in front.
@@ -174,19 +174,19 @@ impl PatternList {
     }
 
     /// Answer of the list about a text. A pattern with `!` beats every other, wherever it stands.
-    pub fn verdict(&self, text: &str) -> Verdict {
+    pub fn match_text(&self, text: &str) -> ListMatch {
         let entries = self
             .entries
             .iter()
             .map(|(sense, pattern)| (*sense, pattern));
-        verdict(entries, |pattern| {
+        match_list(entries, |pattern| {
             wildcard(pattern.as_str(), text, self.case)
         })
     }
 
     /// True if a pattern matches and none with `!`.
     pub fn matches(&self, text: &str) -> bool {
-        self.verdict(text) == Verdict::Matches
+        self.match_text(text) == ListMatch::Matches
     }
 }
 
@@ -228,19 +228,19 @@ mod tests {
     #[test]
     fn lists_honour_negation_wherever_it_stands() {
         let table = [
-            ("a,b", "b", Verdict::Matches),
-            ("a,b", "c", Verdict::NoMatch),
-            ("*,!b", "b", Verdict::Negated),
-            ("!b,*", "b", Verdict::Negated),
-            ("!b,*", "c", Verdict::Matches),
-            ("!b", "c", Verdict::NoMatch),
-            ("!b", "b", Verdict::Negated),
-            ("", "c", Verdict::NoMatch),
+            ("a,b", "b", ListMatch::Matches),
+            ("a,b", "c", ListMatch::NoMatch),
+            ("*,!b", "b", ListMatch::Negated),
+            ("!b,*", "b", ListMatch::Negated),
+            ("!b,*", "c", ListMatch::Matches),
+            ("!b", "c", ListMatch::NoMatch),
+            ("!b", "b", ListMatch::Negated),
+            ("", "c", ListMatch::NoMatch),
         ];
         for (list, text, expected) in table {
             let list_value = PatternList::parse(list, Case::Sensitive).unwrap();
-            assert_eq!(list_value.verdict(text), expected, "{list} on {text}");
-            let as_written = list_verdict(list, |one| one == "*" || one == text);
+            assert_eq!(list_value.match_text(text), expected, "{list} on {text}");
+            let as_written = match_written_list(list, |one| one == "*" || one == text);
             assert_eq!(as_written, expected, "{list} on {text}");
         }
     }

@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{Case, Network, Pattern, Sense, Verdict, has_wildcard, verdict, wildcard};
+use super::{Case, ListMatch, Network, Pattern, Sense, has_wildcard, match_list, wildcard};
 
 /// Entries separated by commas, each of which may have a `!` in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,11 +73,11 @@ impl PeerList {
         let peer = peer.to_canonical();
         let text = peer.to_string();
         let entries = self.0.iter().map(|(sense, pattern)| (*sense, pattern));
-        let found = verdict(entries, |pattern| match pattern {
+        let found = match_list(entries, |pattern| match pattern {
             PeerPattern::Network(network) => network.contains(peer),
             PeerPattern::Text(pattern) => wildcard(pattern.as_str(), &text, Case::Insensitive),
         });
-        found == Verdict::Matches
+        found == ListMatch::Matches
     }
 }
 

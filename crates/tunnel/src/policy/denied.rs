@@ -15,11 +15,11 @@ pub enum Denied {
     /// The key's `no-port-forwarding` or `restrict`.
     KeyForbidsForwarding,
     /// `AllowTcpForwarding` excludes this direction.
-    TcpNotAllowed(Direction),
+    TcpNotAllowed(ForwardDirection),
     /// `AllowStreamLocalForwarding` excludes this direction.
-    StreamLocalNotAllowed(Direction),
+    StreamLocalNotAllowed(ForwardDirection),
     /// `AllowTcpForwarding` excludes this direction, and with it unix sockets.
-    StreamLocalNeedsTcp(Direction),
+    StreamLocalNeedsTcp(ForwardDirection),
     /// No entry of an open list matches.
     OpenNotListed {
         /// Owner of the list.
@@ -83,18 +83,18 @@ pub enum ListOwner {
 
 /// The direction of a forward, as `AllowTcpForwarding` counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub enum ForwardDirection {
     /// The client listens, the server connects (`-L`, `-D`, `-W`).
     Local,
     /// The server listens, the client connects (`-R`).
     Remote,
 }
 
-impl fmt::Display for Direction {
+impl fmt::Display for ForwardDirection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Direction::Local => "local",
-            Direction::Remote => "remote",
+            ForwardDirection::Local => "local",
+            ForwardDirection::Remote => "remote",
         })
     }
 }

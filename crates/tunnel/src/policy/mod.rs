@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use crate::pattern::{Case, same_address, wildcard};
 
 pub use bind::{BindHost, BindOutcome, LISTEN_NOTICE, RemoteBind, local_bind, remote_bind};
-pub use denied::{Denied, Direction, ListOwner};
+pub use denied::{Denied, ForwardDirection, ListOwner};
 pub use rules::{AllowForwarding, GatewayPorts, HostPortRule, PortRule, RuleList};
 
 /// Act that a peer wants to do, at the moment of doing it.
@@ -178,23 +178,23 @@ impl Grant {
         self.permit_any_forwarding()?;
         match *ask {
             Ask::Listen { host, port } => {
-                self.permit_tcp(Direction::Remote)?;
+                self.permit_tcp(ForwardDirection::Remote)?;
                 self.permit_listen_lists(host, port)?;
                 self.permit_port(port)
             }
-            Ask::ListenUnix { .. } => self.permit_stream_local(Direction::Remote),
+            Ask::ListenUnix { .. } => self.permit_stream_local(ForwardDirection::Remote),
             Ask::Connect { host, port } => {
-                self.permit_tcp(Direction::Local)?;
+                self.permit_tcp(ForwardDirection::Local)?;
                 self.permit_open_lists(host, port)
             }
             Ask::Dial { host, addr } => {
-                self.permit_tcp(Direction::Local)?;
+                self.permit_tcp(ForwardDirection::Local)?;
                 self.permit_open_lists(host, addr.port())?;
                 self.open_lists()
                     .try_for_each(|(owner, list)| dial::permit(owner, list, host, addr))
             }
             Ask::ConnectUnix { path } => {
-                self.permit_stream_local(Direction::Local)?;
+                self.permit_stream_local(ForwardDirection::Local)?;
                 self.permit_unix_beside_lists(path)
             }
         }
@@ -210,7 +210,7 @@ impl Grant {
         Ok(())
     }
 
-    fn permit_tcp(&self, direction: Direction) -> Result<(), Denied> {
+    fn permit_tcp(&self, direction: ForwardDirection) -> Result<(), Denied> {
         match allows(self.server.allow_tcp, direction) {
             true => Ok(()),
             false => Err(Denied::TcpNotAllowed(direction)),
@@ -218,7 +218,7 @@ impl Grant {
     }
 
     /// A unix socket is as good a way in as a port: who allows no forwarding in a direction means both.
-    fn permit_stream_local(&self, direction: Direction) -> Result<(), Denied> {
+    fn permit_stream_local(&self, direction: ForwardDirection) -> Result<(), Denied> {
         if !allows(self.server.allow_stream_local, direction) {
             return Err(Denied::StreamLocalNotAllowed(direction));
         }
@@ -286,12 +286,12 @@ impl Grant {
     }
 }
 
-fn allows(rule: AllowForwarding, direction: Direction) -> bool {
+fn allows(rule: AllowForwarding, direction: ForwardDirection) -> bool {
     match rule {
         AllowForwarding::Yes => true,
         AllowForwarding::No => false,
-        AllowForwarding::Local => direction == Direction::Local,
-        AllowForwarding::Remote => direction == Direction::Remote,
+        AllowForwarding::Local => direction == ForwardDirection::Local,
+        AllowForwarding::Remote => direction == ForwardDirection::Remote,
     }
 }
 

@@ -15,12 +15,12 @@ const VERSION: &str = concat!("adit_", env!("CARGO_PKG_VERSION"));
 pub(super) struct Pass<'a> {
     /// The host that `Host` lines speak of: as typed, in the final pass its final name.
     pub(super) host: &'a str,
-    pub(super) stage: Stage,
+    pub(super) stage: ReadingStage,
 }
 
 /// The first reading, or the one with the host's final name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum ReadingStage {
     First,
     Final,
 }
@@ -93,7 +93,7 @@ impl Criteria {
         context: &Context<'_>,
         pass: Pass<'_>,
     ) -> Result<MatchOutcome, LineError> {
-        let judge = Judge {
+        let judge = MatchFacts {
             options,
             context,
             pass,
@@ -131,13 +131,13 @@ fn check_all(criteria: &[Criterion]) -> Result<(), LineError> {
 }
 
 /// Facts that decide a criterion.
-struct Judge<'a> {
+struct MatchFacts<'a> {
     options: &'a ClientOptions,
     context: &'a Context<'a>,
     pass: Pass<'a>,
 }
 
-impl Judge<'_> {
+impl MatchFacts<'_> {
     /// True if a criterion holds, its `!` aside.
     fn holds(&self, criterion: &Criterion) -> Result<bool, LineError> {
         let Self {
@@ -151,7 +151,7 @@ impl Judge<'_> {
         };
         match criterion.name.as_str() {
             "all" => Ok(true),
-            "canonical" | "final" => Ok(self.pass.stage == Stage::Final),
+            "canonical" | "final" => Ok(self.pass.stage == ReadingStage::Final),
             "host" => listed(&self.host_name()?, Case::Insensitive),
             "originalhost" => listed(context.host, Case::Insensitive),
             "user" => listed(
@@ -176,8 +176,8 @@ impl Judge<'_> {
     /// Host that the connection would go to, by what is known so far.
     fn host_name(&self) -> Result<String, LineError> {
         match self.pass.stage {
-            Stage::First => Ok(self.options.expanded_host_name(self.context)?),
-            Stage::Final => Ok(self.pass.host.to_owned()),
+            ReadingStage::First => Ok(self.options.expanded_host_name(self.context)?),
+            ReadingStage::Final => Ok(self.pass.host.to_owned()),
         }
     }
 

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use crate::config::connection::ConnectionOptions;
-use crate::config::error::{ConfigError, LineError, Place, Warning};
+use crate::config::error::{ConfigError, FileLine, LineError, Warning};
 use crate::config::keyword::{Activity, Block, Keyword, Options, apply, apply_text, block_of};
 use crate::config::lines::Line;
-use crate::config::source::Trust;
+use crate::config::source::FileTrust;
 use crate::config::walk::{IncludeBase, MAX_DEPTH, Walk, numbered};
 
 use super::keywords::KEYWORDS;
-use super::matching::{Criteria, Pass, Stage, host_matches};
+use super::matching::{Criteria, Pass, ReadingStage, host_matches};
 use super::{Canonicalize, ClientOptions, ConfigFiles, Context, canonical};
 
 /// The system's file.
@@ -46,7 +46,7 @@ impl ClientOptions {
     ) -> Result<Vec<Warning>, ConfigError> {
         let first = Pass {
             host: context.host,
-            stage: Stage::First,
+            stage: ReadingStage::First,
         };
         let mut found = self.read(files, context, first)?;
         // A name that cannot be filled in is reported when everything is.
@@ -62,7 +62,7 @@ impl ClientOptions {
         if found.wants_final || is_canonical {
             let last = Pass {
                 host: &host,
-                stage: Stage::Final,
+                stage: ReadingStage::Final,
             };
             // Its percent signs (a scope's) are no tokens.
             self.host_name = Some(host.replace('%', "%%"));
@@ -80,7 +80,7 @@ impl ClientOptions {
         files: &ConfigFiles,
         context: &Context<'_>,
         pass: Pass<'_>,
-    ) -> Result<Found, ConfigError> {
+    ) -> Result<ReadOptions, ConfigError> {
         let user_file = context.home.join(".ssh/config");
         let user_directory = context.home.join(".ssh");
         let home = Some(context.home);
@@ -93,13 +93,15 @@ impl ClientOptions {
             home: None,
         };
         match files {
-            ConfigFiles::Nothing => Ok(Found::default()),
-            ConfigFiles::Only(path) => Reader::new(self, context, user, pass).required(path),
+            ConfigFiles::Nothing => Ok(ReadOptions::default()),
+            ConfigFiles::Only(path) => {
+                ClientFileReader::new(self, context, user, pass).required(path)
+            }
             ConfigFiles::Standard => {
-                let mut found = Reader::new(self, context, user, pass)
-                    .optional(&user_file, Trust::OwnerOnly)?;
-                let system = Reader::new(self, context, system, pass);
-                let more = system.optional(Path::new(SYSTEM_FILE), Trust::Anyone)?;
+                let mut found = ClientFileReader::new(self, context, user, pass)
+                    .optional(&user_file, FileTrust::OwnerOnly)?;
+                let system = ClientFileReader::new(self, context, system, pass);
+                let more = system.optional(Path::new(SYSTEM_FILE), FileTrust::Anyone)?;
                 found.warnings.extend(more.warnings);
                 found.wants_final |= more.wants_final;
                 Ok(found)
@@ -136,13 +138,13 @@ struct Scope {
 
 /// Result of reading the files, apart from the options.
 #[derive(Debug, Default)]
-struct Found {
+struct ReadOptions {
     warnings: Vec<Warning>,
     wants_final: bool,
 }
 
 /// One file and what it includes.
-struct Reader<'a> {
+struct ClientFileReader<'a> {
     options: &'a mut ClientOptions,
     context: &'a Context<'a>,
     base: IncludeBase<'a>,
@@ -151,7 +153,7 @@ struct Reader<'a> {
     walk: Walk<'a>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ClientFileReader<'a> {
     fn new(
         options: &'a mut ClientOptions,
         context: &'a Context<'a>,
@@ -168,25 +170,25 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn required(mut self, path: &Path) -> Result<Found, ConfigError> {
+    fn required(mut self, path: &Path) -> Result<ReadOptions, ConfigError> {
         let bytes = self.walk.read_required(path)?;
         self.lines(path, &bytes, Scope::top())?;
         self.finish(path)
     }
 
-    fn optional(mut self, path: &Path, trust: Trust) -> Result<Found, ConfigError> {
+    fn optional(mut self, path: &Path, trust: FileTrust) -> Result<ReadOptions, ConfigError> {
         self.file(path, trust, Scope::top())?;
         self.finish(path)
     }
 
-    fn finish(self, path: &Path) -> Result<Found, ConfigError> {
-        Ok(Found {
+    fn finish(self, path: &Path) -> Result<ReadOptions, ConfigError> {
+        Ok(ReadOptions {
             warnings: self.walk.findings.finish(path)?,
             wants_final: self.wants_final,
         })
     }
 
-    fn file(&mut self, path: &Path, trust: Trust, scope: Scope) -> Result<(), ConfigError> {
+    fn file(&mut self, path: &Path, trust: FileTrust, scope: Scope) -> Result<(), ConfigError> {
         match self.walk.read(path, trust)? {
             Some(bytes) => self.lines(path, &bytes, scope),
             None => Ok(()),
@@ -208,7 +210,7 @@ impl<'a> Reader<'a> {
     fn line(
         &mut self,
         line: &Line<'_>,
-        place: &Place,
+        place: &FileLine,
         scope: &mut Scope,
     ) -> Result<(), ConfigError> {
         let outcome = match block_of::<ClientOptions>(line) {
@@ -244,7 +246,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn include(&mut self, line: &Line<'_>, place: &Place, scope: Scope) -> Result<(), ConfigError> {
+    fn include(
+        &mut self,
+        line: &Line<'_>,
+        place: &FileLine,
+        scope: Scope,
+    ) -> Result<(), ConfigError> {
         let patterns = match line.arguments().and_then(|mut arguments| arguments.all()) {
             Ok(patterns) => patterns,
             Err(error) => {
@@ -264,7 +271,7 @@ impl<'a> Reader<'a> {
             ..scope
         };
         for path in paths {
-            self.file(&path, Trust::OwnerOnly, inner)?;
+            self.file(&path, FileTrust::OwnerOnly, inner)?;
         }
         Ok(())
     }

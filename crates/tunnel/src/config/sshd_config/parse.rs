@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use crate::config::connection::ConnectionOptions;
-use crate::config::error::{ConfigError, LineError, Place, Warning};
+use crate::config::error::{ConfigError, FileLine, LineError, Warning};
 use crate::config::expand::Lookups;
 use crate::config::keyword::{Activity, Block, Keyword, Options, apply, apply_text, block_of};
 use crate::config::lines::Line;
-use crate::config::source::{FileSource, Trust};
+use crate::config::source::{FileSource, FileTrust};
 use crate::config::walk::{IncludeBase, MAX_DEPTH, Walk, numbered};
 
 use super::ServerOptions;
@@ -39,7 +39,7 @@ impl ServerOptions {
         files: &FileSource,
         lookups: &Lookups<'_>,
     ) -> Result<Vec<Warning>, ConfigError> {
-        let mut reader = Reader {
+        let mut reader = ServerFileReader {
             options: self,
             lookups,
             walk: Walk::new(files),
@@ -61,13 +61,13 @@ impl Options for ServerOptions {
 }
 
 /// One file and what it includes.
-struct Reader<'a> {
+struct ServerFileReader<'a> {
     options: &'a mut ServerOptions,
     lookups: &'a Lookups<'a>,
     walk: Walk<'a>,
 }
 
-impl Reader<'_> {
+impl ServerFileReader<'_> {
     fn lines(&mut self, path: &Path, bytes: &[u8], depth: usize) -> Result<(), ConfigError> {
         for (place, raw) in numbered(path, bytes) {
             match Line::parse(raw) {
@@ -79,7 +79,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn line(&mut self, line: &Line<'_>, place: &Place, depth: usize) -> Result<(), ConfigError> {
+    fn line(&mut self, line: &Line<'_>, place: &FileLine, depth: usize) -> Result<(), ConfigError> {
         let outcome = match block_of::<ServerOptions>(line) {
             Some(Block::Include) => return self.include(line, place, depth),
             Some(_) => only_match_all(line).map(|()| None),
@@ -89,7 +89,12 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn include(&mut self, line: &Line<'_>, place: &Place, depth: usize) -> Result<(), ConfigError> {
+    fn include(
+        &mut self,
+        line: &Line<'_>,
+        place: &FileLine,
+        depth: usize,
+    ) -> Result<(), ConfigError> {
         let patterns = match line.arguments().and_then(|mut arguments| arguments.all()) {
             Ok(patterns) => patterns,
             Err(error) => {
@@ -106,7 +111,7 @@ impl Reader<'_> {
             return Err(ConfigError::TooDeep(place.clone()));
         }
         for path in paths {
-            if let Some(bytes) = self.walk.read(&path, Trust::Anyone)? {
+            if let Some(bytes) = self.walk.read(&path, FileTrust::Anyone)? {
                 self.lines(&path, &bytes, depth + 1)?;
             }
         }

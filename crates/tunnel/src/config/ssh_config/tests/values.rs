@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::spec::Forward;
-use crate::config::values::RekeyLimit;
+use crate::config::values::RekeyLimitOption;
 use crate::policy::{PortRule, RuleList};
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ fn typed_values_arrive_typed() {
     );
     assert_eq!(got.connect_timeout, Some(Duration::from_secs(60)));
     assert_eq!(got.server_alive_interval, Some(Duration::ZERO));
-    let rekey = RekeyLimit {
+    let rekey = RekeyLimitOption {
         bytes: Some(1 << 30),
         interval: Some(Duration::from_secs(3600)),
     };
