@@ -154,10 +154,17 @@ async fn inbound(
     app: &Stream,
     counters: &ForwardCounters,
 ) -> io::Result<Inbound> {
+    let mut is_first = true;
     loop {
         match channel.receive().await? {
             Received::Data(bytes) => {
-                write(channel, app, &bytes).await?;
+                let written = match std::mem::take(&mut is_first) {
+                    true => write_at_once(app, &bytes)?,
+                    false => 0,
+                };
+                if written < bytes.len() {
+                    write(channel, app, &bytes[written..]).await?;
+                }
                 counters.received.add(bytes.len() as u64);
                 channel.taken(bytes.len());
             }
@@ -169,6 +176,16 @@ async fn inbound(
             Received::Closed(close) => return Ok(Inbound::Over(end_of(close))),
             Received::Ended(ended) => return Ok(Inbound::Over(broken_off(ended))),
         }
+    }
+}
+
+/// Writes what an application has room for that was dialled while its data waited here; gives how many bytes. The runtime
+/// has yet to hear that such a socket has room: to wait for that costs a timer and two system calls.
+fn write_at_once(app: &Stream, bytes: &[u8]) -> io::Result<usize> {
+    match app.write_at_once(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        written => written,
     }
 }
 
@@ -211,6 +228,8 @@ fn end_of(close: PeerClose) -> End {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
     use tokio::task::JoinHandle;
@@ -252,6 +271,28 @@ mod tests {
         let counters = Arc::default();
         let relaying = tokio::spawn(async move { relay(ours, Arc::new(app), &counters).await });
         (pair, theirs, target, relaying)
+    }
+
+    /// No reactor has run since the socket connected.
+    #[tokio::test]
+    async fn data_that_waited_for_its_target_is_written_without_a_wait() {
+        let mut pair = Pair::new().await;
+        let (theirs, ours) = pair.open().await;
+        theirs.send(b"early").await.unwrap();
+        pair.settle().await;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let app = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        app.set_nonblocking(true).unwrap();
+        let app = Arc::new(TcpStream::from_std(app).unwrap().into());
+        let (mut target, _) = listener.accept().unwrap();
+        target.set_nonblocking(true).unwrap();
+
+        let counters = Arc::default();
+        let mut relaying = pin!(relay(ours, app, &counters));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(relaying.as_mut().poll(&mut context).is_pending());
+        let mut came = [0; 10];
+        assert_eq!(io::Read::read(&mut target, &mut came).unwrap(), 5);
     }
 
     #[tokio::test]
