@@ -14,6 +14,7 @@ mod agreed;
 pub mod channel;
 pub mod connection;
 mod delivery;
+pub mod descriptor;
 pub mod driver;
 mod events;
 pub mod handshake;

@@ -1,17 +1,19 @@
-//! A byte stream, TCP or unix: what SSH runs over, and what is forwarded.
+//! A byte stream: what SSH runs over, what is forwarded, and the standard streams of a session.
 //!
 //! Everything works on `&self` and never blocks, so that the driver may write to the very socket whose relay
 //! task reads from it.
 
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{SockRef, Socket};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
+
+use super::descriptor::{Access, Descriptor};
 
 /// Unsent bytes that the kernel holds for the SSH connection: enough to keep the wire busy, little enough that a
 /// small packet does not queue behind a long backlog.
@@ -27,6 +29,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A unix socket.
     Unix(UnixStream),
+    /// A pipe, a terminal, a file, or what is shared with other processes.
+    Descriptor(Box<Descriptor>),
 }
 
 impl From<TcpStream> for Stream {
@@ -38,6 +42,48 @@ impl From<TcpStream> for Stream {
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Self {
         Stream::Unix(stream)
+    }
+}
+
+/// Streams over descriptors.
+///
+/// A pipe has no shutdown: its other end reads EOF when the stream is dropped.
+impl Stream {
+    /// A stream to read from, over a descriptor that other processes may share, such as standard input. It is not made
+    /// non-blocking, which the others would feel.
+    ///
+    /// # Errors
+    /// If the descriptor is closed, or no more can be opened.
+    pub fn source(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let descriptor = Descriptor::shared(fd, Access::Read)?;
+        Ok(Stream::Descriptor(Box::new(descriptor)))
+    }
+
+    /// A stream to write to, over a descriptor that other processes may share, such as standard output.
+    ///
+    /// # Errors
+    /// As of [`Stream::source`].
+    pub fn sink(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let descriptor = Descriptor::shared(fd, Access::Write)?;
+        Ok(Stream::Descriptor(Box::new(descriptor)))
+    }
+
+    /// A stream over a descriptor that no other process has: our end of a pipe to a child, the controlling side of a
+    /// pseudo-terminal. It is made non-blocking.
+    ///
+    /// # Errors
+    /// If the kernel refuses that.
+    pub fn own(fd: OwnedFd) -> io::Result<Self> {
+        Ok(Stream::Descriptor(Box::new(Descriptor::own(fd)?)))
+    }
+
+    /// Waits until all that was written is with the descriptor that [`Stream::sink`] was made of: a thread may stand in
+    /// between. Nothing is written from here on. Who ends the process waits for this first.
+    pub async fn drained(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => Ok(()),
+            Stream::Descriptor(descriptor) => descriptor.drained().await,
+        }
     }
 }
 
@@ -61,19 +107,19 @@ impl Stream {
         }
     }
 
-    /// The address of the other end; a unix socket has none.
+    /// The address of the other end; only TCP has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
             Stream::Tcp(stream) => stream.peer_addr().ok(),
-            Stream::Unix(_) => None,
+            Stream::Unix(_) | Stream::Descriptor(_) => None,
         }
     }
 
-    /// The address of this end; a unix socket has none.
+    /// The address of this end; only TCP has one.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Stream::Tcp(stream) => stream.local_addr().ok(),
-            Stream::Unix(_) => None,
+            Stream::Unix(_) | Stream::Descriptor(_) => None,
         }
     }
 
@@ -82,6 +128,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.readable().await,
             Stream::Unix(stream) => stream.readable().await,
+            Stream::Descriptor(descriptor) => descriptor.readable().await,
         }
     }
 
@@ -90,12 +137,16 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.writable().await,
             Stream::Unix(stream) => stream.writable().await,
+            Stream::Descriptor(descriptor) => descriptor.writable().await,
         }
     }
 
     /// Reads what is there; 0 is the end.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = buffer.len();
+        if let Stream::Descriptor(descriptor) = self {
+            return descriptor.try_read_vectored(&mut [IoSliceMut::new(buffer)], room);
+        }
         self.read_until_empty(room, |mut socket| socket.read(buffer))
     }
 
@@ -119,6 +170,9 @@ impl Stream {
     /// Reads what is there into several places; 0 is the end.
     pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let room = buffers.iter().map(|buffer| buffer.len()).sum();
+        if let Stream::Descriptor(descriptor) = self {
+            return descriptor.try_read_vectored(buffers, room);
+        }
         self.read_until_empty(room, |mut socket| socket.read_vectored(buffers))
     }
 
@@ -142,6 +196,8 @@ impl Stream {
         let result = match self {
             Stream::Tcp(stream) => stream.try_io(Interest::READABLE, attempt),
             Stream::Unix(stream) => stream.try_io(Interest::READABLE, attempt),
+            // It has its own way.
+            Stream::Descriptor(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         short.map_or(result, Ok)
     }
@@ -151,6 +207,9 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.try_write(buffer),
             Stream::Unix(stream) => stream.try_write(buffer),
+            Stream::Descriptor(descriptor) => {
+                descriptor.try_write_vectored(&[IoSlice::new(buffer)])
+            }
         }
     }
 
@@ -159,6 +218,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => SockRef::from(stream).send(buffer),
             Stream::Unix(stream) => SockRef::from(stream).send(buffer),
+            Stream::Descriptor(descriptor) => descriptor.write_at_once(buffer),
         }
     }
 
@@ -167,6 +227,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.try_write_vectored(buffers),
             Stream::Unix(stream) => stream.try_write_vectored(buffers),
+            Stream::Descriptor(descriptor) => descriptor.try_write_vectored(buffers),
         }
     }
 
@@ -183,7 +244,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Ends our direction: the other end reads EOF.
+    /// Ends our direction: the other end reads EOF. Only sockets can do that and stay open.
     pub fn shutdown_write(&self) -> io::Result<()> {
         self.socket().shutdown(std::net::Shutdown::Write)
     }
@@ -192,7 +253,7 @@ impl Stream {
     /// the close would be an error to it, in front of the end of what we sent.
     pub(crate) fn shutdown_after_peer_closed(&self) -> io::Result<()> {
         let how = match self {
-            Stream::Tcp(_) => std::net::Shutdown::Write,
+            Stream::Tcp(_) | Stream::Descriptor(_) => std::net::Shutdown::Write,
             Stream::Unix(_) => std::net::Shutdown::Both,
         };
         self.socket().shutdown(how)
@@ -247,6 +308,8 @@ impl Stream {
         Ok(match self {
             Stream::Tcp(stream) => Unregistered::Tcp(stream.into_std()?),
             Stream::Unix(stream) => Unregistered::Unix(stream.into_std()?),
+            // Each is used where it was made.
+            Stream::Descriptor(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
 
@@ -254,6 +317,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => SockRef::from(stream),
             Stream::Unix(stream) => SockRef::from(stream),
+            Stream::Descriptor(descriptor) => SockRef::from(&**descriptor),
         }
     }
 }
