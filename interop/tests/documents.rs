@@ -64,6 +64,36 @@ fn every_link_in_a_document_leads_somewhere() {
 }
 
 #[test]
+fn every_function_on_a_way_is_in_its_file() {
+    let text = fs::read_to_string(workspace().join("ARCHITECTURE.md")).expect("a document");
+    let mut found = Vec::new();
+    let mut functions = 0;
+    for (number, line) in prose(&text) {
+        // 1. `forward/relay.rs` `outbound`: …
+        if !line.starts_with(|c: char| c.is_ascii_digit()) {
+            continue;
+        }
+        let (step, _) = line.split_once(':').unwrap_or_default();
+        let Some((file, names)) = quoted(step).split_first().map(|(f, n)| (*f, n.to_vec())) else {
+            continue;
+        };
+        let place = find(file, &[]).filter(|place| place.is_file());
+        let source = place.and_then(|place| fs::read_to_string(place).ok());
+        for name in names.into_iter().filter(|name| !is_path(name)) {
+            functions += 1;
+            if !source
+                .as_ref()
+                .is_some_and(|source| source.contains(&format!("fn {name}(")))
+            {
+                found.push(format!("ARCHITECTURE.md:{number}: {name} in {file}"));
+            }
+        }
+    }
+    assert!(functions > 20, "only {functions} functions found");
+    assert!(found.is_empty(), "no function\n  {}", found.join("\n  "));
+}
+
+#[test]
 fn paths_are_told_from_other_quoted_text() {
     for path in [
         "net/driver.rs",
