@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use adit_tunnel::config::FileSource;
-use adit_tunnel::config::sshd_config::{PidFile, ServerOptions};
+use adit_tunnel::config::sshd_config::ServerOptions;
 use adit_tunnel::config::values::{LogLevel, SyslogFacility};
 use adit_tunnel::server::{LocalAccount, Server, ServerSettings};
 use adit_tunnel::small_file::{self, SmallFile};
@@ -56,8 +56,7 @@ fn run() -> Result<ExitCode, String> {
     }
     let account = LocalAccount::own()?;
     let configured = load(&args, &account)?;
-    let facility = configured.settings.options.connection.syslog_facility;
-    let facility = facility.unwrap_or(SyslogFacility::Auth);
+    let facility = configured.settings.syslog_facility;
     let (destination, log) = log_destination(&args, facility);
     let log_file = logger::install(configured.level, destination, Style::Server)
         .map_err(|e| format!("cannot open the log file: {e}"))?;
@@ -196,10 +195,6 @@ fn serve(origin: &SettingsOrigin<'_>, configured: Configured) -> Result<ExitCode
         .build()
         .map_err(|e| format!("cannot start: {e}"))?;
     runtime.block_on(async {
-        let pid_file = match &configured.settings.options.pid_file {
-            Some(PidFile::At(path)) => Some(path.clone()),
-            _ => None,
-        };
         // Before anybody can know of this server: a signal without its handler would end it.
         let signals = ServerSignals::new().map_err(|e| format!("cannot wait for signals: {e}"))?;
         let level = configured.level;
@@ -217,7 +212,7 @@ fn serve(origin: &SettingsOrigin<'_>, configured: Configured) -> Result<ExitCode
             "admitting {} with the keys of its authorized_keys; {keys} host key(s)",
             origin.account.name
         );
-        let _pid_file = pid_file.and_then(OwnPidFile::write);
+        let _pid_file = settings.pid_file.clone().and_then(OwnPidFile::write);
         if background::is_background() {
             let keep = match origin.args.log_to_stderr {
                 true => StandardError::Keep,

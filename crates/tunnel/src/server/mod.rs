@@ -11,6 +11,7 @@ mod forwards;
 mod gate;
 mod limits;
 pub mod penalties;
+mod readers;
 mod refusal;
 mod remote;
 pub mod settings;
@@ -33,6 +34,7 @@ use tokio::time::timeout;
 pub use account::LocalAccount;
 use gate::{Gate, Visit};
 use penalties::Cause;
+use readers::Readers;
 use refusal::Refused;
 pub use settings::ServerSettings;
 use workers::Workers;
@@ -52,8 +54,17 @@ pub struct Server {
     settings: Mutex<Arc<ServerSettings>>,
     gate: Gate,
     refused: Refused,
-    descriptors: Pool,
+    commons: Commons,
     workers: Workers,
+}
+
+/// Resources that all connections of a server share.
+#[derive(Debug, Clone)]
+struct Commons {
+    /// Descriptors of logins.
+    descriptors: Pool,
+    /// Threads that read key files.
+    readers: Arc<Readers>,
 }
 
 impl Server {
@@ -75,7 +86,10 @@ impl Server {
             settings: Mutex::new(settings),
             gate: Gate::default(),
             refused: Refused::default(),
-            descriptors: Pool::new(for_logins),
+            commons: Commons {
+                descriptors: Pool::new(for_logins),
+                readers: Arc::default(),
+            },
             workers: Workers::new(workers),
         })
     }
@@ -131,11 +145,11 @@ impl Server {
                 return;
             }
         };
-        let descriptors = self.descriptors.clone();
+        let commons = self.commons.clone();
         let served = socket.leave_runtime().and_then(|socket| {
             self.workers.serve(async move {
                 match socket.enter_runtime() {
-                    Ok(socket) => serve_connection(socket, settings, descriptors, visit).await,
+                    Ok(socket) => serve_connection(socket, settings, commons, visit).await,
                     Err(error) => warn_unserved(peer, &error),
                 }
             })
@@ -174,11 +188,11 @@ async fn listen_addresses(
     })
 }
 
-/// Serves one connection until it ends; its sockets are of the pool `descriptors`.
+/// Serves one connection until it ends.
 async fn serve_connection(
     socket: Stream,
     settings: Arc<ServerSettings>,
-    descriptors: Pool,
+    commons: Commons,
     mut visit: Visit,
 ) {
     visit.blame(Cause::NoAuth);
@@ -200,7 +214,7 @@ async fn serve_connection(
             return;
         }
     };
-    let login = auth::authenticate(&handle, &mut incoming, &settings, &descriptors, &mut visit);
+    let login = auth::authenticate(&handle, &mut incoming, &settings, &commons, &mut visit);
     let login = match before(deadline, login).await {
         Some(Ok(login)) => login,
         Some(Err(auth::NoLogin)) => {

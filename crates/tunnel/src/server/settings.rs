@@ -1,6 +1,7 @@
 //! What the server runs with: `sshd_config` with every default filled in and every key loaded.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,13 @@ use super::account::LocalAccount;
 use super::penalties::PenaltyRules;
 use crate::authorized_keys::{LocalZone, StrictModes};
 use crate::config::algorithms::AlgorithmError;
-use crate::config::sshd_config::{MaxStartups, NetBlockSize, ServerOptions};
-use crate::config::values::AddressFamily;
+use crate::config::sshd_config::{
+    KeyFiles, MaxStartups, NetBlockSize, PermitRootLogin, PidFile, ServerOptions, UserRules,
+};
+use crate::config::values::{AddressFamily, SyslogFacility};
 use crate::net::TcpKeepAlive;
 use crate::net::listener::StaleSocket;
+use crate::pattern::PeerList;
 use crate::policy::{AllowForwarding, Forwarding, GatewayPorts, RuleList, ServerRules};
 
 /// OpenSSH's defaults.
@@ -54,20 +58,83 @@ pub struct ServerSettings {
     pub net_block_size: NetBlockSize,
     /// `PerSourcePenalties`; none where they are switched off.
     pub penalties: Option<PenaltyRules>,
-    /// `StrictModes`.
-    pub strict_modes: StrictModes,
+    /// `PerSourcePenaltyExemptList`; none where it names nobody.
+    pub penalty_exempt: Option<PeerList>,
+    /// Rules on logins to the account.
+    pub logins: Arc<LoginRules>,
     /// The forwarding rules.
     pub rules: ServerRules,
     /// `StreamLocalBindMask`.
     pub stream_local_bind_mask: u32,
     /// `StreamLocalBindUnlink`.
     pub stale_socket: StaleSocket,
+    /// The account that may log in.
+    pub account: Arc<LocalAccount>,
+    /// `SyslogFacility`.
+    pub syslog_facility: SyslogFacility,
+    /// `PidFile`; none where it says so, and where it says nothing.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// Rules on logins to one account: who, and with which keys.
+#[derive(Debug)]
+pub struct LoginRules {
+    /// `AllowUsers`, `DenyUsers`.
+    pub users: UserRules,
+    /// `PermitRootLogin`.
+    pub root: PermitRootLogin,
+    /// `PubkeyAuthentication`.
+    pub public_keys: PublicKeys,
+    /// `AuthorizedKeysFile`.
+    pub key_files: KeyFiles,
+    /// `StrictModes`.
+    pub strict_modes: StrictModes,
     /// The time zone of `expiry-time=` without `Z`.
     pub zone: LocalZone,
-    /// The account that may log in.
-    pub account: LocalAccount,
-    /// The options behind it all, for what is decided per user.
-    pub options: ServerOptions,
+}
+
+/// Use of public keys for logins (`PubkeyAuthentication`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublicKeys {
+    /// A key in the account's files lets in.
+    Accepted,
+    /// None does.
+    Refused,
+}
+
+impl LoginRules {
+    fn new(options: &ServerOptions, zone: LocalZone) -> Self {
+        Self {
+            users: options.user_rules(),
+            root: options
+                .permit_root_login
+                .unwrap_or(PermitRootLogin::ProhibitPassword),
+            public_keys: match options.pubkey_authentication {
+                Some(false) => PublicKeys::Refused,
+                _ => PublicKeys::Accepted,
+            },
+            key_files: options.key_files(),
+            strict_modes: match options.strict_modes {
+                Some(false) => StrictModes::No,
+                _ => StrictModes::Yes,
+            },
+            zone,
+        }
+    }
+
+    /// True if `user` may log in with a key of `account` from this address, where it is known.
+    pub(super) fn admit(
+        &self,
+        user: &str,
+        account: &LocalAccount,
+        address: Option<IpAddr>,
+    ) -> bool {
+        let root_barred = account.is_root() && self.root == PermitRootLogin::No;
+        user == account.name
+            && !root_barred
+            && self.public_keys == PublicKeys::Accepted
+            && self.users.admit(user, address)
+    }
 }
 
 impl ServerSettings {
@@ -111,25 +178,25 @@ impl ServerSettings {
             per_source_max_startups: options.per_source_max_startups.unwrap_or(u32::MAX),
             net_block_size: options.per_source_net_block_size.unwrap_or_default(),
             penalties: PenaltyRules::new(&options.per_source_penalties),
-            strict_modes: match options.strict_modes {
-                Some(false) => StrictModes::No,
-                _ => StrictModes::Yes,
-            },
+            penalty_exempt: options.per_source_penalty_exempt.clone().flatten(),
+            logins: Arc::new(LoginRules::new(&options, zone)),
             rules: rules(&options),
             stream_local_bind_mask: connection.bind_mask(),
             stale_socket: connection.stale_socket(),
-            zone,
-            account,
-            options,
+            account: Arc::new(account),
+            syslog_facility: connection.syslog_facility.unwrap_or(SyslogFacility::Auth),
+            pid_file: match &options.pid_file {
+                Some(PidFile::At(path)) => Some(path.clone()),
+                Some(PidFile::Nowhere) | None => None,
+            },
         };
         Ok((settings, warnings))
     }
 
-    /// Does `PerSourcePenaltyExemptList` name the address?
+    /// True if `PerSourcePenaltyExemptList` names the address.
     pub(super) fn is_exempt(&self, address: IpAddr) -> bool {
-        let list = self.options.per_source_penalty_exempt.as_ref();
-        list.and_then(Option::as_ref)
-            .is_some_and(|list| list.matches(address))
+        let list = self.penalty_exempt.as_ref();
+        list.is_some_and(|list| list.matches(address))
     }
 }
 

@@ -101,7 +101,10 @@ impl Program for Server {
                 .stream_local_bind_mask
                 .is_none_or(|mask| mask <= 0o777)
         );
-        match options.authorized_keys_paths("eve", 1000, Path::new("/home/eve")) {
+        match options
+            .key_files()
+            .paths("eve", 1000, Path::new("/home/eve"))
+        {
             Ok(paths) => {
                 assert!(paths.iter().all(|path| path.is_absolute()));
                 let len = |path: &std::path::PathBuf| path.as_os_str().len();
@@ -119,17 +122,18 @@ impl Program for Server {
 /// A user who is denied stays out; an IPv4 peer is one peer, however the socket writes it.
 fn check_users(options: &ServerOptions) {
     let address = Ipv4Addr::new(10, 1, 2, 3);
+    let rules = options.user_rules();
     for user in ["eve", "root"] {
-        let admitted = options.admits(user, Some(address.into()));
+        let admitted = rules.admit(user, Some(address.into()));
         let mapped = IpAddr::from(address.to_ipv6_mapped());
-        assert_eq!(options.admits(user, Some(mapped)), admitted, "{user}");
+        assert_eq!(rules.admit(user, Some(mapped)), admitted, "{user}");
         let denied = |from| options.deny_users.iter().any(|p| p.matches(user, from));
         assert!(
             !admitted || !denied(Some(address.into())),
             "{user} is denied"
         );
         assert!(
-            !options.admits(user, None) || !denied(None),
+            !rules.admit(user, None) || !denied(None),
             "{user} is denied"
         );
     }

@@ -1,15 +1,14 @@
 //! The server's options, typed. A field that is `None` was set nowhere.
 
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::connection::ConnectionOptions;
-use crate::config::expand::{ExpandError, expand_tokens};
 use crate::policy::{AllowForwarding, GatewayPorts, RuleList};
 
+use super::key_files::KeyFiles;
 use super::sources::{NetBlockSize, PenaltyOptions};
-use super::users::UserPattern;
+use super::users::{UserPattern, UserRules};
 use crate::pattern::PeerList;
 
 /// The port when none is set.
@@ -78,7 +77,8 @@ pub struct ServerOptions {
 
     /// `HostKey`, in order, each once.
     pub host_keys: Vec<PathBuf>,
-    /// `AuthorizedKeysFile`; empty: `none`; default `.ssh/authorized_keys .ssh/authorized_keys2`.
+    /// `AuthorizedKeysFile`; empty: `none`; default `.ssh/authorized_keys .ssh/authorized_keys2`. See
+    /// [`KeyFiles`].
     pub authorized_keys_files: Option<Vec<String>>,
     /// `StrictModes`; default yes.
     pub strict_modes: Option<bool>,
@@ -88,7 +88,7 @@ pub struct ServerOptions {
     pub max_auth_tries: Option<u32>,
     /// `PubkeyAuthentication`; default yes.
     pub pubkey_authentication: Option<bool>,
-    /// `AllowUsers`; empty: everybody. See [`ServerOptions::admits`].
+    /// `AllowUsers`; empty: everybody. See [`UserRules`].
     pub allow_users: Vec<UserPattern>,
     /// `DenyUsers`.
     pub deny_users: Vec<UserPattern>,
@@ -147,41 +147,16 @@ impl ServerOptions {
             .collect()
     }
 
-    /// True if `DenyUsers` and `AllowUsers` let this user in from this address. `None`: address unknown.
-    pub fn admits(&self, user: &str, address: Option<IpAddr>) -> bool {
-        let listed = |patterns: &[UserPattern]| {
-            patterns
-                .iter()
-                .any(|pattern| pattern.matches(user, address))
-        };
-        !listed(&self.deny_users) && (self.allow_users.is_empty() || listed(&self.allow_users))
+    /// `AllowUsers` and `DenyUsers` together.
+    pub fn user_rules(&self) -> UserRules {
+        UserRules {
+            allow: self.allow_users.clone(),
+            deny: self.deny_users.clone(),
+        }
     }
 
-    /// The files that hold a user's keys. A relative path starts from the user's home directory.
-    ///
-    /// # Errors
-    /// A token other than `%%`, `%h`, `%u` and `%U`.
-    pub fn authorized_keys_paths(
-        &self,
-        user: &str,
-        uid: u32,
-        home: &Path,
-    ) -> Result<Vec<PathBuf>, ExpandError> {
-        let default = [
-            ".ssh/authorized_keys".to_owned(),
-            ".ssh/authorized_keys2".to_owned(),
-        ];
-        let written = self.authorized_keys_files.as_deref().unwrap_or(&default);
-        let value = |token| match token {
-            'h' => Some(home.to_string_lossy().into_owned()),
-            'u' => Some(user.to_owned()),
-            'U' => Some(uid.to_string()),
-            _ => None,
-        };
-        // Joining an absolute path replaces the home directory.
-        written
-            .iter()
-            .map(|path| Ok(home.join(expand_tokens(path, value)?)))
-            .collect()
+    /// `AuthorizedKeysFile` with its default.
+    pub fn key_files(&self) -> KeyFiles {
+        KeyFiles::new(self.authorized_keys_files.as_deref())
     }
 }

@@ -156,6 +156,7 @@ fn listen_addresses_without_a_port_take_every_port_wherever_the_lines_stand() {
 #[test]
 fn users_are_denied_before_they_are_allowed() {
     let got = options("AllowUsers eve bob@10.0.0.0/8\nAllowUsers root\nDenyUsers root@*\n");
+    let rules = got.user_rules();
     let from = |text: &str| text.parse::<IpAddr>().ok();
     let table = [
         ("eve", "11.0.0.1", true),
@@ -166,18 +167,18 @@ fn users_are_denied_before_they_are_allowed() {
     ];
     for (user, address, expected) in table {
         assert_eq!(
-            got.admits(user, from(address)),
+            rules.admit(user, from(address)),
             expected,
             "{user}@{address}"
         );
     }
-    assert!(ServerOptions::default().admits("anyone", None));
+    assert!(UserRules::default().admit("anyone", None));
 }
 
 #[test]
 fn key_files_start_from_home_and_fill_in_tokens() {
     let home = Path::new("/home/eve");
-    let paths = |text: &str| options(text).authorized_keys_paths("eve", 7, home).unwrap();
+    let paths = |text: &str| options(text).key_files().paths("eve", 7, home).unwrap();
     let default = [
         PathBuf::from("/home/eve/.ssh/authorized_keys"),
         "/home/eve/.ssh/authorized_keys2".into(),

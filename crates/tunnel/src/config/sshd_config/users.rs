@@ -56,6 +56,27 @@ impl UserPattern {
     }
 }
 
+/// `AllowUsers` and `DenyUsers` together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserRules {
+    /// `AllowUsers`; empty: everybody.
+    pub allow: Vec<UserPattern>,
+    /// `DenyUsers`.
+    pub deny: Vec<UserPattern>,
+}
+
+impl UserRules {
+    /// True if they let this user in from this address, where it is known.
+    pub fn admit(&self, user: &str, address: Option<IpAddr>) -> bool {
+        let listed = |patterns: &[UserPattern]| {
+            patterns
+                .iter()
+                .any(|pattern| pattern.matches(user, address))
+        };
+        !listed(&self.deny) && (self.allow.is_empty() || listed(&self.allow))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
