@@ -88,7 +88,7 @@ pub enum Error {
     PeerMisbehaved(Misbehaviour),
     /// Both are right, and have nothing in common.
     PeerIncompatible(String),
-    /// The peer said good-bye.
+    /// The peer ended the connection with DISCONNECT.
     PeerDisconnected(Disconnect),
     /// The host key was refused, or changed during the connection.
     HostKeyRefused(String),

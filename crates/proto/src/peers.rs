@@ -100,11 +100,11 @@ const LIBSSH: Traits = Traits {
 
 /// One program, or one distribution's releases of it.
 struct Peer {
-    /// How the line goes on behind `SSH-2.0-`, up to the number that `strict_kex_since` is compared with.
+    /// Text of the line behind `SSH-2.0-`, up to the number that `strict_kex_since` is compared with.
     software: &'static str,
     /// The first release with strict key exchange, or a later one where the first is in doubt.
     strict_kex_since: Version,
-    /// What is known besides.
+    /// Other facts about it.
     traits: Traits,
 }
 

@@ -21,13 +21,13 @@ pub(crate) const TOO_MANY_FAILED_LOGINS: &str = "clients with too many failed lo
 
 /// Lines of a kind and source that an interval writes out.
 const WRITTEN: u64 = 10;
-/// The same of those that share a count.
+/// Lines that an interval writes out of those that share a count.
 const WRITTEN_OF_OTHERS: u64 = 100;
 /// Time after the first line, at whose end the rest is summed up.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// Sources of a kind that are told apart at once; those beyond share one count.
 const MAX_COUNTED: usize = 256;
-/// The same for what log watchers act on: as many as may be shut out at once.
+/// Sources of a kind that log watchers act on: as many as may be shut out at once.
 const MAX_WATCHED: usize = 65_536;
 
 /// The counts of this process: its log is one, too.
@@ -58,7 +58,7 @@ pub(crate) fn log(
     action == LineAction::Write
 }
 
-/// Says that a connection of a forward failed, or counts it.
+/// Writes to the log that a connection of a forward failed, or counts it.
 pub(crate) fn connection_failed(level: Level, label: &str, failure: &str) {
     let source = Source::Named(label.to_owned());
     log(
@@ -106,7 +106,7 @@ pub(crate) enum Source {
     Address(IpAddr),
     /// A forward or a connection, as messages name it.
     Named(String),
-    /// All for whom there is no room in the table, and sockets without an address.
+    /// Everybody without room in the table, and sockets without an address.
     Others,
 }
 
@@ -148,7 +148,7 @@ impl fmt::Display for Source {
 #[derive(Debug, PartialEq, Eq)]
 enum LineAction {
     Write,
-    /// The first that is left out of its interval.
+    /// Leave it out, as the first of its interval, and sum it up at the end.
     SumUpLater,
     Counted,
 }

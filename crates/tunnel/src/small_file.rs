@@ -53,7 +53,7 @@ impl SmallFile {
         self.read_to(limit, &mut bytes).map(|()| bytes)
     }
 
-    /// The same to the end of a buffer, which makes room for a regular file at once: growing would leave copies behind.
+    /// Appends all of it to a buffer, which makes room for a regular file at once: growing would leave copies behind.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -77,7 +77,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     SmallFile::open(path)?.read(limit)
 }
 
-/// The same as text.
+/// Reads the whole file at `path` as text, at most `limit` bytes.
 ///
 /// # Errors
 /// As [`read`]; or it is not UTF-8.

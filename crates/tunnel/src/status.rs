@@ -144,14 +144,14 @@ pub enum UplinkStatus {
     Up(ConnectionStatus),
     /// There is none at present.
     Down {
-        /// Why not.
+        /// Reason.
         why: String,
         /// Applications that wait for the next.
         waiting: usize,
     },
     /// There will be none any more.
     Over {
-        /// Why not.
+        /// Reason.
         why: String,
     },
 }
@@ -163,14 +163,14 @@ pub struct ForwardStatus {
     pub id: ForwardId,
     /// Its name in messages.
     pub label: String,
-    /// How far it has come.
+    /// Its progress.
     #[serde(flatten)]
     pub state: ForwardState,
-    /// What it has carried, over all connections.
+    /// Traffic that it has carried, over all connections.
     pub carried: Carried,
 }
 
-/// How far a forward has come.
+/// Progress of a forward.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum ForwardState {
@@ -185,7 +185,7 @@ pub enum ForwardState {
     Waiting,
     /// The server refuses it on this connection.
     Refused {
-        /// Why.
+        /// Reason that the server gave.
         why: String,
     },
 }

@@ -26,7 +26,8 @@ const TYPES: [&str; 14] = [
     "x11-req",
 ];
 
-/// What is read keeps to its bounds, can be written, and reads the same again; what is made up reads as what it is.
+/// Asserts that a request which is read keeps to its bounds, can be written, and reads the same again; one that is made
+/// up reads as what it is.
 pub fn session_requests(data: &[u8]) {
     let Some((&choice, fields)) = data.split_first() else {
         return;

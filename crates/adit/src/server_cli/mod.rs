@@ -227,7 +227,7 @@ fn serve(origin: &SettingsOrigin<'_>, configured: Configured) -> Result<ExitCode
     })
 }
 
-/// Last words on the terminal: what is served, where messages go, how to end it.
+/// Last message on the terminal: what is served, where messages go, how to end it.
 fn farewell(addresses: &[SocketAddr], origin: &SettingsOrigin<'_>) -> String {
     let place = |a: &SocketAddr| format!("{} port {}", a.ip(), a.port());
     let places: Vec<String> = addresses.iter().map(place).collect();

@@ -114,7 +114,7 @@ impl CtrHmac {
             Order::EncryptAndMac => {
                 self.stream.apply(&mut packet[clear_len..])?;
                 if let Err(error) = self.mac.verify(sequence_number, packet, tag) {
-                    // Here the plaintext comes before the verdict: take it back.
+                    // Here the plaintext is written before the MAC is checked: take it back.
                     packet.fill(0);
                     return Err(error);
                 }

@@ -202,7 +202,7 @@ impl ClientKex {
         Ok((Self { secret }, public))
     }
 
-    /// The same in the group that a server chose: prime and generator, as unsigned numbers (RFC 4419 §3).
+    /// Does so in the group that a server chose: prime and generator, as unsigned numbers (RFC 4419 §3).
     pub fn in_group(prime: &[u8], generator: &[u8]) -> Result<(Self, Vec<u8>), KexError> {
         Self::in_dh_group(Group::chosen(prime, generator)?)
     }

@@ -277,7 +277,7 @@ impl Findings {
         }
     }
 
-    /// Notes what became of a line: nothing, a warning, or that it is wrong.
+    /// Notes the outcome of a line: nothing, a warning, or a fault.
     pub(crate) fn note(&mut self, place: &FileLine, outcome: Result<Option<String>, LineError>) {
         match outcome {
             Ok(None) => {}

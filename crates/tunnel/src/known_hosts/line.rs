@@ -1,4 +1,4 @@
-//! One line of a `known_hosts` file: its fields, and whether it speaks of a host.
+//! One line of a `known_hosts` file: its fields, and the hosts that it is about.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;

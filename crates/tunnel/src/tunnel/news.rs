@@ -15,7 +15,7 @@ const WAITING: usize = 4096;
 pub struct Started {
     /// Its number in the tunnel.
     pub id: ForwardId,
-    /// How messages name it.
+    /// Its name in messages.
     pub label: String,
     /// The port that the server chose, where the user asked for port 0.
     pub allocated_port: Option<u16>,

@@ -46,7 +46,7 @@ pub(super) struct Remote {
     state: ForwardState,
     /// It has been up: a later refusal does not take it out.
     has_been_up: bool,
-    /// Who waits for its answer; where nobody does, that is news.
+    /// Task that waits for its answer; without one, the answer is news.
     awaited_by: Option<oneshot::Sender<Outcome>>,
 }
 

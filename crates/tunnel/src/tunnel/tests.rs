@@ -76,7 +76,7 @@ async fn outcome(news: &mut NewsReader) -> Result<Option<u16>, ForwardError> {
     }
 }
 
-/// How many forwards the server has not answered.
+/// Number of forwards that the server has not answered.
 fn asked(tunnel: &Tunnel) -> usize {
     let forwards = tunnel.status().forwards.into_iter();
     forwards.filter(|f| f.state == ForwardState::Asked).count()
@@ -158,7 +158,7 @@ async fn refused_forward_leaves_one_of_the_same_address_alone() {
     assert!(server.announce(9).await);
 }
 
-/// What a refused forward's error holds of what a server said between the request and its answer.
+/// Parts of a refused forward's error that the server said between the request and its answer.
 async fn said_of(words: &[&str]) -> Vec<String> {
     let (tunnel, _news, mut server) = tunnel().await;
     let refusing = async {

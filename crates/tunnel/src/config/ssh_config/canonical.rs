@@ -1,4 +1,4 @@
-//! The host's final name: `CanonicalizeHostname` and its company.
+//! The host's final name: `CanonicalizeHostname` and the keywords beside it.
 //!
 //! The system's resolver is asked, which does not tell about aliases: `CanonicalizePermittedCNAMEs` is an error.
 

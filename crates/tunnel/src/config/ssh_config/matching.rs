@@ -13,7 +13,7 @@ const VERSION: &str = concat!("adit_", env!("CARGO_PKG_VERSION"));
 /// One reading of the files.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pass<'a> {
-    /// The host that `Host` lines speak of: as typed, in the final pass its final name.
+    /// Host that `Host` lines are compared with: as typed, in the final pass its final name.
     pub(super) host: &'a str,
     pub(super) stage: ReadingStage,
 }
