@@ -26,6 +26,7 @@ use crate::net::outcome::OpenError;
 use crate::net::{Stream, driver, memory, seed};
 
 /// Connects and logs in.
+#[expect(clippy::too_many_lines, reason = "the last of two; being split")]
 pub(super) async fn establish(
     settings: &ClientSettings,
     hop: Option<&Client>,
