@@ -14,10 +14,10 @@ use crate::net::channel::Received;
 use crate::net::{Channel, Ended, Pumped, SHORT_TURN, Stream};
 use crate::status::ForwardCounters;
 
-/// How long an application may take over what had arrived for it when the SSH connection ended.
+/// Time for an application to take what had arrived for it when the SSH connection ended.
 const AFTER_THE_END: Duration = Duration::from_secs(30);
 
-/// How a forwarded connection ended.
+/// The end of a forwarded connection.
 #[derive(Debug)]
 pub enum End {
     /// Both directions said EOF, or the peer closed in good order.
@@ -148,7 +148,7 @@ enum Inbound {
     Over(End),
 }
 
-/// What the driver could not write at once, until the peer says no more. An error is the application's.
+/// Writes what the driver could not write at once, until the peer says no more. An error is the application's.
 async fn inbound(
     channel: &Channel,
     app: &Stream,

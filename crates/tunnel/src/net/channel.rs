@@ -23,7 +23,7 @@ pub struct Channel {
     token: u64,
 }
 
-/// What one turn of `pump_from` gave.
+/// The outcome of one `pump_from`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pumped {
     /// So many bytes went from the application into the channel.
@@ -34,7 +34,7 @@ pub enum Pumped {
     ChannelClosed,
 }
 
-/// What the peer sent next.
+/// The next of what the peer sent, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
     /// Data; tell with `taken` once it is consumed.
@@ -115,7 +115,7 @@ impl Channel {
         Poll::Ready(sent.ok_or_else(|| io::ErrorKind::BrokenPipe.into()))
     }
 
-    /// What arrived and did not go straight to the sink. The error is the sink's.
+    /// Takes the next of what did not go straight to the sink. The error is the sink's.
     pub async fn receive(&self) -> io::Result<Received> {
         poll_fn(|cx| self.poll_receive(cx)).await
     }

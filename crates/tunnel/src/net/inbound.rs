@@ -40,12 +40,12 @@ pub(super) struct Inbound {
 #[derive(Debug)]
 struct Packet {
     body: Body,
-    /// Where `body` is counted from.
+    /// Place in the read buffer from which `body` counts.
     base: usize,
     sequence_number: u32,
 }
 
-/// What one read of the SSH socket gave.
+/// The outcome of one read of the SSH socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
     /// So many bytes.
@@ -289,7 +289,7 @@ impl Packet {
         self.payload(buffer).first() == Some(&number::CHANNEL_DATA)
     }
 
-    /// Where the last `len` bytes of the payload lie in the read buffer; an inflated packet lies elsewhere.
+    /// Place of the last `len` bytes of the payload in the read buffer; an inflated packet lies elsewhere.
     fn data_range(&self, len: usize) -> Option<Range<usize>> {
         match &self.body {
             Body::InPlace(range) => {

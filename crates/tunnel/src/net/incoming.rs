@@ -20,7 +20,7 @@ const OF_ONE_PACKET: usize = 8;
 /// Places in the owner's queue that news which nobody waits for leaves free.
 const FOR_REQUESTS: usize = INCOMING / 2;
 
-/// What the peer wants from the owner of the connection, in order.
+/// A question or news of the peer for the owner of the connection, in order.
 #[derive(Debug)]
 pub enum Incoming {
     /// Client: is this the server's key? `accept_host_key`, or `end`.
@@ -44,7 +44,7 @@ pub enum Incoming {
 /// A channel that the peer asks for.
 #[derive(Debug)]
 pub struct ChannelAsked {
-    /// What for.
+    /// Its purpose: a type, with the target or the origin.
     pub channel_type: ChannelType,
     channel: Channel,
 }

@@ -30,7 +30,7 @@ impl Listener {
     /// Accepts the next connection, with the peer's address where it has one.
     ///
     /// # Errors
-    /// What will last for a while: descriptors that ran out, most often. A connection that broke before it was accepted
+    /// Something that lasts for a while: descriptors that ran out, most often. A connection that broke before it was accepted
     /// is passed over.
     pub async fn accept(&self) -> io::Result<Accepted> {
         poll_fn(|cx| self.poll_accept(cx)).await
@@ -197,7 +197,7 @@ pub const WILDCARD: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
 ];
 
-/// What to do about a socket file that is there already.
+/// The treatment of a socket file that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StaleSocket {
     /// Take it away only if nobody listens on it: what a crashed predecessor left behind.

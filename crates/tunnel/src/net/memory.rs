@@ -17,7 +17,7 @@ static POOL: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
 static WINDOWS: LazyLock<Arc<WindowPool>> =
     LazyLock::new(|| WindowPool::new(WindowPool::DEFAULT_LIMIT));
 
-/// What the windows of every connection are taken from.
+/// The pool from which every connection takes its windows.
 pub(crate) fn windows() -> Arc<WindowPool> {
     WINDOWS.clone()
 }

@@ -1,14 +1,17 @@
 //! The tokio side of the SSH core: sockets, tasks and locks around `adit_proto::connection`.
 //!
 //! ```text
-//!   app socket ──readable──▶ Channel::pump_from ─┐                       ┌─▶ Outbound ──write──▶ SSH socket
-//!                             (relay task)       ├── lock: State, then ──┘
-//!   app socket ◀──write────── driver ◀── open ───┘   never the other way round
-//!                             (one task a connection, reads the SSH socket)
+//!   app socket ──▶ Channel::pump_from ──▶ Turn ──▶ Outbound ─────write─▶ SSH socket
+//!                  (relay task)                        ▲ what turns and control messages left there
+//!                                                      │
+//!   app socket ◀── Delivery ◀── Inbound ◀───────────── Driver ◀──read── SSH socket
+//!                                  └─▶ State::handle_event ─▶ Incoming ─▶ owner, with a Handle
 //! ```
 //!
 //! Two locks: `Outbound` (seal and write) is taken before `State` (the channel table), never after it. Opening happens
 //! outside both, sealing outside `State`. Nobody holds a lock across an await.
+//!
+//! No circles: `state` is below `turn`, that below `channel`, then `incoming`, `events`, `inbound`, `connection`, `driver`.
 
 mod agreed;
 pub mod channel;

@@ -36,12 +36,12 @@ const GATHERED: usize = 64 << 10;
 const MAX_PACKETS: usize = 64;
 /// Room in the buffer that data leaves to control messages, and to what surrounds it.
 const CONTROL_ROOM: usize = 128 << 10;
-/// What one sealed packet may take: `packet_length`, and the tag behind it.
+/// Bytes of the longest sealed packet: `packet_length`, and the tag behind it.
 const LONGEST_PACKET: usize = 4 + MAX_PACKET_LEN + 64;
 /// Bytes in front of the data in a sealed packet.
 const DATA_OFFSET: usize = HEADER_LEN + DATA_HEADER_LEN;
 
-/// Where a channel stands in the line; a lower one is served first.
+/// A channel's place in the line; a lower one is served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(u64);
 
@@ -54,13 +54,13 @@ pub(super) struct Outbound {
     end: usize,
     /// The socket did not take everything at the last attempt.
     is_blocked: bool,
-    /// Who waits for the socket, first come, first served.
+    /// Senders that wait for the socket, first come, first served.
     line: BTreeMap<Place, Waker>,
     next_place: Place,
-    /// Who sent data last, and how many turns in a row.
+    /// The channel that sent data last, and its number of turns in a row.
     last_speaker: Option<ChannelId>,
     turns_in_a_row: u32,
-    /// What the peer had said by then.
+    /// Bytes and packets that the peer had said by then.
     heard: Usage,
     /// The turn that goes on answers the peer, while nobody else speaks.
     is_answer: bool,
@@ -99,7 +99,7 @@ impl Outbound {
         self.sealer.usage()
     }
 
-    /// Whether data may come behind what is here already.
+    /// True while data may come behind what is here already.
     pub(super) fn takes_data(&self) -> bool {
         !self.is_blocked && self.pending() < GATHERED
     }

@@ -46,7 +46,7 @@ impl Ended {
 pub struct Refusal {
     /// Why.
     pub failure: OpenFailure,
-    /// How many bytes had been sent and are lost.
+    /// Bytes that had been sent and are lost.
     pub lost: u32,
 }
 

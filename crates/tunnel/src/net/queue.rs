@@ -17,12 +17,12 @@ pub(super) struct InboundQueue {
 }
 
 impl InboundQueue {
-    /// Whether what arrives may go to the application at once, because nothing of before is still on its way.
+    /// True where what arrives may go to the application at once, because nothing of before is still on its way.
     pub(super) fn is_clear(&self) -> bool {
         self.pieces.is_empty() && !self.draining
     }
 
-    /// Whether there is something to take.
+    /// True where there is nothing to take.
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }

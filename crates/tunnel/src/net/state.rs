@@ -36,7 +36,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) channels: Vec<Option<ChannelIo>>,
-    /// Who waits for the replies to global requests; none where they come out with all else.
+    /// Receivers of the replies to global requests, in order; none where a reply goes to the owner.
     pub(super) replies: VecDeque<Option<oneshot::Sender<GlobalReply>>>,
     pub(super) ended: Option<Ended>,
     pub(super) opened_usage: Usage,
@@ -47,7 +47,7 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 pub(super) struct ChannelIo {
     pub(super) token: u64,
-    /// Where inbound data goes straight from the read buffer.
+    /// The application, to which inbound data goes straight from the read buffer.
     pub(super) sink: Option<(Arc<Stream>, Arc<ForwardCounters>)>,
     /// Inbound data that the sink had no room for.
     pub(super) queue: InboundQueue,

@@ -19,7 +19,7 @@ use super::descriptor::{Access, Descriptor};
 /// small packet does not queue behind a long backlog.
 const NOTSENT_LOWAT: u32 = 512 << 10;
 
-/// What `read_some` takes at most, in bytes.
+/// Bytes that `read_some` takes at most.
 const SOME: usize = 4096;
 
 /// A connected stream.

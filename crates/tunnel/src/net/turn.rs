@@ -44,7 +44,7 @@ enum Writer {
     Driver,
 }
 
-/// What came of asking for a turn.
+/// The outcome of asking for a turn.
 enum Begun {
     /// The turn is the channel's, with so much window.
     Turn(Reserved),
