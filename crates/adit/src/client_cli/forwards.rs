@@ -64,7 +64,8 @@ impl<'a> Forwards<'a> {
                         return Ok(None);
                     }
                 }
-                News::Ended(ended) => return Ok(Some(ended)),
+                // A tunnel over one connection ends with it.
+                News::Lost(ended) | News::Ended(ended) => return Ok(Some(ended)),
             }
         }
         if self.is_in_vain() && !self.failures.is_empty() {
@@ -83,7 +84,7 @@ impl<'a> Forwards<'a> {
             match news.next().await {
                 News::Forward(forward, outcome) => self.note(&forward, outcome)?,
                 News::Silence(labels) => warn!("{}", silence(&labels)),
-                News::Ended(ended) => return Ok(ended),
+                News::Lost(ended) | News::Ended(ended) => return Ok(ended),
             }
         }
     }

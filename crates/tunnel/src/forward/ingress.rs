@@ -15,6 +15,7 @@ use super::recent_targets::RecentTargets;
 use super::relay::{End, relay};
 use super::socks::Outcome;
 use super::socks::conversation::{Application, Wanted};
+use super::uplink::{NoUplink, Uplink};
 use crate::config::spec::Endpoint;
 use crate::net::connection::Verdict;
 use crate::net::listener::{Accepted, Listener, describe};
@@ -23,9 +24,18 @@ use crate::net::{Channel, Handle, Stream};
 use crate::repeats;
 use crate::status::ForwardCounters;
 
-/// What to ask the peer for, for each connection that comes in.
+/// Way of the connections that come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
+    /// Each goes to the same place.
+    Fixed(FixedRoute),
+    /// `-D`: the application says where to, in SOCKS.
+    Socks,
+}
+
+/// Channel that the peer is asked for, for each connection that comes in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FixedRoute {
     /// `-L` to a host and port.
     DirectTcpip {
         /// The host as the server shall resolve it.
@@ -38,8 +48,6 @@ pub enum Route {
         /// The path at the server.
         path: String,
     },
-    /// `-D`: the application says where to, in SOCKS.
-    Socks,
     /// `-R` at the server.
     ForwardedTcpip {
         /// The address to bind, as the client asked.
@@ -61,8 +69,8 @@ pub struct Ingress {
     pub label: String,
     /// How messages name the peer: `server example.com`.
     pub peer_name: String,
-    /// The connection to the peer.
-    pub handle: Handle,
+    /// The connection to the peer, or the next.
+    pub uplink: Uplink,
     /// Where connections go.
     pub route: Route,
     /// What the forward has carried.
@@ -95,9 +103,14 @@ impl Ingress {
     async fn carry(&self, app: Stream, origin: Option<SocketAddr>) {
         let from = Origin(origin);
         let app = Arc::new(app);
-        let asked = match self.route.fixed(from) {
-            Some((channel_type, target)) => self.ask(channel_type, target, from).ok(),
-            None => self.ask_by_socks(&app, from).await,
+        let asked = match &self.route {
+            Route::Fixed(route) => {
+                let channel_type = || route.channel_type(from);
+                self.ask(&app, route.target(), from, channel_type)
+                    .await
+                    .ok()
+            }
+            Route::Socks => self.ask_by_socks(&app, from).await,
         };
         let Some(asked) = asked else {
             self.counters.failed.add(1);
@@ -120,15 +133,17 @@ impl Ingress {
         }
     }
 
-    /// Asks the peer for a channel.
-    fn ask(
+    /// Asks the peer for a channel, once there is a connection to it.
+    async fn ask(
         &self,
-        channel_type: ChannelType,
+        app: &Stream,
         target: String,
         from: Origin,
-    ) -> Result<Asked, OpenError> {
-        match self.handle.begin_open(channel_type) {
-            Ok((channel, verdict)) => Ok(Asked {
+        channel_type: impl Fn() -> ChannelType,
+    ) -> Result<Asked, NotOpened> {
+        match self.begin_open(app, channel_type).await {
+            Ok((connection, channel, verdict)) => Ok(Asked {
+                connection,
                 channel,
                 verdict,
                 target,
@@ -137,6 +152,27 @@ impl Ingress {
             Err(error) => {
                 self.say_why_not(&target, from, &error);
                 Err(error)
+            }
+        }
+    }
+
+    async fn begin_open(
+        &self,
+        app: &Stream,
+        channel_type: impl Fn() -> ChannelType,
+    ) -> Result<(Handle, Channel, Verdict), NotOpened> {
+        let mut connection = self.uplink.current();
+        loop {
+            let handle = match connection.take() {
+                Some(handle) => handle,
+                // It is for the few: the others need no room for it in their tasks.
+                None => Box::pin(self.uplink.wait(app)).await?,
+            };
+            match handle.begin_open(channel_type()) {
+                Ok((channel, verdict)) => return Ok((handle, channel, verdict)),
+                // There may be another, or it is known why not.
+                Err(OpenError::Ended(_)) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -154,6 +190,7 @@ impl Ingress {
             mut verdict,
             target,
             early_data,
+            ..
         } = asked;
         let mut relaying = pin!(async {
             if let Err(error) = channel.send(&early_data).await {
@@ -196,7 +233,7 @@ impl Ingress {
 
     fn end_refused(&self, target: &str, app: &Stream, from: Origin, error: &OpenError) {
         self.recent_targets.forget(target);
-        self.say_why_not(target, from, error);
+        self.say_why_not(target, from, &NotOpened::from(error.clone()));
         let nothing_is_lost = matches!(error, OpenError::Refused(refusal) if refusal.lost == 0);
         if !nothing_is_lost {
             // An orderly end would look like an answer to what it has said.
@@ -209,29 +246,25 @@ impl Ingress {
         debug!("{label}: connection from {from} gave up before {target} answered");
     }
 
-    fn say_why_not(&self, target: &str, from: Origin, error: &OpenError) {
-        let label = &self.label;
-        match error {
-            OpenError::Refused(Refusal { failure, .. }) => {
-                let failure = format!(
-                    "connection from {from}: {} {} (from {})",
-                    peer_text::description(target),
-                    in_words(&failure.reason.to_string(), &failure.description),
-                    self.peer_name
-                );
-                repeats::connection_failed(Level::Error, label, &failure);
-            }
-            OpenError::Ended(ended) => {
-                let target = peer_text::description(target);
-                let failure = format!("connection from {from}: {target}: {ended}");
-                repeats::connection_failed(Level::Error, label, &failure);
-            }
-        }
+    fn say_why_not(&self, target: &str, from: Origin, error: &NotOpened) {
+        let shown = peer_text::description(target);
+        let why = match error {
+            NotOpened::NoUplink(NoUplink::NotWanted) => return self.say_gave_up(target, from),
+            NotOpened::NoUplink(error) => format!(": {error}"),
+            NotOpened::Open(OpenError::Ended(ended)) => format!(": {ended}"),
+            NotOpened::Open(OpenError::Refused(Refusal { failure, .. })) => format!(
+                " {} (from {})",
+                in_words(&failure.reason.to_string(), &failure.description),
+                self.peer_name
+            ),
+        };
+        let failure = format!("connection from {from}: {shown}{why}");
+        repeats::connection_failed(Level::Error, &self.label, &failure);
     }
 
     /// Asks the peer for what the application asks for in SOCKS, and tells it what became of it.
-    async fn ask_by_socks(&self, app: &Stream, from: Origin) -> Option<Asked> {
-        let app = Application::Socket(app);
+    async fn ask_by_socks(&self, socket: &Stream, from: Origin) -> Option<Asked> {
+        let app = Application::Socket(socket);
         let wanted = match app.request().await {
             Ok(wanted) => wanted,
             Err(why) => {
@@ -240,7 +273,7 @@ impl Ingress {
                 return None;
             }
         };
-        match self.ask_for(&wanted, from).await {
+        match self.ask_for(socket, &wanted, from).await {
             Ok(asked) => {
                 if app.reply(&wanted, Outcome::Succeeded).await.is_err() {
                     self.say_gave_up(&asked.target, from);
@@ -252,7 +285,7 @@ impl Ingress {
                 })
             }
             Err(error) => {
-                app.refuse(&wanted, Outcome::of_open(&error)).await;
+                app.refuse(&wanted, error.outcome()).await;
                 None
             }
         }
@@ -260,15 +293,21 @@ impl Ingress {
 
     /// Asks the peer for the target, and waits for the answer; not for that of a target that answered a moment ago, if
     /// early data can leave with the question.
-    async fn ask_for(&self, wanted: &Wanted, from: Origin) -> Result<Asked, OpenError> {
+    async fn ask_for(
+        &self,
+        app: &Stream,
+        wanted: &Wanted,
+        from: Origin,
+    ) -> Result<Asked, NotOpened> {
         let target = wanted.target().to_string();
-        let addresses = from.addresses(wanted.host.clone(), wanted.port);
-        let may_hurry =
-            self.handle.takes_early_data() && self.recent_targets.answers(&target, Instant::now());
-        let mut asked = self.ask(ChannelType::DirectTcpip(addresses), target, from)?;
-        if may_hurry {
-            self.recent_targets.rely_on(&asked.target, Instant::now());
+        let channel_type =
+            || ChannelType::DirectTcpip(from.addresses(wanted.host.clone(), wanted.port));
+        let mut asked = self.ask(app, target, from, channel_type).await?;
+        let now = Instant::now();
+        if asked.connection.takes_early_data() && self.recent_targets.answers(&asked.target, now) {
+            self.recent_targets.rely_on(&asked.target, now);
         } else if let Err(error) = asked.verdict.given().await {
+            let error = error.into();
             self.say_why_not(&asked.target, from, &error);
             return Err(error);
         }
@@ -278,6 +317,7 @@ impl Ingress {
 
 /// A channel that the peer has been asked for.
 struct Asked {
+    connection: Handle,
     channel: Channel,
     verdict: Verdict,
     /// How messages name where it leads.
@@ -286,33 +326,63 @@ struct Asked {
     early_data: Vec<u8>,
 }
 
-impl Route {
-    /// The channel to ask for, and how messages name its target; none where the application says where to.
-    fn fixed(&self, from: Origin) -> Option<(ChannelType, String)> {
-        let the_clients = || "the client's target".to_owned();
-        Some(match self {
-            Route::DirectTcpip { host, port } => (
-                ChannelType::DirectTcpip(from.addresses(host.clone(), *port)),
-                endpoint(host, *port),
-            ),
-            Route::DirectStreamLocal { path } => (
-                ChannelType::DirectStreamLocal {
-                    socket_path: path.clone(),
-                },
-                path.clone(),
-            ),
-            Route::ForwardedTcpip { address, port } => (
-                ChannelType::ForwardedTcpip(from.addresses(address.clone(), *port)),
-                the_clients(),
-            ),
-            Route::ForwardedStreamLocal { path } => (
-                ChannelType::ForwardedStreamLocal {
-                    socket_path: path.clone(),
-                },
-                the_clients(),
-            ),
-            Route::Socks => return None,
-        })
+/// Reason why an application got no channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum NotOpened {
+    NoUplink(NoUplink),
+    Open(OpenError),
+}
+
+impl From<NoUplink> for NotOpened {
+    fn from(error: NoUplink) -> Self {
+        Self::NoUplink(error)
+    }
+}
+
+impl From<OpenError> for NotOpened {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl NotOpened {
+    /// What the application is told in SOCKS.
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::NoUplink(_) => Outcome::GeneralFailure,
+            Self::Open(error) => Outcome::of_open(error),
+        }
+    }
+}
+
+impl FixedRoute {
+    /// The channel to ask for.
+    fn channel_type(&self, from: Origin) -> ChannelType {
+        match self {
+            FixedRoute::DirectTcpip { host, port } => {
+                ChannelType::DirectTcpip(from.addresses(host.clone(), *port))
+            }
+            FixedRoute::DirectStreamLocal { path } => ChannelType::DirectStreamLocal {
+                socket_path: path.clone(),
+            },
+            FixedRoute::ForwardedTcpip { address, port } => {
+                ChannelType::ForwardedTcpip(from.addresses(address.clone(), *port))
+            }
+            FixedRoute::ForwardedStreamLocal { path } => ChannelType::ForwardedStreamLocal {
+                socket_path: path.clone(),
+            },
+        }
+    }
+
+    /// The target's name in messages.
+    fn target(&self) -> String {
+        match self {
+            FixedRoute::DirectTcpip { host, port } => endpoint(host, *port),
+            FixedRoute::DirectStreamLocal { path } => path.clone(),
+            FixedRoute::ForwardedTcpip { .. } | FixedRoute::ForwardedStreamLocal { .. } => {
+                "the client's target".into()
+            }
+        }
     }
 }
 

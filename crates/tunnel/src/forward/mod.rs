@@ -19,3 +19,4 @@ pub mod recent_targets;
 pub mod registry;
 pub mod relay;
 pub mod socks;
+pub mod uplink;

@@ -284,6 +284,39 @@ impl Stream {
         answers > 0
     }
 
+    /// Waits for the end of the other end's direction, or of both, whatever it has said before and nobody has read. No
+    /// listener accepts a descriptor; its end is not heard of here.
+    pub(crate) async fn input_ended(&self) {
+        // Not as READABLE: data that waits would be told again and again.
+        self.told(Interest::PRIORITY).await;
+    }
+
+    /// Waits until the other end has broken off.
+    pub(crate) async fn broken(&self) {
+        self.told(Interest::ERROR).await;
+    }
+
+    async fn told(&self, interest: Interest) {
+        // Nobody could wait for a socket that the runtime tells nothing about.
+        let _ = match self {
+            Stream::Tcp(stream) => stream.ready(interest).await,
+            Stream::Unix(stream) => stream.ready(interest).await,
+            Stream::Descriptor(_) => std::future::pending().await,
+        };
+    }
+
+    /// True where both directions have ended: a reset, or a unix socket whose other end was closed.
+    pub(crate) fn is_gone(&self) -> bool {
+        let fd = match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+            Stream::Descriptor(_) => return false,
+        };
+        // An error and a hang-up are told in any case.
+        let mut asked = [PollFd::new(fd, PollFlags::empty())];
+        poll(&mut asked, PollTimeout::ZERO).unwrap_or(1) > 0
+    }
+
     /// True where the other end is on this machine: what was sent has arrived.
     pub(crate) fn is_local(&self) -> bool {
         let Stream::Tcp(stream) = self else {

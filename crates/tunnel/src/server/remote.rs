@@ -15,9 +15,10 @@ use super::auth::Login;
 use super::settings::ServerSettings;
 use crate::forward::bind::{self, Bound};
 use crate::forward::descriptors::Permit;
-use crate::forward::ingress::{Ingress, Route};
+use crate::forward::ingress::{FixedRoute, Ingress, Route};
 use crate::forward::recent_targets::RecentTargets;
 use crate::forward::registry::{Registry, RemoteAddress};
+use crate::forward::uplink::Uplink;
 use crate::net::listener;
 use crate::net::{Handle, IncomingRequest};
 use crate::policy::{Ask, LISTEN_NOTICE, remote_bind};
@@ -116,7 +117,7 @@ impl RemoteForwards {
                 return Err(self.refuse_listen(&what, &error.to_string()));
             }
         };
-        let route = Route::ForwardedTcpip {
+        let route = FixedRoute::ForwardedTcpip {
             address: address.clone(),
             port: bound.port,
         };
@@ -165,7 +166,7 @@ impl RemoteForwards {
             Err(error) => return Err(self.refuse_listen(&shown, &error.to_string())),
         };
         let label = format!("{}: remote forward {shown}", self.login.who());
-        let route = Route::ForwardedStreamLocal { path: path.clone() };
+        let route = FixedRoute::ForwardedStreamLocal { path: path.clone() };
         self.start(RemoteAddress::Unix(path), label, route, bound)?;
         Ok(None)
     }
@@ -174,7 +175,7 @@ impl RemoteForwards {
         &mut self,
         key: RemoteAddress,
         label: String,
-        route: Route,
+        route: FixedRoute,
         bound: Bound,
     ) -> Result<(), RequestRefused> {
         let line = format_args!("{label}: listening");
@@ -182,8 +183,8 @@ impl RemoteForwards {
         let ingress = Arc::new(Ingress {
             label,
             peer_name: format!("client of {}", self.login.user),
-            handle: self.handle.clone(),
-            route,
+            uplink: Uplink::Fixed(self.handle.clone()),
+            route: Route::Fixed(route),
             counters: Arc::default(),
             recent_targets: RecentTargets::default(),
             descriptors: self.login.descriptors.clone(),

@@ -10,9 +10,9 @@ use crate::client::{ClientSettings, ForwardError};
 use crate::config::spec::{BindAddress, Endpoint, Forward, ListenSpec};
 use crate::forward::bind;
 use crate::forward::descriptors::Share;
-use crate::forward::ingress::{Ingress, Route};
+use crate::forward::ingress::{FixedRoute, Ingress, Route};
 use crate::forward::recent_targets::RecentTargets;
-use crate::net::Handle;
+use crate::forward::uplink::Uplink;
 use crate::net::listener::{self, BindError, Listener};
 use crate::policy::local_bind;
 use crate::status::ForwardCounters;
@@ -20,13 +20,13 @@ use crate::status::ForwardCounters;
 /// Listens for a forward, and accepts until the set of accept loops is dropped.
 pub(super) async fn listen(
     settings: &ClientSettings,
-    handle: &Handle,
+    uplink: Uplink,
     forward: &Forward,
     counters: &Arc<ForwardCounters>,
 ) -> Result<JoinSet<()>, ForwardError> {
     let label = label(forward);
     let route = match forward {
-        Forward::Local { target, .. } => route_to(target),
+        Forward::Local { target, .. } => Route::Fixed(route_to(target)),
         _ => Route::Socks,
     };
     let listeners = bind(settings, forward.listen(), &label).await;
@@ -37,7 +37,7 @@ pub(super) async fn listen(
     let ingress = Arc::new(Ingress {
         label,
         peer_name: format!("server {}", settings.host),
-        handle: handle.clone(),
+        uplink,
         route,
         counters: counters.clone(),
         recent_targets: RecentTargets::default(),
@@ -77,13 +77,13 @@ async fn bind(
     }
 }
 
-fn route_to(target: &Endpoint) -> Route {
+fn route_to(target: &Endpoint) -> FixedRoute {
     match target {
-        Endpoint::Tcp { host, port } => Route::DirectTcpip {
+        Endpoint::Tcp { host, port } => FixedRoute::DirectTcpip {
             host: host.clone(),
             port: *port,
         },
-        Endpoint::Unix(path) => Route::DirectStreamLocal {
+        Endpoint::Unix(path) => FixedRoute::DirectStreamLocal {
             path: path.to_string_lossy().into_owned(),
         },
     }

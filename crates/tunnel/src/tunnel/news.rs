@@ -28,6 +28,8 @@ pub enum News {
     Forward(Forward, Result<Started, ForwardError>),
     /// The server takes its time over these forwards. Their connections are served, except where it chooses the port.
     Silence(Vec<String>),
+    /// The connection has ended, and the tunnel waits for the next.
+    Lost(Ended),
     /// The tunnel has ended.
     Ended(Ended),
 }
@@ -39,7 +41,7 @@ impl News {
             Self::Forward(_, Ok(started)) => log::debug!("{}: up", started.label),
             Self::Forward(_, Err(error)) => log::warn!("{error}"),
             Self::Silence(labels) => log::warn!("{}", silence(labels)),
-            Self::Ended(ended) => log::debug!("{ended}"),
+            Self::Lost(ended) | Self::Ended(ended) => log::debug!("{ended}"),
         }
     }
 }

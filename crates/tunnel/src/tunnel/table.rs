@@ -106,12 +106,25 @@ impl Table {
         entries.filter_map(Entry::ask_if_waiting).collect()
     }
 
+    /// The connection is over: the next is asked for all remote forwards.
+    pub(super) fn lose_remote(&mut self) {
+        for entry in &mut self.entries {
+            if let ListensAt::Server(remote) = &mut entry.listener {
+                remote.state = ForwardState::Waiting;
+            }
+        }
+    }
+
     /// Enters the server's answer; gives the news that it makes, if it is news.
     pub(super) fn settle(
         &mut self,
         id: ForwardId,
         answer: Result<Option<u16>, ForwardError>,
     ) -> Option<News> {
+        if matches!(answer, Err(ForwardError::Ended(_))) {
+            // No answer: the next connection is asked, if there is one.
+            return None;
+        }
         // One that was cancelled meanwhile is no more.
         let index = self.entries.iter().position(|entry| entry.id == id)?;
         let entry = &mut self.entries[index];

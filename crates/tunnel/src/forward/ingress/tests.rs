@@ -29,7 +29,7 @@ impl Forward {
         let ingress = Arc::new(Ingress {
             label: "test".into(),
             peer_name: "the test".into(),
-            handle: client,
+            uplink: Uplink::Fixed(client),
             route,
             counters: Arc::default(),
             recent_targets: RecentTargets::default(),
@@ -45,7 +45,7 @@ impl Forward {
 
     async fn to_a_path() -> Self {
         let path = "/target".into();
-        Self::new(Route::DirectStreamLocal { path }).await
+        Self::new(Route::Fixed(FixedRoute::DirectStreamLocal { path })).await
     }
 
     /// An application that has connected.

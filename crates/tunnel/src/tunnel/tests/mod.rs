@@ -1,5 +1,7 @@
 //! A tunnel whose server answers late, out of what it announces, or not at all.
 
+mod uplink;
+
 use adit_proto::connection::RequestRefused;
 use adit_proto::message::connection::GlobalRequest;
 use tokio::net::TcpListener;
