@@ -58,7 +58,7 @@ impl Answered {
 pub(crate) struct GlobalRequests {
     /// Ours, the oldest first.
     asked: VecDeque<Purpose>,
-    /// What the peer waits for.
+    /// Replies that the peer waits for.
     replies: OrderedReplies,
 }
 

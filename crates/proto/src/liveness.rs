@@ -20,7 +20,7 @@ pub(crate) struct PeerSilent;
 pub(crate) struct Liveness {
     rule: Option<KeepAlive>,
     unanswered: u32,
-    /// When the peer last sent something, or was last asked.
+    /// Time at which the peer last sent something, or was last asked.
     silent_since: Instant,
 }
 
@@ -40,7 +40,7 @@ impl Liveness {
         self.unanswered = 0;
     }
 
-    /// When the next question is due.
+    /// Time at which the next question is due.
     pub(crate) fn due(&self) -> Option<Instant> {
         Some(self.silent_since + self.rule?.interval)
     }

@@ -36,7 +36,7 @@ pub struct Tunnel(Arc<Owner>);
 #[derive(Debug)]
 struct Owner(Arc<Shared>);
 
-/// How long a tunnel lives, if nobody ends it.
+/// Life of a tunnel, if nobody ends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
     /// As long as its first connection, as in ssh.
@@ -63,7 +63,7 @@ struct Shared {
     news: NewsWriter,
 }
 
-/// What the tunnel's callers and its connections change. The uplink changes only while this is locked.
+/// State that the tunnel's callers and its connections change. The uplink changes only while this is locked.
 #[derive(Debug, Default)]
 struct State {
     table: Table,

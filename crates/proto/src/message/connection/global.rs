@@ -4,7 +4,7 @@ use super::{MAX_TYPE_LEN, place, port};
 use crate::message::number;
 use crate::wire::{Reader, WireError, Writer};
 
-/// What SSH_MSG_GLOBAL_REQUEST (RFC 4254 §4) asks.
+/// Request of SSH_MSG_GLOBAL_REQUEST (RFC 4254 §4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GlobalRequest {
     /// `tcpip-forward` (RFC 4254 §7.1): listen for us.

@@ -5,7 +5,7 @@ use crate::message::number;
 use crate::peer_text;
 use crate::wire::{Reader, WireError, Writer};
 
-/// What a peer asks a channel for: its type with the fields of that type.
+/// Purpose of a channel: its type with the fields of that type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChannelType {
     /// `direct-tcpip` (RFC 4254 §7.2): connect to a host and port.
@@ -35,7 +35,7 @@ pub struct TcpAddresses {
     pub host: String,
     /// The port that goes with `host`.
     pub port: u16,
-    /// Where the connection came from: an address as text.
+    /// Address that the connection came from, as text.
     pub originator_address: String,
     /// The port that goes with `originator_address`.
     pub originator_port: u16,
@@ -185,7 +185,7 @@ impl OpenConfirmation {
     }
 }
 
-/// Why a channel was not opened (RFC 4254 §5.1). Other numbers keep their value.
+/// Reason code for a channel that was not opened (RFC 4254 §5.1). Other numbers keep their value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenFailureReason(pub u32);
 
@@ -209,7 +209,7 @@ impl std::fmt::Display for OpenFailureReason {
     }
 }
 
-/// Why a channel was not opened, as SSH_MSG_CHANNEL_OPEN_FAILURE says it.
+/// Refusal of a channel, as SSH_MSG_CHANNEL_OPEN_FAILURE says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenFailure {
     /// The reason code.

@@ -84,12 +84,12 @@ impl Action {
 
 const CONTROL_Z: u8 = 0x1a;
 
-/// What becomes of some typed bytes.
+/// Result of some typed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filtered {
     /// Bytes of the input that were looked at; what lies behind an action is for the next call.
     pub consumed: usize,
-    /// What the user asks for, if the last of them did.
+    /// Action that the user asks for, if the last of them did.
     pub action: Option<Action>,
 }
 
@@ -145,7 +145,7 @@ impl Escapes {
     }
 }
 
-/// What `~?` shows, with the escape character of this session.
+/// Text that `~?` shows, with the escape character of this session.
 pub fn help(key: EscapeChar) -> String {
     let EscapeChar::Key(key) = key else {
         return String::new();
@@ -189,7 +189,7 @@ fn shown(key: u8) -> String {
 mod tests {
     use super::*;
 
-    /// What is sent, and which actions happen, when these pieces are typed.
+    /// Bytes that are sent, and actions that happen, when these pieces are typed.
     fn typed(key: EscapeChar, pieces: &[&[u8]]) -> (Vec<u8>, Vec<Action>) {
         let mut escapes = Escapes::new(key);
         let (mut data, mut actions) = (Vec::new(), Vec::new());

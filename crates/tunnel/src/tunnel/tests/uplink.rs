@@ -76,7 +76,7 @@ impl Stand {
     }
 }
 
-/// How many wait, where there is no connection.
+/// Number of those that wait, where there is no connection.
 fn waits(status: &TunnelStatus) -> Option<usize> {
     match status.uplink {
         UplinkStatus::Down { waiting, .. } => Some(waiting),
