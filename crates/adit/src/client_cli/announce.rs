@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, stderr};
 
 use adit_tunnel::config::spec::{BindAddress, Forward, ListenSpec};
+use adit_tunnel::policy::GatewayPorts;
 use adit_tunnel::tunnel::Started;
 use log::{debug, info};
 
@@ -31,7 +32,7 @@ impl Audience {
 
 /// A forward is up: the port that the server chose is news for everybody, where it leads for a person.
 pub(super) fn announce(forward: &Forward, started: &Started, meaning: &Meaning, host: &str) {
-    let everybody = meaning.options.gateway_ports == Some(true);
+    let everybody = meaning.target.gateway_ports == GatewayPorts::Yes;
     match (started.allocated_port, forward) {
         (Some(port), Forward::Remote { target, .. }) => {
             info!("Allocated port {port} for remote forward to {target}");

@@ -1,5 +1,6 @@
 //! The forwards of one run: all are asked for before the first answer, and the run ends where one must be up and is not.
 
+use adit_tunnel::client::settings::OnForwardFailure;
 use adit_tunnel::client::{ForwardError, silence};
 use adit_tunnel::config::spec::Forward;
 use adit_tunnel::config::values::LogLevel;
@@ -45,7 +46,7 @@ impl<'a> Forwards<'a> {
         news: &mut NewsReader,
     ) -> Result<Option<Ended>, String> {
         let mut awaited = 0;
-        for forward in self.meaning.options.effective_forwards() {
+        for forward in &self.meaning.forwards {
             match tunnel.request(forward).await {
                 Ok(Requested::Asked(_)) => awaited += 1,
                 Ok(Requested::Up(started)) => self.note(forward, Ok(started))?,
@@ -90,7 +91,7 @@ impl<'a> Forwards<'a> {
     }
 
     fn each_is_needed(&self) -> bool {
-        self.meaning.options.exit_on_forward_failure == Some(true)
+        self.meaning.target.on_forward_failure == OnForwardFailure::End
     }
 
     fn is_in_vain(&self) -> bool {

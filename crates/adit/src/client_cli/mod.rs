@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use adit_tunnel::client::{Client, ConnectError, Prompts};
-use adit_tunnel::config::values::{LogLevel, SyslogFacility};
+use adit_tunnel::config::values::LogLevel;
 use adit_tunnel::net::Ended;
 use adit_tunnel::net::listener::describe;
 use adit_tunnel::tunnel::Tunnel;
@@ -62,7 +62,7 @@ fn run(args: &Args) -> Result<ExitCode, String> {
         return go_to_background();
     }
     let meaning = options::read(args)?;
-    if meaning.options.fork_after_authentication == Some(true) && !background::is_background() {
+    if meaning.background && !background::is_background() {
         // Only a file asks for it, and had to be read to know. It is read again, and `Match exec` runs again.
         if let Some(path) = &meaning.read_once {
             let path = path.display();
@@ -98,9 +98,8 @@ fn log_destination<'a>(args: &'a Args, meaning: &Meaning) -> Result<LogDestinati
     if !args.syslog {
         return Ok(LogDestination::StandardError);
     }
-    let facility = meaning.options.connection.syslog_facility;
-    let facility = facility.unwrap_or(SyslogFacility::User);
-    let syslog = Syslog::connect(Path::new(syslog::SOCKET), PROGRAM, facility);
+    let socket = Path::new(syslog::SOCKET);
+    let syslog = Syslog::connect(socket, PROGRAM, meaning.syslog_facility);
     syslog.map(LogDestination::Syslog).map_err(|e| {
         format!(
             "cannot log to the system: {}: {}\nhint: leave out -y, or use -E FILE",
@@ -128,8 +127,9 @@ fn serve(meaning: Meaning) -> Result<ExitCode, String> {
 
 /// Connects, starts the forwards, and serves until the end.
 async fn tunnel(meaning: Meaning, progress: &LoginProgress) -> Result<ExitCode, String> {
-    let route = meaning.route.clone();
-    let host = route.last().map(|s| s.host.clone()).unwrap_or_default();
+    let mut route = meaning.hops.clone();
+    route.push(meaning.target.clone());
+    let host = meaning.target.host.clone();
     let (prompts, questions) = Prompts::channel();
     let answering = tokio::spawn(terminal::answer(questions));
     let connected = Client::connect(route, &prompts).await;

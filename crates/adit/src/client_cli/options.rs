@@ -7,10 +7,8 @@ use adit_tunnel::client::ClientSettings;
 use adit_tunnel::config::destination::{Destination, check_host, check_user};
 use adit_tunnel::config::error::{ConfigError, Warning};
 use adit_tunnel::config::spec::Forward;
-use adit_tunnel::config::ssh_config::{
-    ClientOptions, ConfigFiles, Context, ProxyJump, SessionType,
-};
-use adit_tunnel::config::values::LogLevel;
+use adit_tunnel::config::ssh_config::{ClientOptions, ConfigFiles, Context, SessionType};
+use adit_tunnel::config::values::{LogLevel, SyslogFacility};
 use adit_tunnel::config::{FileSource, Lookups};
 use adit_tunnel::net::listener::describe;
 use nix::unistd::{Uid, User, gethostname};
@@ -27,10 +25,16 @@ const MAX_HOPS: usize = 16;
 /// Everything the command line and the files say.
 #[derive(Debug)]
 pub(super) struct Meaning {
-    /// The hosts to go through, the last one the target.
-    pub route: Vec<ClientSettings>,
-    /// The target's options.
-    pub options: ClientOptions,
+    /// The hosts on the way to the target, the first one first.
+    pub hops: Vec<ClientSettings>,
+    /// The target.
+    pub target: ClientSettings,
+    /// Forwards to make: none under `ClearAllForwardings`.
+    pub forwards: Vec<Forward>,
+    /// True where the program shall go to the background (`ForkAfterAuthentication`).
+    pub background: bool,
+    /// `SyslogFacility`.
+    pub syslog_facility: SyslogFacility,
     /// Warnings about the configuration.
     pub warnings: Vec<String>,
     /// Level of the messages.
@@ -137,19 +141,24 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
             "no shell yet: adit carries forwards only\nhint: {hint}"
         ));
     }
-    let target = reader.settings(&destination.host, options.clone())?;
-    let mut route = reader.hops(&target, &destination.host)?;
-    route.push(target);
     let level = match args.quiet {
         true => LogLevel::Quiet,
         false => command_line::level(options.connection.log_level, args.verbose),
     };
+    let forwards = options.effective_forwards().to_vec();
+    let background = options.fork_after_authentication == Some(true);
+    let facility = options.connection.syslog_facility;
+    let target = reader.settings(&destination.host, options)?;
+    let hops = reader.hops(&target, &destination.host)?;
     let mut warnings = reader.warnings;
     let passed_over = args.passed_over.iter();
     warnings.extend(passed_over.map(|flag| format!("-{flag} is not supported and is passed over")));
     Ok(Meaning {
-        route,
-        options,
+        hops,
+        target,
+        forwards,
+        background,
+        syslog_facility: facility.unwrap_or(SyslogFacility::User),
         warnings,
         level,
         audience: Audience::of(args.log_file.is_some() || args.syslog),
@@ -275,9 +284,10 @@ impl Reader {
         let mut next = whom(typed, target);
         // Those whose own configuration led on. A host may stand on a route twice: `-J a,s a` reaches a through s.
         let mut followed = Vec::new();
-        let mut jump = target.options.proxy_jump.clone();
+        let mut jump = target.jump.clone();
         let mut route = Vec::new();
-        while let Some(ProxyJump::Through(hops)) = jump {
+        while !jump.is_empty() {
+            let hops = jump;
             if route.len() + hops.len() > MAX_HOPS {
                 return Err(format!("ProxyJump: more than {MAX_HOPS} hosts"));
             }
@@ -295,8 +305,8 @@ impl Reader {
             let Some((hop, first)) = hops.first().zip(section.front()) else {
                 break;
             };
-            jump = first.options.proxy_jump.clone();
-            if matches!(jump, Some(ProxyJump::Through(_))) {
+            jump = first.jump.clone();
+            if !jump.is_empty() {
                 if followed.contains(&next) {
                     return Err(looped(&hop.to_string()));
                 }
@@ -496,8 +506,7 @@ mod tests {
         let way = |hops: &[&str]| {
             let mut reader = reader(&path);
             let mut target = reader.settings("a", ClientOptions::default()).unwrap();
-            let through = hops.iter().map(|hop| to(hop)).collect();
-            target.options.proxy_jump = Some(ProxyJump::Through(through));
+            target.jump = hops.iter().map(|hop| to(hop)).collect();
             let hops = reader.hops(&target, "a")?;
             Ok::<_, String>(hops.into_iter().map(|hop| hop.host).collect::<Vec<_>>())
         };

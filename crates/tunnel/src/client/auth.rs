@@ -16,13 +16,12 @@ use zeroize::Zeroizing;
 
 use self::keys::Keys;
 use super::error::ConnectError;
-use super::settings::ClientSettings;
+use super::settings::{Asking, ClientSettings, LoginMethod};
 use super::{Echo, Prompts, Trust};
-use crate::config::ssh_config::ClientOptions;
 use crate::net::{Ended, Handle, Incoming};
 
-/// How often a password or passphrase is asked for.
-const PROMPTS: u32 = 3;
+/// Times that a passphrase is asked for.
+const PASSPHRASE_PROMPTS: u32 = 3;
 /// How long the server may take over one answer: OpenSSH's LoginGraceTime, and time for a person who is asked elsewhere.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often a server may say that it wants more.
@@ -41,8 +40,8 @@ pub(super) async fn log_in(
     prompts: &Prompts,
 ) -> Result<(), ConnectError> {
     let mut login = Login::new(handle, incoming, settings, prompts);
-    let steps = steps(&settings.options);
-    if steps.first() == Some(&Step::PublicKey) {
+    let methods = &settings.login.methods;
+    if methods.first() == Some(&LoginMethod::PublicKey) {
         login.offer_first_key().await?;
     }
     // The answer to `none`, which the core has asked.
@@ -50,7 +49,7 @@ pub(super) async fn log_in(
         return Ok(());
     }
     for _ in 0..=MAX_PARTIAL_SUCCESSES {
-        match login.try_all(&steps, trust).await? {
+        match login.try_all(methods, trust).await? {
             Attempts::Success => return Ok(()),
             // What the server did not take before it may take now.
             Attempts::PartialSuccess => {}
@@ -59,7 +58,7 @@ pub(super) async fn log_in(
     }
     handle.end("no authentication method left");
     let methods = match login.methods.is_empty() {
-        true => steps.iter().map(|s| s.method().to_owned()).collect(),
+        true => methods.iter().map(|m| m.name().to_owned()).collect(),
         false => login.methods,
     };
     Err(ConnectError::Denied {
@@ -130,13 +129,17 @@ impl<'a> Login<'a> {
     }
 
     /// Tries one method after the other, until the server has taken something.
-    async fn try_all(&mut self, steps: &[Step], trust: Trust) -> Result<Attempts, ConnectError> {
-        for step in steps {
-            let success = match step {
-                Step::PublicKey => self.public_keys().await?,
+    async fn try_all(
+        &mut self,
+        methods: &[LoginMethod],
+        trust: Trust,
+    ) -> Result<Attempts, ConnectError> {
+        for method in methods {
+            let success = match method {
+                LoginMethod::PublicKey => self.public_keys().await?,
                 // An impostor is given no secrets.
-                Step::Ask(_) if trust != Trust::Full => false,
-                Step::Ask(asking) => self.ask(*asking).await?,
+                LoginMethod::Ask(_) if trust != Trust::Full => false,
+                LoginMethod::Ask(asking) => self.ask(*asking).await?,
             };
             if success {
                 return Ok(Attempts::Success);
@@ -180,7 +183,7 @@ impl<'a> Login<'a> {
                     Reply::Verdict(false)
                 }
                 ClientAuthEvent::PasswordExpired => {
-                    self.spent.push(Step::Ask(Asking::Password).method());
+                    self.spent.push(LoginMethod::Ask(Asking::Password).name());
                     Reply::Verdict(false)
                 }
             });
@@ -263,16 +266,12 @@ impl<'a> Login<'a> {
 
     /// Asks the user as often as `NumberOfPasswordPrompts` allows, while the server takes the method.
     async fn ask(&mut self, asking: Asking) -> Result<bool, ConnectError> {
-        let options = &self.settings.options;
-        let enabled = match asking {
-            Asking::KeyboardInteractive => options.kbd_interactive_authentication,
-            Asking::Password => options.password_authentication,
-        };
-        if enabled == Some(false) {
+        let (settings, method) = (&self.settings.login, LoginMethod::Ask(asking));
+        if !settings.uses(method) {
             return Ok(false);
         }
-        let method = Step::Ask(asking).method();
-        for attempt in 0..options.number_of_password_prompts.unwrap_or(PROMPTS) {
+        let method = method.name();
+        for attempt in 0..settings.prompts {
             if !self.may(method) {
                 return Ok(false);
             }
@@ -309,7 +308,7 @@ impl<'a> Login<'a> {
                         .map_err(|_| self.ended())?,
                     None => {
                         self.spent
-                            .push(Step::Ask(Asking::KeyboardInteractive).method());
+                            .push(LoginMethod::Ask(Asking::KeyboardInteractive).name());
                         return Ok(Interaction::NobodyAnswers);
                     }
                 },
@@ -363,47 +362,6 @@ impl<'a> Login<'a> {
             },
         )
     }
-}
-
-/// A method of authentication that adit has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    PublicKey,
-    Ask(Asking),
-}
-
-impl Step {
-    /// Every method, in the order without `PreferredAuthentications`.
-    const ALL: [Self; 3] = [
-        Self::PublicKey,
-        Self::Ask(Asking::KeyboardInteractive),
-        Self::Ask(Asking::Password),
-    ];
-
-    /// Its name on the wire.
-    fn method(self) -> &'static str {
-        match self {
-            Self::PublicKey => "publickey",
-            Self::Ask(Asking::KeyboardInteractive) => "keyboard-interactive",
-            Self::Ask(Asking::Password) => "password",
-        }
-    }
-}
-
-/// The methods to try, in their order; names of others are passed over.
-fn steps(options: &ClientOptions) -> Vec<Step> {
-    let Some(preferred) = &options.preferred_authentications else {
-        return Step::ALL.to_vec();
-    };
-    let named = |name: &String| Step::ALL.into_iter().find(|s| s.method() == name);
-    preferred.iter().filter_map(named).collect()
-}
-
-/// What the user is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asking {
-    KeyboardInteractive,
-    Password,
 }
 
 /// How one round of asking ended.

@@ -15,7 +15,7 @@ use tokio::time::timeout_at;
 
 use super::error::ConnectError;
 use super::host_key::{Presented, Role};
-use super::settings::ClientSettings;
+use super::settings::{ClientSettings, Questions};
 use super::{Client, LoggedIn, Prompts, aside, auth, host_key};
 use crate::config::values::AddressFamily;
 use crate::forward::dial::{self, DialError};
@@ -34,9 +34,9 @@ pub(super) async fn establish(
     prompts: &Prompts,
 ) -> Result<LoggedIn, ConnectError> {
     let silent = Prompts::none();
-    let prompts = match settings.options.batch_mode {
-        Some(true) => &silent,
-        _ => prompts,
+    let prompts = match settings.login.questions {
+        Questions::Suppressed => &silent,
+        Questions::Asked => prompts,
     };
     let files = settings.known_hosts.clone();
     let known = aside(move || read_all(&files)).await;
@@ -45,7 +45,7 @@ pub(super) async fn establish(
     let transport = settings
         .transport(&known)
         .map_err(|e| ConnectError::Local(e.to_string()))?;
-    let deadline = tokio::time::Instant::now() + settings.connect_timeout();
+    let deadline = tokio::time::Instant::now() + settings.connect_timeout;
     let failed = |source| ConnectError::Connect {
         host: settings.host.clone(),
         port: settings.port,
@@ -65,7 +65,7 @@ pub(super) async fn establish(
         let seed = seed::draw().map_err(|e| ConnectError::Local(e.to_string()))?;
         let config = ConnectionConfig {
             transport,
-            keep_alive: settings.keep_alive(),
+            keep_alive: settings.keep_alive,
             peer_ident: ident.line,
             seed,
             windows: memory::windows(),
@@ -96,7 +96,7 @@ pub(super) async fn establish(
 }
 
 async fn dial_direct(settings: &ClientSettings) -> Result<Stream, ConnectError> {
-    let resolved = dial::resolve(&settings.host, settings.port, settings.family()).await;
+    let resolved = dial::resolve(&settings.host, settings.port, settings.family).await;
     let addresses = resolved.map_err(|error| match error {
         DialError::Resolve(source) | DialError::Connect(source) => ConnectError::Resolve {
             host: settings.host.clone(),
@@ -124,7 +124,7 @@ async fn dial_one(settings: &ClientSettings, address: SocketAddr) -> io::Result<
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    if let Some(bind) = &settings.options.bind_address {
+    if let Some(bind) = &settings.bind_address {
         socket.bind(source_address(bind, address).await?)?;
     }
     Ok(socket.connect(address).await?.into())
@@ -146,7 +146,7 @@ async fn greet(
     settings: &ClientSettings,
     socket: Stream,
 ) -> Result<(Stream, PeerIdent), ConnectError> {
-    socket.prepare_ssh(settings.tcp_keep_alive());
+    socket.prepare_ssh(settings.tcp_keep_alive);
     let ident = handshake::exchange_ident(&socket, Side::Client).await;
     let ident = ident.map_err(|e| handshake_error(settings, &e))?;
     Ok((socket, ident))

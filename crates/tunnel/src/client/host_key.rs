@@ -8,9 +8,9 @@ use log::{info, warn};
 use tokio::sync::mpsc::Receiver;
 
 use super::error::ConnectError;
-use super::settings::ClientSettings;
+use super::settings::{ClientSettings, HostKeyRules, OnForwardFailure, ThisMachine};
 use super::{Prompts, Trust};
-use crate::known_hosts::file::{Hashing, append};
+use crate::known_hosts::file::append;
 use crate::known_hosts::{Decision, HostKeyStatus, check, decide, message, name, short_type};
 use crate::net::{Handle, Incoming};
 
@@ -65,12 +65,9 @@ pub(super) async fn judge(
     prompts: &Prompts,
 ) -> Result<Trust, ConnectError> {
     let key = &presented.key;
-    let (host, port) = (settings.known_host_name(), settings.known_host_port());
-    let options = &settings.options;
-    // A name for the key says which host is meant, whatever leads to it: a forward to another machine, mostly.
-    let exempt = options.no_host_authentication_for_localhost == Some(true)
-        && options.host_key_alias.is_none();
-    if exempt && presented.is_this_machine() {
+    let rules = &settings.host_key;
+    let (host, port) = (&*rules.name, rules.port);
+    if rules.this_machine == ThisMachine::Trusted && presented.is_this_machine() {
         return Ok(Trust::Full);
     }
     let status = check(known, host, port, key);
@@ -80,11 +77,7 @@ pub(super) async fn judge(
         // The message about a key that changed says it already.
         hint: hint.filter(|_| is_new(&status)),
     };
-    let mode = settings
-        .options
-        .strict_host_key_checking
-        .unwrap_or_default();
-    match decide(&status, mode) {
+    match decide(&status, rules.checking) {
         Decision::Accept => Ok(Trust::Full),
         Decision::AcceptAndAdd => {
             add(settings, key);
@@ -125,7 +118,7 @@ pub(super) async fn judge(
 fn ends_without_forwarding(settings: &ClientSettings, role: Role) -> bool {
     match role {
         Role::Hop => true,
-        Role::Target => settings.options.exit_on_forward_failure == Some(true),
+        Role::Target => settings.on_forward_failure == OnForwardFailure::End,
     }
 }
 
@@ -156,18 +149,19 @@ async fn consents(prompts: &Prompts, question: String, key: &PublicKey) -> Optio
 
 /// A key that cannot be kept is no reason to end a connection that is right. The system's files are not added to.
 fn add(settings: &ClientSettings, key: &PublicKey) {
-    let (host, port) = (settings.known_host_name(), settings.known_host_port());
+    let HostKeyRules {
+        name: host,
+        port,
+        hashing,
+        ..
+    } = &settings.host_key;
     let Some(file) = settings.known_hosts.user.first() else {
         return info!("The key of '{host}' was not added: UserKnownHostsFile names no file.");
     };
-    let hashing = match settings.options.hash_known_hosts {
-        Some(true) => Hashing::Hashed,
-        _ => Hashing::Plain,
-    };
-    match append(file, host, port, key, hashing) {
+    match append(file, host, *port, key, *hashing) {
         Ok(()) => warn!(
             "Permanently added '{}' ({}) to the list of known hosts.",
-            name(host, port),
+            name(host, *port),
             short_type(key.key_type())
         ),
         Err(error) => warn!("Failed to add the host to the list of known hosts: {error}"),
@@ -183,7 +177,7 @@ mod tests {
     use super::*;
     use crate::config::ssh_config::ClientOptions;
     use crate::known_hosts::StrictHostKeyChecking;
-    use crate::known_hosts::file::entry;
+    use crate::known_hosts::file::{Hashing, entry};
 
     /// Accepts a new key, with that many files of the user and two of the system; which of them were written.
     async fn written(user_files: usize) -> Vec<String> {

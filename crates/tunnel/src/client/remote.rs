@@ -10,7 +10,6 @@ use super::serving::Serving;
 use crate::forward::egress::Egress;
 use crate::forward::registry::{RemoteAddress, RemoteForward, RemoteTarget};
 use crate::net::incoming::ChannelAsked;
-use crate::policy::RuleList;
 use crate::repeats::{self, Source};
 
 impl Serving {
@@ -44,7 +43,7 @@ impl Serving {
     fn dial_for(&self, forward: RemoteForward, asked: ChannelAsked) {
         let egress = Egress {
             label: forward.label,
-            family: self.settings.family(),
+            family: self.settings.family,
             counters: forward.counters,
             dials: self.dials.clone(),
         };
@@ -53,8 +52,8 @@ impl Serving {
                 tokio::spawn(egress.carry(asked, target, |_| Ok(())));
             }
             RemoteTarget::Dynamic => {
-                let permitted = self.settings.options.permit_remote_open.clone();
-                tokio::spawn(egress.carry_socks(asked, permitted.unwrap_or(RuleList::Any)));
+                let permitted = self.settings.permit_remote_open.clone();
+                tokio::spawn(egress.carry_socks(asked, permitted));
             }
         }
     }

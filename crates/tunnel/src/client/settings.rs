@@ -1,6 +1,8 @@
-//! What one connection of the client runs with: `ssh_config` with every default filled in.
+//! Settings of one connection of the client: `ssh_config` with every default filled in.
 
-use std::path::PathBuf;
+mod login;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,18 +12,26 @@ use adit_proto::transport::TransportConfig;
 use adit_proto::transport::algorithms::Compression;
 
 use crate::config::algorithms::{AlgorithmError, AlgorithmList};
-use crate::config::ssh_config::ClientOptions;
+use crate::config::connection::ConnectionOptions;
+use crate::config::destination::Destination;
+use crate::config::ssh_config::{ClientOptions, ProxyJump};
 use crate::config::values::AddressFamily;
-use crate::known_hosts::file::KnownHostsFiles;
-use crate::known_hosts::known_types;
+use crate::known_hosts::file::{Hashing, KnownHostsFiles};
+use crate::known_hosts::{StrictHostKeyChecking, known_types};
 use crate::net::TcpKeepAlive;
 use crate::net::listener::StaleSocket;
-use crate::policy::GatewayPorts;
+use crate::policy::{GatewayPorts, RuleList};
+
+pub use login::{AgentKeys, Asking, Identities, LoginMethod, LoginSettings, Questions};
 
 const SSH_PORT: u16 = 22;
 const SERVER_ALIVE_COUNT_MAX: u32 = 3;
 /// Without `ConnectTimeout` the kernel alone would wait over two minutes for each address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Files in the user's home directory, without `UserKnownHostsFile`.
+const USER_KNOWN_HOSTS: [&str; 2] = [".ssh/known_hosts", ".ssh/known_hosts2"];
+/// Files of the system, without `GlobalKnownHostsFile`.
+const GLOBAL_KNOWN_HOSTS: [&str; 2] = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
 
 /// Settings of one connection; see `ssh_config(5)` for the keywords behind the fields.
 #[derive(Debug, Clone)]
@@ -32,39 +42,116 @@ pub struct ClientSettings {
     pub port: u16,
     /// The account to log in to.
     pub user: String,
+    /// Hosts on the way, the first one first; none: directly (`ProxyJump`).
+    pub jump: Vec<Destination>,
+    /// `BindAddress`; none: the system's choice.
+    pub bind_address: Option<String>,
+    /// `AddressFamily`.
+    pub family: AddressFamily,
+    /// `ConnectTimeout`.
+    pub connect_timeout: Duration,
+    /// `TCPKeepAlive`.
+    pub tcp_keep_alive: TcpKeepAlive,
+    /// `ServerAliveInterval`, `ServerAliveCountMax`.
+    pub keep_alive: Option<KeepAlive>,
     /// Files with known host keys.
     pub known_hosts: KnownHostsFiles,
-    /// The home directory of the local user.
-    pub home: PathBuf,
-    /// The options behind it all, expanded.
-    pub options: ClientOptions,
+    /// Rules on the host's key.
+    pub host_key: HostKeyRules,
+    /// Settings of the login.
+    pub login: LoginSettings,
+    /// `GatewayPorts` of the client.
+    pub gateway_ports: GatewayPorts,
+    /// `StreamLocalBindMask`.
+    pub stream_local_bind_mask: u32,
+    /// `StreamLocalBindUnlink`.
+    pub stale_socket: StaleSocket,
+    /// Targets of remote dynamic forwards (`PermitRemoteOpen`).
+    pub permit_remote_open: RuleList,
+    /// `ExitOnForwardFailure`.
+    pub on_forward_failure: OnForwardFailure,
+    compression: Compression,
+    /// Lists of algorithms, and when to exchange keys.
+    negotiation: ConnectionOptions,
+}
+
+/// Rules on the host's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostKeyRules {
+    /// The name to look up in known_hosts: `HostKeyAlias`, or the host.
+    pub name: String,
+    /// The port that goes with it; an alias has none.
+    pub port: u16,
+    /// `StrictHostKeyChecking`.
+    pub checking: StrictHostKeyChecking,
+    /// `HashKnownHosts`.
+    pub hashing: Hashing,
+    /// `NoHostAuthenticationForLocalhost`.
+    pub this_machine: ThisMachine,
+}
+
+/// Key of a host that is this machine (`NoHostAuthenticationForLocalhost`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThisMachine {
+    /// Checked like any other. Always where `HostKeyAlias` names the host: then a forward to another machine is meant,
+    /// mostly.
+    Checked,
+    /// Taken as it is.
+    Trusted,
+}
+
+/// End of a client whose forward cannot be set up (`ExitOnForwardFailure`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnForwardFailure {
+    /// It ends.
+    End,
+    /// It goes on without the forward.
+    GoOn,
 }
 
 impl ClientSettings {
     /// Settings for a host, from options that were expanded. `home` is the home directory of the local user.
     pub fn new(host: &str, local_user: &str, home: PathBuf, options: ClientOptions) -> Self {
-        let user = options.user_known_hosts_files.clone().unwrap_or_else(|| {
-            vec![
-                home.join(".ssh/known_hosts"),
-                home.join(".ssh/known_hosts2"),
-            ]
-        });
-        let global = options.global_known_hosts_files.clone().unwrap_or_else(|| {
-            vec![
-                "/etc/ssh/ssh_known_hosts".into(),
-                "/etc/ssh/ssh_known_hosts2".into(),
-            ]
-        });
+        let connection = &options.connection;
+        let host = options.host_name.clone().unwrap_or_else(|| host.to_owned());
+        let port = options.port.unwrap_or(SSH_PORT);
+        let timeout = options.connect_timeout.filter(|limit| !limit.is_zero());
         Self {
-            host: options.host_name.clone().unwrap_or_else(|| host.to_owned()),
-            port: options.port.unwrap_or(SSH_PORT),
+            host_key: HostKeyRules::new(&options, &host, port),
+            host,
+            port,
             user: options
                 .user
                 .clone()
                 .unwrap_or_else(|| local_user.to_owned()),
-            known_hosts: KnownHostsFiles { user, global },
-            home,
-            options,
+            jump: match &options.proxy_jump {
+                Some(ProxyJump::Through(hops)) => hops.clone(),
+                Some(ProxyJump::Direct) | None => Vec::new(),
+            },
+            bind_address: options.bind_address.clone(),
+            family: connection.family(),
+            // Zero, which `none` is, too, sets no limit of its own.
+            connect_timeout: timeout.unwrap_or(CONNECT_TIMEOUT),
+            tcp_keep_alive: connection.keep_alive_probes(),
+            keep_alive: keep_alive(&options),
+            known_hosts: known_hosts(&options, &home),
+            login: LoginSettings::new(&options, &home),
+            gateway_ports: match options.gateway_ports {
+                Some(true) => GatewayPorts::Yes,
+                _ => GatewayPorts::No,
+            },
+            stream_local_bind_mask: connection.bind_mask(),
+            stale_socket: connection.stale_socket(),
+            permit_remote_open: options.permit_remote_open.unwrap_or(RuleList::Any),
+            on_forward_failure: match options.exit_on_forward_failure {
+                Some(true) => OnForwardFailure::End,
+                _ => OnForwardFailure::GoOn,
+            },
+            compression: match options.compression {
+                Some(true) => Compression::Delayed,
+                _ => Compression::Off,
+            },
+            negotiation: options.connection,
         }
     }
 
@@ -77,15 +164,10 @@ impl ClientSettings {
         &self,
         known: &[(PathBuf, String)],
     ) -> Result<Arc<TransportConfig>, AlgorithmError> {
-        let options = &self.options;
-        let compression = match options.compression {
-            Some(true) => Compression::Delayed,
-            _ => Compression::Off,
-        };
-        let mut offer = options.connection.offer(compression)?;
-        let list = options.connection.host_key_algorithms.as_ref();
+        let mut offer = self.negotiation.offer(self.compression)?;
+        let list = self.negotiation.host_key_algorithms.as_ref();
         if !list.is_some_and(AlgorithmList::says_the_order) {
-            let types = known_types(known, self.known_host_name(), self.known_host_port());
+            let types = known_types(known, &self.host_key.name, self.host_key.port);
             let is_known =
                 |a: &SignatureAlgorithm| types.iter().any(|t| t == a.key_type().as_str());
             offer.algorithms.host_key.sort_by_key(|a| !is_known(a));
@@ -96,83 +178,64 @@ impl ClientSettings {
             .for_each(|text| log::warn!("{text}"));
         Ok(Arc::new(TransportConfig {
             algorithms: offer.algorithms,
-            rekey: options.connection.rekey(),
+            rekey: self.negotiation.rekey(),
             host_keys: Vec::new(),
         }))
     }
 
-    /// `ServerAliveInterval`, `ServerAliveCountMax`.
-    pub fn keep_alive(&self) -> Option<KeepAlive> {
-        let interval = self
-            .options
-            .server_alive_interval
-            .filter(|i| !i.is_zero())?;
-        Some(KeepAlive {
-            interval,
-            count_max: self
-                .options
-                .server_alive_count_max
-                .unwrap_or(SERVER_ALIVE_COUNT_MAX),
-        })
+    /// Algorithms that keys of the user may sign with, the preferred first (`PubkeyAcceptedAlgorithms`).
+    ///
+    /// # Errors
+    /// A list of which nothing is left.
+    pub fn accepted_signatures(&self) -> Result<Vec<SignatureAlgorithm>, AlgorithmError> {
+        self.negotiation.accepted_signatures()
     }
+}
 
-    /// The name to look up in known_hosts: `HostKeyAlias`, or the host.
-    pub fn known_host_name(&self) -> &str {
-        self.options.host_key_alias.as_deref().unwrap_or(&self.host)
-    }
-
-    /// The port that goes with it; an alias has none.
-    pub fn known_host_port(&self) -> u16 {
-        match self.options.host_key_alias {
-            Some(_) => SSH_PORT,
-            None => self.port,
+impl HostKeyRules {
+    fn new(options: &ClientOptions, host: &str, port: u16) -> Self {
+        let alias = options.host_key_alias.as_deref();
+        Self {
+            name: alias.unwrap_or(host).to_owned(),
+            port: match alias {
+                Some(_) => SSH_PORT,
+                None => port,
+            },
+            checking: options.strict_host_key_checking.unwrap_or_default(),
+            hashing: match options.hash_known_hosts {
+                Some(true) => Hashing::Hashed,
+                _ => Hashing::Plain,
+            },
+            this_machine: match options.no_host_authentication_for_localhost {
+                Some(true) if alias.is_none() => ThisMachine::Trusted,
+                _ => ThisMachine::Checked,
+            },
         }
     }
+}
 
-    /// `ConnectTimeout`; zero, which `none` is, too, sets no limit of its own.
-    pub fn connect_timeout(&self) -> Duration {
-        let limit = self.options.connect_timeout.filter(|t| !t.is_zero());
-        limit.unwrap_or(CONNECT_TIMEOUT)
-    }
+fn keep_alive(options: &ClientOptions) -> Option<KeepAlive> {
+    let interval = options.server_alive_interval.filter(|i| !i.is_zero())?;
+    Some(KeepAlive {
+        interval,
+        count_max: options
+            .server_alive_count_max
+            .unwrap_or(SERVER_ALIVE_COUNT_MAX),
+    })
+}
 
-    /// `AddressFamily`.
-    pub fn family(&self) -> AddressFamily {
-        self.options.connection.family()
-    }
-
-    /// `TCPKeepAlive`.
-    pub fn tcp_keep_alive(&self) -> TcpKeepAlive {
-        self.options.connection.keep_alive_probes()
-    }
-
-    /// `GatewayPorts` of the client.
-    pub fn gateway_ports(&self) -> GatewayPorts {
-        match self.options.gateway_ports {
-            Some(true) => GatewayPorts::Yes,
-            _ => GatewayPorts::No,
-        }
-    }
-
-    /// `StreamLocalBindMask`.
-    pub fn stream_local_bind_mask(&self) -> u32 {
-        self.options.connection.bind_mask()
-    }
-
-    /// `StreamLocalBindUnlink`.
-    pub fn stale_socket(&self) -> StaleSocket {
-        self.options.connection.stale_socket()
-    }
-
-    /// The keys to try: `IdentityFile`, or the customary ones.
-    pub fn identity_files(&self) -> Vec<PathBuf> {
-        let named = &self.options.identity_files;
-        if !named.is_empty() {
-            let is_none = |path: &PathBuf| path.as_os_str() == "none";
-            return named.iter().filter(|p| !is_none(p)).cloned().collect();
-        }
-        ["id_rsa", "id_ecdsa", "id_ed25519"]
-            .map(|name| self.home.join(".ssh").join(name))
-            .to_vec()
+fn known_hosts(options: &ClientOptions, home: &Path) -> KnownHostsFiles {
+    let of_user = || USER_KNOWN_HOSTS.map(|name| home.join(name)).to_vec();
+    let of_system = || GLOBAL_KNOWN_HOSTS.map(PathBuf::from).to_vec();
+    KnownHostsFiles {
+        user: options
+            .user_known_hosts_files
+            .clone()
+            .unwrap_or_else(of_user),
+        global: options
+            .global_known_hosts_files
+            .clone()
+            .unwrap_or_else(of_system),
     }
 }
 
@@ -216,7 +279,7 @@ mod tests {
                 connect_timeout,
                 ..ClientOptions::default()
             };
-            settings(options).connect_timeout()
+            settings(options).connect_timeout
         };
         assert_eq!(limit(Some(Duration::ZERO)), CONNECT_TIMEOUT);
         assert_eq!(limit(None), CONNECT_TIMEOUT);

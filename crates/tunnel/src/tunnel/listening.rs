@@ -57,8 +57,8 @@ async fn bind(
 ) -> Result<Vec<Listener>, BindError> {
     match listen {
         ListenSpec::Unix(path) => {
-            let mask = settings.stream_local_bind_mask();
-            listener::bind_unix(path, mask, settings.stale_socket()).map(|l| vec![l])
+            let mask = settings.stream_local_bind_mask;
+            listener::bind_unix(path, mask, settings.stale_socket).map(|l| vec![l])
         }
         ListenSpec::Tcp { bind, port } => {
             let requested = match bind {
@@ -66,9 +66,9 @@ async fn bind(
                 BindAddress::Any => Some(""),
                 BindAddress::Host(host) => Some(host.as_str()),
             };
-            let hosts = local_bind(settings.gateway_ports(), requested);
+            let hosts = local_bind(settings.gateway_ports, requested);
             let unlimited = Share::unlimited();
-            let bound = bind::listen(hosts, *port, settings.family(), &unlimited).await?;
+            let bound = bind::listen(hosts, *port, settings.family, &unlimited).await?;
             for failure in bound.failures {
                 warn!("{label}: {failure}");
             }

@@ -12,10 +12,11 @@ use adit_proto::transport::algorithms::Compression;
 use log::{Level, debug, error, log, warn};
 use zeroize::Zeroizing;
 
-use super::{Login, PROMPTS, Reply};
+use super::{Login, PASSPHRASE_PROMPTS, Reply};
 use crate::client::error::ConnectError;
+use crate::client::settings::{AgentKeys, LoginMethod};
 use crate::client::{Echo, aside};
-use crate::config::ssh_config::{IdentityAgent, PubkeyAuthentication};
+use crate::config::ssh_config::IdentityAgent;
 use crate::identity::agent::{Agent, AgentKey};
 use crate::identity::{IdentityError, file};
 use crate::net::Incoming;
@@ -132,11 +133,11 @@ impl Login<'_> {
 
     /// The keys of the agent and of files; none where they shall not be used.
     pub(super) async fn keys(&self) -> Result<Keys, ConnectError> {
-        let options = &self.settings.options;
-        if options.pubkey_authentication == Some(PubkeyAuthentication::No) {
+        let settings = &self.settings.login;
+        if !settings.uses(LoginMethod::PublicKey) {
             return Ok(Keys::default());
         }
-        let accepted = options.connection.accepted_signatures();
+        let accepted = self.settings.accepted_signatures();
         let accepted = accepted.map_err(|e| ConnectError::Local(e.to_string()))?;
         let mut agent = self.agent().await;
         let in_agent = match &mut agent {
@@ -151,18 +152,23 @@ impl Login<'_> {
             }),
             None => Vec::new(),
         };
-        let files = self.settings.identity_files().into_iter().map(|path| {
-            let public = file::public_half(&path);
-            (path, public)
-        });
+        let files = settings
+            .identities
+            .files()
+            .to_vec()
+            .into_iter()
+            .map(|path| {
+                let public = file::public_half(&path);
+                (path, public)
+            });
         let files = aside(move || files.collect::<Vec<_>>()).await;
         let files = files.map_err(|e| ConnectError::Local(e.to_string()))?;
         let is_of_file = |candidate: &Candidate| match candidate {
             Candidate::Agent(key) => files.iter().any(|(_, public)| is_half_of(public, key)),
             Candidate::File(_) => true,
         };
-        let candidates = ordered(in_agent, &files, options.identities_only == Some(true));
-        let named = !options.identity_files.is_empty();
+        let candidates = ordered(in_agent, &files, settings.agent_keys);
+        let named = settings.identities.are_named();
         Ok(Keys {
             agent,
             first_is_named: named && candidates.front().is_some_and(is_of_file),
@@ -173,11 +179,10 @@ impl Login<'_> {
     }
 
     async fn agent(&self) -> Option<Agent> {
-        let path = match &self.settings.options.identity_agent {
-            Some(IdentityAgent::Disabled) => return None,
-            Some(IdentityAgent::Socket(path)) => path.clone(),
-            Some(IdentityAgent::Variable(name)) => std::env::var_os(name)?.into(),
-            None => std::env::var_os("SSH_AUTH_SOCK")?.into(),
+        let path = match &self.settings.login.agent {
+            IdentityAgent::Disabled => return None,
+            IdentityAgent::Socket(path) => path.clone(),
+            IdentityAgent::Variable(name) => std::env::var_os(name)?.into(),
         };
         match Agent::connect(&path).await {
             Ok(agent) => Some(agent),
@@ -350,7 +355,7 @@ impl Login<'_> {
     /// Asks the user for the passphrase.
     async fn unlock(&self, path: &Path) -> Result<SigningKey, IdentityError> {
         let mut error = IdentityError::NeedsPassphrase(path.to_owned());
-        for _ in 0..PROMPTS {
+        for _ in 0..PASSPHRASE_PROMPTS {
             let text = format!("Enter passphrase for key '{}': ", path.display());
             let Some(answer) = self.prompts.ask(text, Echo::Hidden).await else {
                 break;
@@ -370,10 +375,9 @@ impl Login<'_> {
     fn complain(&self, path: &Path, error: &IdentityError) {
         let missing =
             matches!(error, IdentityError::Io { why, .. } if why.kind() == ErrorKind::NotFound);
-        let named = &self.settings.options.identity_files;
         if !missing {
             error!("{error}");
-        } else if named.iter().any(|p| p == path) {
+        } else if self.settings.login.identities.are_named() {
             warn!(
                 "Identity file {} not accessible: No such file or directory.",
                 path.display()
@@ -445,10 +449,10 @@ async fn load(
 pub(super) fn ordered(
     mut keys: Vec<AgentKey>,
     files: &[(PathBuf, Option<PublicKey>)],
-    only_named: bool,
+    usable: AgentKeys,
 ) -> VecDeque<Candidate> {
     let is_named = |key: &AgentKey| files.iter().any(|(_, public)| is_half_of(public, key));
-    if only_named {
+    if usable == AgentKeys::OfFiles {
         keys.retain(is_named);
     }
     keys.sort_by_cached_key(|key| !is_named(key));

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::keys::{Candidate, ordered};
 use super::*;
+use crate::client::settings::AgentKeys;
 use crate::config::algorithms::{AlgorithmKind, AlgorithmList};
 use crate::config::ssh_config::{ClientOptions, IdentityAgent};
 use crate::identity::agent::AgentKey;
@@ -118,10 +119,14 @@ fn made(kind: &str, passphrase: &str) -> (TempDir, PathBuf) {
 }
 
 fn settings(key: PathBuf) -> ClientSettings {
+    settings_with(key, ClientOptions::default())
+}
+
+fn settings_with(key: PathBuf, options: ClientOptions) -> ClientSettings {
     let options = ClientOptions {
         identity_files: vec![key],
         identity_agent: Some(IdentityAgent::Disabled),
-        ..ClientOptions::default()
+        ..options
     };
     ClientSettings::new("host", "user", "/nonexistent".into(), options)
 }
@@ -208,29 +213,10 @@ async fn server_that_falls_silent_in_the_login_is_given_up() {
 }
 
 fn accepting(key: PathBuf, algorithms: &str) -> ClientSettings {
-    let mut settings = settings(key);
+    let mut options = ClientOptions::default();
     let list = AlgorithmList::parse(AlgorithmKind::Signature, algorithms).unwrap();
-    settings.options.connection.pubkey_accepted_algorithms = Some(list);
-    settings
-}
-
-#[test]
-fn preferred_methods_are_tried_in_their_order_and_no_others() {
-    let steps_of = |names: &str| {
-        let names = names.split(',').map(str::to_owned).collect();
-        let options = ClientOptions {
-            preferred_authentications: Some(names),
-            ..ClientOptions::default()
-        };
-        let methods = steps(&options).into_iter().map(Step::method);
-        methods.collect::<Vec<_>>().join(",")
-    };
-    assert_eq!(steps_of("password,publickey"), "password,publickey");
-    assert_eq!(
-        steps_of("gssapi-with-mic,keyboard-interactive,hostbased"),
-        "keyboard-interactive"
-    );
-    assert_eq!(steps(&ClientOptions::default()), Step::ALL);
+    options.connection.pubkey_accepted_algorithms = Some(list);
+    settings_with(key, options)
 }
 
 /// The server lets everybody in, and says so before the agent has named its keys.
@@ -266,7 +252,7 @@ async fn success_of_none_is_not_missed_while_the_agent_is_asked() {
         connection.read_to_end(&mut Vec::new()).await.unwrap();
     };
     let mut settings = settings("/nonexistent/key".into());
-    settings.options.identity_agent = Some(IdentityAgent::Socket(socket));
+    settings.login.agent = IdentityAgent::Socket(socket);
     let prompts = Prompts::none();
     let log_in = log_in(&client, &mut incoming, &settings, Trust::Full, &prompts);
     let (result, ()) = tokio::join!(log_in, serve_agent);
@@ -322,7 +308,7 @@ async fn method_that_the_server_takes_only_after_another_is_tried_again() {
 async fn keys_are_not_tried_where_another_method_is_preferred() {
     let (_folder, path) = made("ed25519", "");
     let mut settings = settings(path);
-    settings.options.preferred_authentications = Some(vec!["password".into()]);
+    settings.login.methods = vec![LoginMethod::Ask(Asking::Password)];
     let (success, asked, _) = log_in_as(settings, Key::Taken, "").await;
     assert!(!success);
     assert_eq!(asked, [Asked::None]);
@@ -378,9 +364,9 @@ fn keys_of_the_agent_that_a_file_names_come_first() {
     ];
     let file = Candidate::File("/file".into());
     let [a, b, c, d] = [a, b, c, d].map(Candidate::Agent);
-    let all = ordered(keys.clone(), &files, false);
+    let all = ordered(keys.clone(), &files, AgentKeys::All);
     assert_eq!(all.iter().collect::<Vec<_>>(), [&b, &d, &a, &c, &file]);
-    assert_eq!(ordered(keys, &files, true), [b, d, file]);
+    assert_eq!(ordered(keys, &files, AgentKeys::OfFiles), [b, d, file]);
 }
 
 #[tokio::test]
