@@ -95,21 +95,12 @@ impl LocalUser {
 ///
 /// # Errors
 /// A sentence for the user, perhaps with a hint.
-#[expect(clippy::too_many_lines, reason = "the last of two; being split")]
 pub(super) fn read(args: &Args) -> Result<Meaning, String> {
     if args.log_file.is_some() && args.syslog {
         return Err("cannot specify both -y and -E".into());
     }
     let Some(typed) = &args.destination else {
-        // It may stand at the end of a specification, for want of a space.
-        let machine = Machine::read();
-        for (flag, text) in &args.forwards {
-            parse_forward(*flag, text, &machine.lookups())?;
-        }
-        return Err(
-            "no destination\nhint: adit -N -L 9000:localhost:80 user@host; adit --help shows more"
-                .into(),
-        );
+        return Err(why_no_destination(args));
     };
     let user = LocalUser::own()?;
     let destination = Destination::parse(typed)
@@ -121,26 +112,7 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
         warnings: Vec::new(),
     };
     let options = reader.options(&destination, Some(args))?;
-    let carries_forwards_only =
-        args.no_session || options.session_type == Some(SessionType::Nothing);
-    if !args.command.is_empty() {
-        return Err("no remote commands yet: adit carries forwards only\nhint: leave out the command; -N is for forwards alone".into());
-    }
-    if args.background && !carries_forwards_only {
-        return Err(
-            "Cannot fork into background without a command to execute.\nhint: add -N".into(),
-        );
-    }
-    if !carries_forwards_only {
-        let is_elsewhere = |name: &String| *name != destination.host;
-        let is_configured = options.host_name.as_ref().is_some_and(is_elsewhere);
-        let guess = hints::like_a_command(&destination.host)
-            .filter(|_| args.forwards.is_empty() && !is_configured);
-        let hint = guess.as_deref().unwrap_or("add -N");
-        return Err(format!(
-            "no shell yet: adit carries forwards only\nhint: {hint}"
-        ));
-    }
+    check_session(args, &options, &destination)?;
     let level = match args.quiet {
         true => LogLevel::Quiet,
         false => command_line::level(options.connection.log_level, args.verbose),
@@ -165,6 +137,46 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
         typed: destination.host,
         read_once: reader.source.read_once(),
     })
+}
+
+/// The sentence for a command line without a destination. It may stand at the end of a specification, for want of a space.
+fn why_no_destination(args: &Args) -> String {
+    let machine = Machine::read();
+    let forwards = args.forwards.iter();
+    let mut parsed = forwards.map(|(flag, text)| parse_forward(*flag, text, &machine.lookups()));
+    let bad = parsed.find_map(Result::err);
+    bad.unwrap_or_else(|| {
+        "no destination\nhint: adit -N -L 9000:localhost:80 user@host; adit --help shows more"
+            .into()
+    })
+}
+
+/// # Errors
+/// The user wants a session, which there is none of yet.
+fn check_session(
+    args: &Args,
+    options: &ClientOptions,
+    destination: &Destination,
+) -> Result<(), String> {
+    if !args.command.is_empty() {
+        return Err("no remote commands yet: adit carries forwards only\nhint: leave out the command; -N is for forwards alone".into());
+    }
+    if args.no_session || options.session_type == Some(SessionType::Nothing) {
+        return Ok(());
+    }
+    if args.background {
+        return Err(
+            "Cannot fork into background without a command to execute.\nhint: add -N".into(),
+        );
+    }
+    let is_elsewhere = |name: &String| *name != destination.host;
+    let is_configured = options.host_name.as_ref().is_some_and(is_elsewhere);
+    let guess = hints::like_a_command(&destination.host)
+        .filter(|_| args.forwards.is_empty() && !is_configured);
+    let hint = guess.as_deref().unwrap_or("add -N");
+    Err(format!(
+        "no shell yet: adit carries forwards only\nhint: {hint}"
+    ))
 }
 
 /// True where the command line itself asks to go to the background. A mistake in it is reported by whoever reads it all.
