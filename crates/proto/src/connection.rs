@@ -11,9 +11,10 @@ use crate::error::{Error, Misbehaviour};
 use crate::global_requests::{Answered, GlobalRequests, Purpose};
 use crate::key::PublicKey;
 use crate::liveness::{Liveness, PeerSilent};
+use crate::login::{LoginAsClient, LoginAsServer};
 use crate::message::connection::GlobalRequest;
 use crate::message::transport::{self, Disconnect};
-use crate::message::{Category, category, number, userauth};
+use crate::message::{Category, category, number};
 use crate::packet::Usage;
 use crate::peers::{RoundTripProbes, Traits};
 use crate::round_trip::RoundTrip;
@@ -30,13 +31,13 @@ pub use crate::ordered_replies::ReplyToken;
 /// What happened, for the owner of the connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Client: is this the server's key? Answer with `accept_host_key`, or end the connection.
+    /// Client: is this the server's key? [`LoginAsClient::accept_host_key`], or end the connection.
     HostKey(PublicKey),
     /// A key exchange is complete.
     KeysChanged,
     /// Client: an answer in user authentication.
     Auth(ClientAuthEvent),
-    /// Server: a request to decide with `accept_user`, `confirm_key` or `reject_user`.
+    /// Server: a request to answer, see [`LoginAsServer`].
     AuthRequest(AuthRequest),
     /// Something happened to a channel.
     Channel(ChannelEvent),
@@ -58,7 +59,6 @@ pub enum Event {
 enum Auth {
     Client(ClientAuth),
     Server(ServerAuth),
-    Done,
 }
 
 /// One SSH connection as a state machine; its contract stands at the top of this crate.
@@ -154,7 +154,10 @@ impl Connection {
 
     /// Whether the user is logged in.
     pub fn is_authenticated(&self) -> bool {
-        matches!(self.auth, Auth::Done)
+        match &self.auth {
+            Auth::Client(auth) => auth.is_over(),
+            Auth::Server(auth) => auth.is_over(),
+        }
     }
 
     /// Whether the peer takes data of channels that it has not confirmed.
@@ -206,9 +209,9 @@ impl Connection {
     }
 
     fn check_phase(&self, number: u8) -> Result<Verdict, Misbehaviour> {
-        let stage = match self.auth {
-            Auth::Done => Stage::Connected,
-            _ => Stage::Authenticating,
+        let stage = match self.is_authenticated() {
+            true => Stage::Connected,
+            false => Stage::Authenticating,
         };
         let phase: Phase = self.transport.phase();
         phase.check(number, stage, self.transport.side())
@@ -282,8 +285,7 @@ impl Connection {
             Auth::Client(auth) => {
                 let events = auth.recv(payload)?;
                 if events.contains(&ClientAuthEvent::Success) {
-                    self.overtaken = auth.unanswered().saturating_sub(1);
-                    self.auth = Auth::Done;
+                    self.overtaken = auth.take_unanswered().saturating_sub(1);
                     self.transport.authenticated();
                 }
                 self.events.extend(events.into_iter().map(Event::Auth));
@@ -297,7 +299,6 @@ impl Connection {
                     }
                 }
             }
-            Auth::Done => return Err(Misbehaviour::UnexpectedMessage(payload[0]).into()),
         }
         Ok(())
     }
@@ -404,67 +405,30 @@ impl Connection {
         }
     }
 
-    /// The user takes the host key.
-    pub fn accept_host_key(&mut self) {
-        self.transport.accept_host_key();
-    }
-
-    /// Client: an authentication request; `none` has gone out by itself.
-    pub fn authenticate(&mut self, method: userauth::Method<'_>) -> Result<(), Error> {
-        let Auth::Client(auth) = &mut self.auth else {
-            return Err(Error::Internal("authentication is over".into()));
-        };
-        let message = auth.request(method);
-        Ok(self.transport.send(message)?)
-    }
-
-    /// Client: the answers to `ClientAuthEvent::Prompts`.
-    pub fn answer_prompts<S: AsRef<str>>(&mut self, answers: &[S]) -> Result<(), Error> {
-        let Auth::Client(auth) = &mut self.auth else {
-            return Err(Error::Internal("authentication is over".into()));
-        };
-        let message = auth.answer(answers);
-        Ok(self.transport.send(message)?)
-    }
-
-    /// Client: what a signature with this key must cover; none before the first key exchange and after the login.
-    pub fn data_to_sign(&self, algorithm: &str, key: &[u8]) -> Option<Vec<u8>> {
-        let Auth::Client(auth) = &self.auth else {
-            return None;
-        };
-        Some(auth.data_to_sign(self.transport.session_id()?, algorithm, key))
-    }
-
-    /// Server: the user is logged in.
-    pub fn accept_user(&mut self) -> Result<(), Error> {
-        self.send(vec![number::USERAUTH_SUCCESS])?;
-        self.auth = Auth::Done;
-        self.transport.authenticated();
-        Ok(())
-    }
-
-    /// Server: the request is refused.
-    pub fn reject_user(&mut self) -> Result<(), Error> {
-        if let Auth::Server(auth) = &mut self.auth {
-            let message = auth.reject();
-            self.send(message)?;
+    /// The login of a client.
+    ///
+    /// # Errors
+    /// The user is in, or this is a server.
+    pub fn login_as_client(&mut self) -> Result<LoginAsClient<'_>, Error> {
+        match &mut self.auth {
+            Auth::Client(auth) if !auth.is_over() => {
+                Ok(LoginAsClient::new(auth, &mut self.transport))
+            }
+            _ => Err(Error::Internal("there is no login of a client".into())),
         }
-        Ok(())
     }
 
-    /// Server: the key that was asked about would do.
-    pub fn confirm_key(&mut self) -> Result<(), Error> {
-        if let Auth::Server(auth) = &mut self.auth
-            && let Some(message) = auth.confirm_key()
-        {
-            self.send(message)?;
+    /// The login of a server's client.
+    ///
+    /// # Errors
+    /// The user is in, or this is a client.
+    pub fn login_as_server(&mut self) -> Result<LoginAsServer<'_>, Error> {
+        match &mut self.auth {
+            Auth::Server(auth) if !auth.is_over() => {
+                Ok(LoginAsServer::new(auth, &mut self.transport))
+            }
+            _ => Err(Error::Internal("there is no login at a server".into())),
         }
-        Ok(())
-    }
-
-    /// Server: a text for the user who is logging in (RFC 4252 §5.4).
-    pub fn banner(&mut self, text: &str) -> Result<(), Error> {
-        Ok(self.send(userauth::encode_banner(text))?)
     }
 
     /// Sends a global request that wants a reply; `GlobalReply` follows, in the order of the requests.

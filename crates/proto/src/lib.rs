@@ -25,6 +25,7 @@ pub mod ident;
 pub mod kex;
 pub mod key;
 mod liveness;
+pub mod login;
 pub mod message;
 mod ordered_replies;
 pub mod packet;

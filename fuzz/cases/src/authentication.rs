@@ -52,9 +52,12 @@ fn lie_to_server(mut server: Connection, u: &mut Unstructured<'_>) -> Result<()>
             if let Event::AuthRequest(request) = event {
                 assert!(!server.wants_input(), "a verdict is awaited");
                 assert!(!matches!(request.method, AuthMethod::KeySigned(_)));
+                let mut login = server.login_as_server().unwrap();
                 match request.method {
-                    AuthMethod::KeyQuery(_) if u.arbitrary()? => server.confirm_key().unwrap(),
-                    _ => server.reject_user().unwrap(),
+                    AuthMethod::KeyQuery(query) if u.arbitrary()? => {
+                        login.confirm_key(request.answer, &query).unwrap();
+                    }
+                    _ => login.reject(request.answer).unwrap(),
                 }
                 assert!(server.wants_input(), "the verdict is there");
             }
@@ -103,10 +106,12 @@ fn lie_to_client(mut client: Connection, u: &mut Unstructured<'_>) -> Result<()>
         while let Some(event) = client.poll_event() {
             match event {
                 Event::Auth(ClientAuthEvent::Failure(_)) => {
-                    client.authenticate(method(blob, u)?).unwrap();
+                    let mut login = client.login_as_client().unwrap();
+                    login.authenticate(method(blob, u)?).unwrap();
                 }
                 Event::Auth(ClientAuthEvent::Prompts(request)) => {
-                    client
+                    let mut login = client.login_as_client().unwrap();
+                    login
                         .answer_prompts(&vec![""; request.prompts.len()])
                         .unwrap();
                 }

@@ -9,8 +9,11 @@ use adit_proto::ident;
 use adit_proto::kex::KexAlgorithm;
 use adit_proto::key::SigningKey;
 use adit_proto::message::number;
+use adit_proto::message::transport::encode_service;
+use adit_proto::message::userauth::Method;
 use adit_proto::transport::algorithms::Algorithms;
 use adit_proto::transport::{RekeyLimit, Transmit, TransportConfig};
+use adit_proto::userauth::server::AuthMethod;
 
 /// The user's key, and the host's.
 pub(crate) fn key(seed: u8) -> SigningKey {
@@ -78,7 +81,7 @@ pub(crate) fn exchanged() -> (Connection, Connection) {
             while client.poll_open_change().is_some() {}
             if !client.wants_input() {
                 assert!(matches!(client.poll_event(), Some(Event::HostKey(_))));
-                client.accept_host_key();
+                client.login_as_client().unwrap().accept_host_key();
             }
         }
     }
@@ -86,9 +89,40 @@ pub(crate) fn exchanged() -> (Connection, Connection) {
 
 /// A server whose user is logged in.
 pub(crate) fn logged_in() -> Connection {
-    let (_, mut server) = exchanged();
-    server.accept_user().unwrap();
+    let (client, mut server) = exchanged();
+    for message in login(client) {
+        server.handle_packet(&message, 0, *START).unwrap();
+        while let Some(event) = server.poll_event() {
+            if let Event::AuthRequest(request) = event {
+                let AuthMethod::KeySigned(proof) = request.method else {
+                    panic!("{request:?}");
+                };
+                let mut login = server.login_as_server().unwrap();
+                login.accept(request.answer, proof).unwrap();
+            }
+        }
+    }
+    assert!(server.is_authenticated());
     payloads(&mut server);
-    while server.poll_event().is_some() {}
     server
+}
+
+/// The messages of a client that logs in with its key at once.
+fn login(mut client: Connection) -> [Vec<u8>; 2] {
+    let key = key(2);
+    let (algorithm, blob) = (key.algorithms()[0], key.public_key().blob());
+    let mut login = client.login_as_client().unwrap();
+    let data = login.data_to_sign(algorithm.as_str(), blob).unwrap();
+    let signature = key.sign(algorithm, &data).unwrap();
+    let method = Method::PublicKey {
+        algorithm: algorithm.as_str(),
+        key: blob,
+        signature: Some(&signature),
+    };
+    login.authenticate(method).unwrap();
+    let request = payloads(&mut client).pop().unwrap();
+    [
+        encode_service(number::SERVICE_REQUEST, "ssh-userauth"),
+        request,
+    ]
 }

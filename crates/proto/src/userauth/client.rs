@@ -43,18 +43,20 @@ enum Waiting {
     KeyboardInteractive,
 }
 
-/// Whether the service may be spoken to.
+/// Progress of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Service {
-    Asked,
-    Granted,
+enum Progress {
+    ServiceAsked,
+    ServiceGranted,
+    /// The user is in.
+    Over,
 }
 
 /// The client's side of user authentication.
 #[derive(Debug)]
 pub struct ClientAuth {
     user: String,
-    service: Service,
+    progress: Progress,
     /// The oldest first; as many as the owner sends without waiting.
     waiting: VecDeque<Waiting>,
 }
@@ -64,7 +66,7 @@ impl ClientAuth {
     pub fn new(user: String) -> (Self, [Zeroizing<Vec<u8>>; 2]) {
         let mut auth = Self {
             user,
-            service: Service::Asked,
+            progress: Progress::ServiceAsked,
             waiting: VecDeque::new(),
         };
         let service = encode_service(number::SERVICE_REQUEST, USERAUTH_SERVICE);
@@ -102,9 +104,14 @@ impl ClientAuth {
         .encode()
     }
 
-    /// Requests without an answer.
-    pub(crate) fn unanswered(&self) -> usize {
-        self.waiting.len()
+    /// Takes out the requests that have no answer, and tells how many they were.
+    pub(crate) fn take_unanswered(&mut self) -> usize {
+        std::mem::take(&mut self.waiting).len()
+    }
+
+    /// True once the user is in.
+    pub(crate) fn is_over(&self) -> bool {
+        self.progress == Progress::Over
     }
 
     /// What the signature for a key must cover.
@@ -119,22 +126,22 @@ impl ClientAuth {
 
     /// One message of the server; it means nothing to the owner if it only grants the service.
     pub(crate) fn recv(&mut self, payload: &[u8]) -> Result<Vec<ClientAuthEvent>, Error> {
-        match (payload[0], self.service, self.waiting.front()) {
+        match (payload[0], self.progress, self.waiting.front()) {
             (number::USERAUTH_BANNER, ..) => {
                 let banner = message::parse_banner(payload)?;
                 Ok(vec![ClientAuthEvent::Banner(banner)])
             }
-            (number::SERVICE_ACCEPT, Service::Asked, _) => {
+            (number::SERVICE_ACCEPT, Progress::ServiceAsked, _) => {
                 if parse_service(payload)? != USERAUTH_SERVICE {
                     return Err(Misbehaviour::UnexpectedReply.into());
                 }
-                self.service = Service::Granted;
+                self.progress = Progress::ServiceGranted;
                 Ok(Vec::new())
             }
-            (number::USERAUTH_60, Service::Granted, Some(Waiting::Password)) => {
+            (number::USERAUTH_60, Progress::ServiceGranted, Some(Waiting::Password)) => {
                 self.recv_password_change_request(payload)
             }
-            (_, Service::Granted, Some(_)) => Ok(vec![self.recv_answer(payload)?]),
+            (_, Progress::ServiceGranted, Some(_)) => Ok(vec![self.recv_answer(payload)?]),
             (number, ..) => Err(Misbehaviour::UnexpectedMessage(number).into()),
         }
     }
@@ -155,7 +162,10 @@ impl ClientAuth {
     /// What is said to the oldest request.
     fn recv_answer(&mut self, payload: &[u8]) -> Result<ClientAuthEvent, Error> {
         match (payload[0], self.waiting.front()) {
-            (number::USERAUTH_SUCCESS, _) => Ok(ClientAuthEvent::Success),
+            (number::USERAUTH_SUCCESS, _) => {
+                self.progress = Progress::Over;
+                Ok(ClientAuthEvent::Success)
+            }
             (number::USERAUTH_FAILURE, _) => {
                 let failure = Failure::parse(payload)?;
                 self.waiting.pop_front();

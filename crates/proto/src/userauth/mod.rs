@@ -1,6 +1,7 @@
 //! User authentication (RFC 4252), without deciding anything: who may log in is the caller's to say.
 
 pub mod client;
+pub mod proof;
 pub mod server;
 
 /// The service that asks for the user.

@@ -1,38 +1,60 @@
 //! The server's side: checks signatures, and asks its owner about everything else.
 
+use super::proof::{Claim, Proof, VerifiedKey};
 use super::{CONNECTION_SERVICE, USERAUTH_SERVICE};
 use crate::error::{Error, Misbehaviour};
 use crate::key::{PublicKey, SignatureAlgorithm};
 use crate::message::number;
 use crate::message::transport::{encode_service, parse_service};
-use crate::message::userauth::{Failure, Method, PkOk, Request, publickey_signed_data};
+use crate::message::userauth::{Failure, Method, PkOk, Request};
 use crate::peer_text;
 
 /// Requests of one connection, queries included, before it is cut off whatever its owner counts.
 const MAX_REQUESTS: u32 = 1024;
 
-/// What a client asks, to be answered with `accept`, `confirm_key` or `reject`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Request of a client, to be decided.
+#[derive(Debug, PartialEq, Eq)]
 pub struct AuthRequest {
     /// The account.
     pub user: String,
-    /// How.
+    /// The way in that it tries.
     pub method: AuthMethod,
+    /// The right to answer it; nothing more is read until then.
+    pub answer: AnswerToken,
 }
 
-/// The proof that a client offers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The right to one answer: given with a request, taken by `accept`, `confirm_key` or `reject`.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "the client waits for the answer"]
+pub struct AnswerToken(u32);
+
+/// Way in that a client tries.
+#[derive(Debug, PartialEq, Eq)]
 pub enum AuthMethod {
     /// None: it asks which methods there are.
     None,
     /// Would this key do?
-    KeyQuery(PublicKey),
-    /// It has signed with this key, and the signature is right.
-    KeySigned(PublicKey),
+    KeyQuery(KeyQuery),
+    /// It has signed, and the signature is right.
+    KeySigned(VerifiedKey),
     /// It has signed, and the signature is wrong; or the key is not of a kind that we take.
     KeyUnusable(String),
     /// A method that this server does not do.
     Unsupported(String),
+}
+
+/// Question for a key, without a signature.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KeyQuery {
+    algorithm: SignatureAlgorithm,
+    key: PublicKey,
+}
+
+impl KeyQuery {
+    /// The key.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
 }
 
 /// The server's side of user authentication.
@@ -44,13 +66,27 @@ pub struct ServerAuth {
     /// User and service of the first request; they stay.
     asked_for: Option<(String, String)>,
     requests: u32,
-    pending: Option<Pending>,
+    turn: Turn,
 }
 
-/// The request that waits for its verdict.
+/// Who acts next.
+#[derive(Debug)]
+enum Turn {
+    /// The client, with a request.
+    Client,
+    /// The owner, with the answer to this one.
+    Owner(Pending),
+    /// Nobody: the user is in.
+    Over,
+}
+
+/// The request that waits for its answer.
 #[derive(Debug)]
 struct Pending {
-    query: Option<(String, Vec<u8>)>,
+    /// Its number, which its token has too.
+    number: u32,
+    /// The key whose signature came with it and was right.
+    signed_with: Option<PublicKey>,
 }
 
 /// What a message of the client leads to.
@@ -70,7 +106,7 @@ impl ServerAuth {
             is_started: false,
             asked_for: None,
             requests: 0,
-            pending: None,
+            turn: Turn::Client,
         }
     }
 
@@ -81,7 +117,7 @@ impl ServerAuth {
         session_id: &[u8],
     ) -> Result<ServerAuthStep, Error> {
         self.requests += 1;
-        if self.requests > MAX_REQUESTS || self.pending.is_some() {
+        if self.requests > MAX_REQUESTS || !matches!(self.turn, Turn::Client) {
             return Err(Misbehaviour::AsksFasterThanItReads.into());
         }
         match payload[0] {
@@ -107,7 +143,6 @@ impl ServerAuth {
         if request.service != CONNECTION_SERVICE {
             return Err(Misbehaviour::UnexpectedMessage(number::USERAUTH_REQUEST).into());
         }
-        let mut pending = Pending { query: None };
         let method = match request.method {
             Method::None => AuthMethod::None,
             Method::PublicKey {
@@ -115,22 +150,27 @@ impl ServerAuth {
                 key,
                 signature,
             } => {
-                if signature.is_none() {
-                    pending.query = Some((algorithm.to_owned(), key.to_vec()));
-                }
-                match self.accepts(algorithm) {
-                    Ok(known) => judge_key(session_id, request.user, known, key, signature),
-                    Err(why) => AuthMethod::KeyUnusable(why),
-                }
+                let known = self.accepts(algorithm);
+                known
+                    .and_then(|known| judge_key(session_id, request.user, known, key, signature))
+                    .unwrap_or_else(AuthMethod::KeyUnusable)
             }
             Method::Password(_) => AuthMethod::Unsupported("password".into()),
             Method::KeyboardInteractive => AuthMethod::Unsupported("keyboard-interactive".into()),
             Method::Other(name) => AuthMethod::Unsupported(name.to_owned()),
         };
-        self.pending = Some(pending);
+        let signed_with = match &method {
+            AuthMethod::KeySigned(proof) => Some(proof.key().clone()),
+            _ => None,
+        };
+        self.turn = Turn::Owner(Pending {
+            number: self.requests,
+            signed_with,
+        });
         Ok(ServerAuthStep::Decide(AuthRequest {
             user: request.user.to_owned(),
             method,
+            answer: AnswerToken(self.requests),
         }))
     }
 
@@ -164,63 +204,110 @@ impl ServerAuth {
             })
     }
 
-    /// The request is refused: the message to send.
-    pub(crate) fn reject(&mut self) -> Vec<u8> {
-        self.pending = None;
-        Failure {
-            methods: vec!["publickey".into()],
-            partial_success: false,
+    /// Lets the user in, if the proof is the one that the client has just given; else it is a rejection. Gives the message
+    /// to send.
+    pub(crate) fn accept(
+        &mut self,
+        token: AnswerToken,
+        proof: &Proof,
+        session_id: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        let pending = self.answered(token)?;
+        let Proof::Key(proof) = proof;
+        let is_asked_for = |(user, _): &(String, String)| proof.is_of(session_id, user);
+        let is_just_given = pending.signed_with.as_ref() == Some(proof.key());
+        if !is_just_given || !self.asked_for.as_ref().is_some_and(is_asked_for) {
+            return Ok(failure());
         }
-        .encode()
+        self.turn = Turn::Over;
+        (self.accepted, self.asked_for) = (Vec::new(), None);
+        Ok(vec![number::USERAUTH_SUCCESS])
     }
 
-    /// The key that was asked about would do: the message to send.
-    pub(crate) fn confirm_key(&mut self) -> Option<Vec<u8>> {
-        let (algorithm, key) = self.pending.take()?.query?;
-        Some(
-            PkOk {
-                algorithm: &algorithm,
-                key: &key,
+    /// Refuses the request: the message to send.
+    pub(crate) fn reject(&mut self, token: AnswerToken) -> Result<Vec<u8>, Error> {
+        self.answered(token)?;
+        Ok(failure())
+    }
+
+    /// Tells that the key would do: the message to send.
+    pub(crate) fn confirm_key(
+        &mut self,
+        token: AnswerToken,
+        query: &KeyQuery,
+    ) -> Result<Vec<u8>, Error> {
+        self.answered(token)?;
+        let ok = PkOk {
+            algorithm: query.algorithm.as_str(),
+            key: query.key.blob(),
+        };
+        Ok(ok.encode())
+    }
+
+    /// Takes out the request that a token is for.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a token is good for one answer"
+    )]
+    fn answered(&mut self, token: AnswerToken) -> Result<Pending, Error> {
+        match std::mem::replace(&mut self.turn, Turn::Client) {
+            Turn::Owner(pending) if pending.number == token.0 => Ok(pending),
+            turn => {
+                self.turn = turn;
+                Err(Error::Internal("the request is of another login".into()))
             }
-            .encode(),
-        )
+        }
     }
 
-    /// Whether a request waits for its verdict.
+    /// True while a request waits for its answer.
     pub(crate) fn is_pending(&self) -> bool {
-        self.pending.is_some()
+        matches!(self.turn, Turn::Owner(_))
+    }
+
+    /// True once the user is in.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.turn, Turn::Over)
     }
 }
 
+fn failure() -> Vec<u8> {
+    Failure {
+        methods: vec!["publickey".into()],
+        partial_success: false,
+    }
+    .encode()
+}
+
+/// Question or proof; or why the key will not do.
 fn judge_key(
     session_id: &[u8],
     user: &str,
     algorithm: SignatureAlgorithm,
     key: &[u8],
     signature: Option<&[u8]>,
-) -> AuthMethod {
-    let public_key = match PublicKey::parse(key) {
-        Ok(public_key) => public_key,
-        Err(error) => return AuthMethod::KeyUnusable(error.to_string()),
-    };
-    if algorithm.key_type() != public_key.key_type() {
-        return AuthMethod::KeyUnusable("the key is not of the algorithm's type".into());
+) -> Result<AuthMethod, String> {
+    let key = PublicKey::parse(key).map_err(|e| e.to_string())?;
+    if algorithm.key_type() != key.key_type() {
+        return Err("the key is not of the algorithm's type".into());
     }
     let Some(signature) = signature else {
-        return AuthMethod::KeyQuery(public_key);
+        return Ok(AuthMethod::KeyQuery(KeyQuery { algorithm, key }));
     };
-    let name = algorithm.as_str();
-    let signed = publickey_signed_data(session_id, user, CONNECTION_SERVICE, name, key);
-    match public_key.verify(algorithm, &signed, signature) {
-        Ok(()) => AuthMethod::KeySigned(public_key),
-        Err(error) => AuthMethod::KeyUnusable(error.to_string()),
-    }
+    let claim = Claim {
+        session_id,
+        user,
+        algorithm,
+        key,
+    };
+    let proof = VerifiedKey::verify(claim, signature).map_err(|e| e.to_string())?;
+    Ok(AuthMethod::KeySigned(proof))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::key::SigningKey;
+    use crate::message::userauth::publickey_signed_data;
 
     const SESSION: &[u8] = b"session";
 
@@ -249,31 +336,23 @@ mod tests {
         auth
     }
 
-    fn method(step: ServerAuthStep) -> AuthMethod {
-        match step {
-            ServerAuthStep::Decide(request) => request.method,
+    /// The client asks so.
+    fn asked(auth: &mut ServerAuth, request: &[u8]) -> AuthRequest {
+        match auth.recv(request, SESSION).unwrap() {
+            ServerAuthStep::Decide(request) => request,
             other => panic!("{other:?}"),
         }
     }
 
-    #[test]
-    fn signature_counts_only_for_its_own_session() {
-        let key = SigningKey::generate_ed25519().unwrap();
-        let mut auth = started(SignatureAlgorithm::ALL.to_vec());
-        let right = method(auth.recv(&request(&key, SESSION), SESSION).unwrap());
-        assert_eq!(right, AuthMethod::KeySigned(key.public_key().clone()));
-        auth.reject();
-        let replayed = method(auth.recv(&request(&key, b"other"), SESSION).unwrap());
-        assert!(matches!(replayed, AuthMethod::KeyUnusable(_)));
+    /// The same, and it is refused.
+    fn refused(auth: &mut ServerAuth, request: &[u8]) -> AuthMethod {
+        let request = asked(auth, request);
+        assert_eq!(auth.reject(request.answer), Ok(failure()));
+        request.method
     }
 
-    #[test]
-    fn signature_of_a_kind_that_is_not_accepted_proves_nothing() {
-        let key = SigningKey::generate_ed25519().unwrap();
-        let mut auth = started(vec![SignatureAlgorithm::RsaSha512]);
-        let signed = method(auth.recv(&request(&key, SESSION), SESSION).unwrap());
-        auth.reject();
-        let query = Request {
+    fn query(key: &SigningKey) -> Vec<u8> {
+        Request {
             user: "u",
             service: CONNECTION_SERVICE,
             method: Method::PublicKey {
@@ -281,8 +360,96 @@ mod tests {
                 key: key.public_key().blob(),
                 signature: None,
             },
+        }
+        .encode()
+        .to_vec()
+    }
+
+    /// The proof of a key that signed.
+    fn proof(auth: &mut ServerAuth, key: &SigningKey) -> (AnswerToken, Proof) {
+        let request = asked(auth, &request(key, SESSION));
+        let AuthMethod::KeySigned(proof) = request.method else {
+            panic!("{:?}", request.method);
         };
-        let asked = method(auth.recv(&query.encode(), SESSION).unwrap());
+        (request.answer, proof.into())
+    }
+
+    #[test]
+    fn proof_that_came_with_the_request_lets_the_user_in() {
+        let mut auth = started(SignatureAlgorithm::ALL.to_vec());
+        let (answer, proof) = proof(&mut auth, &SigningKey::generate_ed25519().unwrap());
+        let message = auth.accept(answer, &proof, SESSION);
+        assert_eq!(message, Ok(vec![number::USERAUTH_SUCCESS]));
+        assert!(auth.is_over());
+    }
+
+    #[test]
+    fn proof_of_an_earlier_request_is_none_for_a_question_or_another_key() {
+        let key = SigningKey::generate_ed25519().unwrap();
+        let other = SigningKey::generate_ed25519().unwrap();
+        for later in [query(&key), request(&other, SESSION)] {
+            let mut auth = started(SignatureAlgorithm::ALL.to_vec());
+            let (answer, proof) = proof(&mut auth, &key);
+            auth.reject(answer).unwrap();
+            let answer = asked(&mut auth, &later).answer;
+            assert_eq!(auth.accept(answer, &proof, SESSION), Ok(failure()));
+            assert!(!auth.is_over() && !auth.is_pending());
+        }
+    }
+
+    #[test]
+    fn proof_of_another_session_or_user_lets_nobody_in() {
+        let key = SigningKey::generate_ed25519().unwrap();
+        for (session, user) in [(&b"other"[..], "u"), (SESSION, "v")] {
+            let name = SignatureAlgorithm::Ed25519.as_str();
+            let blob = key.public_key().blob();
+            let data = publickey_signed_data(session, user, CONNECTION_SERVICE, name, blob);
+            let claim = Claim {
+                session_id: session,
+                user,
+                algorithm: SignatureAlgorithm::Ed25519,
+                key: key.public_key().clone(),
+            };
+            let signature = key.sign(SignatureAlgorithm::Ed25519, &data).unwrap();
+            let foreign = VerifiedKey::verify(claim, &signature).unwrap().into();
+            let mut auth = started(SignatureAlgorithm::ALL.to_vec());
+            let (answer, _) = proof(&mut auth, &key);
+            assert_eq!(auth.accept(answer, &foreign, SESSION), Ok(failure()));
+            assert!(!auth.is_over());
+        }
+    }
+
+    #[test]
+    fn token_of_another_request_answers_nothing() {
+        let key = SigningKey::generate_ed25519().unwrap();
+        let mut other = started(SignatureAlgorithm::ALL.to_vec());
+        refused(&mut other, &query(&key));
+        let stray = asked(&mut other, &query(&key)).answer;
+        let mut auth = started(SignatureAlgorithm::ALL.to_vec());
+        let _answer = asked(&mut auth, &query(&key));
+        assert!(auth.reject(stray).is_err());
+        assert!(auth.is_pending());
+    }
+
+    #[test]
+    fn signature_counts_only_for_its_own_session() {
+        let key = SigningKey::generate_ed25519().unwrap();
+        let mut auth = started(SignatureAlgorithm::ALL.to_vec());
+        let right = refused(&mut auth, &request(&key, SESSION));
+        let AuthMethod::KeySigned(proof) = right else {
+            panic!("{right:?}");
+        };
+        assert_eq!((proof.key(), proof.user()), (key.public_key(), "u"));
+        let replayed = refused(&mut auth, &request(&key, b"other"));
+        assert!(matches!(replayed, AuthMethod::KeyUnusable(_)));
+    }
+
+    #[test]
+    fn signature_of_a_kind_that_is_not_accepted_proves_nothing() {
+        let key = SigningKey::generate_ed25519().unwrap();
+        let mut auth = started(vec![SignatureAlgorithm::RsaSha512]);
+        let signed = refused(&mut auth, &request(&key, SESSION));
+        let asked = refused(&mut auth, &query(&key));
         let why = "signature algorithm ssh-ed25519 not in PubkeyAcceptedAlgorithms";
         assert_eq!(signed, AuthMethod::KeyUnusable(why.into()));
         assert_eq!(asked, signed);
@@ -321,8 +488,8 @@ mod tests {
         for (user, service) in [("v", CONNECTION_SERVICE), ("u", "ssh\u{202e}")] {
             let mut auth = started(SignatureAlgorithm::ALL.to_vec());
             for _ in 0..2 {
-                assert!(auth.recv(&ask("u", CONNECTION_SERVICE), SESSION).is_ok());
-                auth.reject();
+                let none = refused(&mut auth, &ask("u", CONNECTION_SERVICE));
+                assert_eq!(none, AuthMethod::None);
             }
             let error = auth.recv(&ask(user, service), SESSION).unwrap_err();
             let shown = peer_text::name(service);

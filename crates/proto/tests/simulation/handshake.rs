@@ -176,19 +176,32 @@ fn key_that_is_not_authorized_is_refused_and_the_connection_stays() {
     assert!(!pair.client.is_connected() && !pair.server.is_connected());
 }
 
+#[test]
+fn login_has_the_acts_of_its_own_role_and_none_once_it_is_over() {
+    let mut pair = Setup::default().start();
+    pair.run_until(|p| p.client.exchanges() == 1 && p.server.exchanges() == 1);
+    assert!(pair.client.connection().login_as_client().is_ok());
+    assert!(pair.client.connection().login_as_server().is_err());
+    assert!(pair.server.connection().login_as_server().is_ok());
+    assert!(pair.server.connection().login_as_client().is_err());
+    pair.run_until(|p| p.client.is_connected() && p.server.is_connected());
+    assert!(pair.client.connection().login_as_client().is_err());
+    assert!(pair.server.connection().login_as_server().is_err());
+}
+
 /// RFC 4252 §5.1.
 #[test]
 fn request_that_crosses_the_success_changes_nothing() {
     let mut pair = Setup::default().connect();
     let now = pair.now;
-    let heard = pair.server.log.len();
+    let heard = (pair.server.log.len(), pair.server.users_asked);
     let request = [number::USERAUTH_REQUEST];
     let server = pair.server.connection();
     while server.poll_transmit().is_some() {}
     assert_eq!(server.handle_packet(&request, 0, now), Ok(None));
     assert!(server.is_authenticated() && !server.has_transmit());
     pair.run_for(Duration::from_secs(1));
-    assert_eq!(pair.server.log.len(), heard);
+    assert_eq!((pair.server.log.len(), pair.server.users_asked), heard);
     let client = pair.client.connection();
     assert!(client.handle_packet(&request, 0, now).is_err());
 }
@@ -205,7 +218,8 @@ fn request_that_the_success_of_none_overtakes_takes_nobody_elses_answer() {
         key: b"key",
         signature: None,
     };
-    client.authenticate(query).unwrap();
+    let mut login = client.login_as_client().unwrap();
+    login.authenticate(query).unwrap();
     let accept = encode_service(number::SERVICE_ACCEPT, "ssh-userauth");
     let success = [number::USERAUTH_SUCCESS];
     for message in [&accept[..], &success] {
@@ -257,7 +271,8 @@ fn host_key_that_the_user_refuses_ends_the_connection_before_anything_is_told() 
         pair.server.error,
         Some(Error::PeerDisconnected(_))
     ));
-    assert_eq!(pair.server.log, [], "no request reached the server");
+    assert_eq!(pair.server.log, []);
+    assert_eq!(pair.server.users_asked, 0, "no request reached the server");
 }
 
 #[test]

@@ -8,9 +8,7 @@ use std::time::Duration;
 use adit_proto::error::Error;
 use adit_proto::message::userauth::{Failure, InfoRequest, Method};
 use adit_proto::peer_text;
-use adit_proto::userauth::client::ClientAuthEvent;
 use log::{debug, info, warn};
-use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -18,7 +16,8 @@ use self::keys::Keys;
 use super::error::ConnectError;
 use super::settings::{Asking, ClientSettings, LoginMethod};
 use super::{Echo, Prompts, Trust};
-use crate::net::{Ended, Handle, Incoming};
+use crate::net::login::{ClientLoginEvent, LoginSuccess};
+use crate::net::{ClientLogin, Ended};
 
 /// Times that a passphrase is asked for.
 const PASSPHRASE_PROMPTS: u32 = 3;
@@ -33,30 +32,29 @@ const MAX_ROUNDS: u32 = 16;
 
 /// Logs in, or says why not.
 pub(super) async fn log_in(
-    handle: &Handle,
-    incoming: &mut Receiver<Incoming>,
+    connection: &mut ClientLogin,
     settings: &ClientSettings,
     trust: Trust,
     prompts: &Prompts,
-) -> Result<(), ConnectError> {
-    let mut login = Login::new(handle, incoming, settings, prompts);
+) -> Result<LoginSuccess, ConnectError> {
+    let mut login = Login::new(connection, settings, prompts);
     let methods = &settings.login.methods;
     if methods.first() == Some(&LoginMethod::PublicKey) {
         login.offer_first_key().await?;
     }
     // The answer to `none`, which the core has asked.
-    if login.verdict().await? {
-        return Ok(());
+    if let Some(success) = login.success().await? {
+        return Ok(success);
     }
     for _ in 0..=MAX_PARTIAL_SUCCESSES {
         match login.try_all(methods, trust).await? {
-            Attempts::Success => return Ok(()),
+            Attempts::Success(success) => return Ok(success),
             // What the server did not take before it may take now.
             Attempts::PartialSuccess => {}
             Attempts::Exhausted => break,
         }
     }
-    handle.end("no authentication method left");
+    login.connection.end("no authentication method left");
     let methods = match login.methods.is_empty() {
         true => methods.iter().map(|m| m.name().to_owned()).collect(),
         false => login.methods,
@@ -72,8 +70,7 @@ pub(super) async fn log_in(
 const MAX_BANNERS: u32 = 3;
 
 struct Login<'a> {
-    handle: &'a Handle,
-    incoming: &'a mut Receiver<Incoming>,
+    connection: &'a mut ClientLogin,
     settings: &'a ClientSettings,
     prompts: &'a Prompts,
     /// What the server would still take, by its last answer. Some servers name nothing, and take something all the same.
@@ -92,7 +89,7 @@ struct Login<'a> {
 
 /// What came of trying every method.
 enum Attempts {
-    Success,
+    Success(LoginSuccess),
     PartialSuccess,
     Exhausted,
 }
@@ -103,20 +100,20 @@ enum Reply {
     WantsSignature,
     /// It has questions for the user.
     Asks(InfoRequest),
-    /// The user is in, or is not.
-    Verdict(bool),
+    /// The user is in.
+    Success(LoginSuccess),
+    /// It refuses, or wants more.
+    Failure,
 }
 
 impl<'a> Login<'a> {
     fn new(
-        handle: &'a Handle,
-        incoming: &'a mut Receiver<Incoming>,
+        connection: &'a mut ClientLogin,
         settings: &'a ClientSettings,
         prompts: &'a Prompts,
     ) -> Self {
         Self {
-            handle,
-            incoming,
+            connection,
             settings,
             prompts,
             methods: Vec::new(),
@@ -138,11 +135,11 @@ impl<'a> Login<'a> {
             let success = match method {
                 LoginMethod::PublicKey => self.public_keys().await?,
                 // An impostor is given no secrets.
-                LoginMethod::Ask(_) if trust != Trust::Full => false,
+                LoginMethod::Ask(_) if trust != Trust::Full => None,
                 LoginMethod::Ask(asking) => self.ask(*asking).await?,
             };
-            if success {
-                return Ok(Attempts::Success);
+            if let Some(success) = success {
+                return Ok(Attempts::Success(success));
             }
             if std::mem::take(&mut self.partial_success) {
                 return Ok(Attempts::PartialSuccess);
@@ -151,12 +148,14 @@ impl<'a> Login<'a> {
         Ok(Attempts::Exhausted)
     }
 
-    async fn next_incoming(&mut self) -> Result<Incoming, ConnectError> {
+    async fn next_event(&mut self) -> Result<ClientLoginEvent, ConnectError> {
         loop {
-            let event = timeout(PATIENCE, self.incoming.recv()).await;
+            let event = timeout(PATIENCE, self.connection.next()).await;
             let event = event.map_err(|_| self.no_answer())?;
             match event.ok_or_else(|| self.ended())? {
-                Incoming::Debug(text) => debug!("Remote: {}", peer_text::description(&text)),
+                ClientLoginEvent::Debug(text) => {
+                    debug!("Remote: {}", peer_text::description(&text))
+                }
                 event => return Ok(event),
             }
         }
@@ -167,24 +166,24 @@ impl<'a> Login<'a> {
     /// To a question about a key RFC 4252 §7 has no success; a server that lets the user in without a signature has done so.
     async fn reply(&mut self) -> Result<Reply, ConnectError> {
         loop {
-            let Incoming::Auth(event) = self.next_incoming().await? else {
-                continue;
-            };
-            return Ok(match event {
-                ClientAuthEvent::Banner(text) => {
+            return Ok(match self.next_event().await? {
+                ClientLoginEvent::HostKey(_)
+                | ClientLoginEvent::KeysChanged
+                | ClientLoginEvent::Debug(_) => continue,
+                ClientLoginEvent::Banner(text) => {
                     self.show_banner(text.as_bytes());
                     continue;
                 }
-                ClientAuthEvent::KeyAccepted => Reply::WantsSignature,
-                ClientAuthEvent::Prompts(request) => Reply::Asks(request),
-                ClientAuthEvent::Success => Reply::Verdict(true),
-                ClientAuthEvent::Failure(failure) => {
+                ClientLoginEvent::KeyAccepted => Reply::WantsSignature,
+                ClientLoginEvent::Prompts(request) => Reply::Asks(request),
+                ClientLoginEvent::Success(success) => Reply::Success(success),
+                ClientLoginEvent::Failure(failure) => {
                     self.note(failure);
-                    Reply::Verdict(false)
+                    Reply::Failure
                 }
-                ClientAuthEvent::PasswordExpired => {
+                ClientLoginEvent::PasswordExpired => {
                     self.spent.push(LoginMethod::Ask(Asking::Password).name());
-                    Reply::Verdict(false)
+                    Reply::Failure
                 }
             });
         }
@@ -205,7 +204,7 @@ impl<'a> Login<'a> {
     }
 
     fn no_answer(&self) -> ConnectError {
-        self.handle.end("no answer to the login");
+        self.connection.end("no answer to the login");
         ConnectError::Handshake {
             host: self.settings.host.clone(),
             why: format!(
@@ -216,7 +215,7 @@ impl<'a> Login<'a> {
     }
 
     fn ended(&self) -> ConnectError {
-        let (host, ended) = (self.settings.host.clone(), self.handle.why_ended());
+        let (host, ended) = (self.settings.host.clone(), self.connection.why_ended());
         let by_peer = matches!(
             ended,
             Ended::ClosedByPeer | Ended::Protocol(Error::PeerDisconnected(_))
@@ -228,16 +227,20 @@ impl<'a> Login<'a> {
     }
 
     /// Sends a request that is answered by success or failure.
-    async fn attempt(&mut self, method: Method<'_>) -> Result<bool, ConnectError> {
-        self.handle.authenticate(method).map_err(|_| self.ended())?;
-        self.verdict().await
+    async fn attempt(&mut self, method: Method<'_>) -> Result<Option<LoginSuccess>, ConnectError> {
+        self.connection
+            .authenticate(method)
+            .map_err(|_| self.ended())?;
+        self.success().await
     }
 
-    /// Whether the request that was sent is a success.
-    async fn verdict(&mut self) -> Result<bool, ConnectError> {
+    /// Waits for success or failure of the request that was sent.
+    async fn success(&mut self) -> Result<Option<LoginSuccess>, ConnectError> {
         loop {
-            if let Reply::Verdict(success) = self.reply().await? {
-                return Ok(success);
+            match self.reply().await? {
+                Reply::Success(success) => return Ok(Some(success)),
+                Reply::Failure => return Ok(None),
+                Reply::WantsSignature | Reply::Asks(_) => {}
             }
         }
     }
@@ -265,15 +268,15 @@ impl<'a> Login<'a> {
     }
 
     /// Asks the user as often as `NumberOfPasswordPrompts` allows, while the server takes the method.
-    async fn ask(&mut self, asking: Asking) -> Result<bool, ConnectError> {
+    async fn ask(&mut self, asking: Asking) -> Result<Option<LoginSuccess>, ConnectError> {
         let (settings, method) = (&self.settings.login, LoginMethod::Ask(asking));
         if !settings.uses(method) {
-            return Ok(false);
+            return Ok(None);
         }
         let method = method.name();
         for attempt in 0..settings.prompts {
             if !self.may(method) {
-                return Ok(false);
+                return Ok(None);
             }
             if attempt > 0 && asking == Asking::Password {
                 warn!("Permission denied, please try again.");
@@ -283,27 +286,27 @@ impl<'a> Login<'a> {
                 Asking::Password => self.password().await?,
             };
             match interaction {
-                Interaction::Success => return Ok(true),
-                Interaction::NobodyAnswers | Interaction::NothingAsked => return Ok(false),
-                Interaction::Failure if self.partial_success => return Ok(false),
+                Interaction::Success(success) => return Ok(Some(success)),
+                Interaction::NobodyAnswers | Interaction::NothingAsked => return Ok(None),
+                Interaction::Failure if self.partial_success => return Ok(None),
                 Interaction::Failure => {}
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     async fn interact(&mut self) -> Result<Interaction, ConnectError> {
-        self.handle
+        self.connection
             .authenticate(Method::KeyboardInteractive)
             .map_err(|_| self.ended())?;
         for round in 0..MAX_ROUNDS {
             match self.reply().await? {
-                Reply::Verdict(true) => return Ok(Interaction::Success),
-                Reply::Verdict(false) if round == 0 => return Ok(Interaction::NothingAsked),
-                Reply::Verdict(false) => return Ok(Interaction::Failure),
+                Reply::Success(success) => return Ok(Interaction::Success(success)),
+                Reply::Failure if round == 0 => return Ok(Interaction::NothingAsked),
+                Reply::Failure => return Ok(Interaction::Failure),
                 Reply::Asks(request) => match self.answer(&request).await {
                     Some(answers) => self
-                        .handle
+                        .connection
                         .answer_prompts(&answers)
                         .map_err(|_| self.ended())?,
                     None => {
@@ -357,8 +360,8 @@ impl<'a> Login<'a> {
         let password = Zeroizing::new(password);
         Ok(
             match self.attempt(Method::Password(password.as_bytes())).await? {
-                true => Interaction::Success,
-                false => Interaction::Failure,
+                Some(success) => Interaction::Success(success),
+                None => Interaction::Failure,
             },
         )
     }
@@ -366,7 +369,7 @@ impl<'a> Login<'a> {
 
 /// How one round of asking ended.
 enum Interaction {
-    Success,
+    Success(LoginSuccess),
     Failure,
     NobodyAnswers,
     /// The server refused without a question: it would do so again.

@@ -3,10 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use adit_proto::Side;
-use adit_proto::connection::{Connection, ConnectionConfig};
+use adit_proto::connection::ConnectionConfig;
 use adit_proto::message::connection::{ChannelType, TcpAddresses};
 use adit_proto::peer_text;
 use log::debug;
@@ -23,7 +22,7 @@ use crate::forward::relay::relay;
 use crate::known_hosts::file::read_all;
 use crate::net::handshake::{self, PeerIdent};
 use crate::net::outcome::OpenError;
-use crate::net::{Stream, driver, memory, seed};
+use crate::net::{ClientLogin, Stream, memory, seed};
 
 /// Connects and logs in.
 #[expect(clippy::too_many_lines, reason = "the last of two; being split")]
@@ -70,24 +69,23 @@ pub(super) async fn establish(
             seed,
             windows: memory::windows(),
         };
-        let connection = Connection::client(config, settings.user.clone(), Instant::now());
-        let (handle, mut incoming, driver) = driver::start(socket, connection, &ident.early);
-        tokio::spawn(driver);
-        let key = host_key::receive(&handle, &mut incoming, &settings.host).await?;
+        let mut login = ClientLogin::start(socket, config, settings.user.clone(), &ident.early);
+        let key = host_key::receive(&mut login, &settings.host).await?;
         let presented = Presented { key, address, role };
-        Ok::<_, ConnectError>((handle, incoming, presented))
+        Ok::<_, ConnectError>((login, presented))
     });
-    let (handle, mut incoming, presented) = match begun.await {
+    let (mut login, presented) = match begun.await {
         Ok(begun) => begun?,
         Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
     };
     let trust = host_key::judge(settings, &known, &presented, prompts)
         .await
         .inspect_err(|_| {
-            handle.end("Host key verification failed.");
+            login.end("Host key verification failed.");
         })?;
-    handle.accept_host_key();
-    auth::log_in(&handle, &mut incoming, settings, trust, prompts).await?;
+    login.accept_host_key();
+    let success = auth::log_in(&mut login, settings, trust, prompts).await?;
+    let (handle, incoming) = login.finish(success);
     Ok(LoggedIn {
         handle,
         incoming,

@@ -5,29 +5,28 @@ use std::path::PathBuf;
 
 use adit_proto::key::PublicKey;
 use log::{info, warn};
-use tokio::sync::mpsc::Receiver;
 
 use super::error::ConnectError;
 use super::settings::{ClientSettings, HostKeyRules, OnForwardFailure, ThisMachine};
 use super::{Prompts, Trust};
 use crate::known_hosts::file::append;
 use crate::known_hosts::{Decision, HostKeyStatus, check, decide, message, name, short_type};
-use crate::net::{Handle, Incoming};
+use crate::net::ClientLogin;
+use crate::net::login::ClientLoginEvent;
 
 /// Waits for the host key.
 pub(super) async fn receive(
-    handle: &Handle,
-    incoming: &mut Receiver<Incoming>,
+    login: &mut ClientLogin,
     host: &str,
 ) -> Result<PublicKey, ConnectError> {
-    while let Some(event) = incoming.recv().await {
-        if let Incoming::HostKey(key) = event {
+    while let Some(event) = login.next().await {
+        if let ClientLoginEvent::HostKey(key) = event {
             return Ok(key);
         }
     }
     Err(ConnectError::Ended {
         host: host.to_owned(),
-        ended: handle.why_ended(),
+        ended: login.why_ended(),
     })
 }
 

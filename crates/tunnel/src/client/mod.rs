@@ -28,7 +28,7 @@ use std::sync::Arc;
 use host_key::Role;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
-use crate::net::{Ended, Handle, Incoming};
+use crate::net::{Ended, Handle, Inbox};
 use crate::status::{ConnectionStatus, ForwardId};
 
 pub use asks::silence;
@@ -58,7 +58,7 @@ struct Owner {
 #[derive(Debug)]
 struct LoggedIn {
     handle: Handle,
-    incoming: mpsc::Receiver<Incoming>,
+    incoming: Inbox,
     trust: Trust,
 }
 

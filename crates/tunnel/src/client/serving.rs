@@ -14,7 +14,7 @@ use super::asks::{Asks, Cancelled, RemoteAsk};
 use super::{ClientNews, ClientSettings};
 use crate::forward::dial::Dials;
 use crate::forward::registry::{MAX_REMOTE_FORWARDS, Registry, RemoteForward};
-use crate::net::{Ended, Handle, Incoming};
+use crate::net::{Ended, Handle, Inbox, Incoming};
 use crate::status::ForwardId;
 
 /// Commands that wait for the task. It waits for nothing itself, so that one forward more than a connection may have finds
@@ -37,7 +37,7 @@ pub(super) enum Command {
 pub(super) struct Serving {
     pub(super) settings: Arc<ClientSettings>,
     pub(super) handle: Handle,
-    incoming: Receiver<Incoming>,
+    incoming: Inbox,
     commands: Receiver<Command>,
     pub(super) remote: Registry<RemoteForward>,
     pub(super) dials: Arc<Dials>,
@@ -48,7 +48,7 @@ impl Serving {
     pub(super) fn new(
         settings: Arc<ClientSettings>,
         handle: Handle,
-        incoming: Receiver<Incoming>,
+        incoming: Inbox,
         commands: Receiver<Command>,
     ) -> Self {
         Self {

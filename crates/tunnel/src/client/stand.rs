@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use adit_proto::connection::GlobalReply;
 use adit_proto::message::connection::{ChannelType, GlobalRequest, TcpAddresses};
-use adit_proto::userauth::client::ClientAuthEvent;
-use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 use super::{Client, ClientSettings, LoggedIn, Trust};
 use crate::config::ssh_config::ClientOptions;
-use crate::net::pair::ends;
-use crate::net::{Handle, Incoming, PendingReply};
+use crate::net::pair::{ends, log_in};
+use crate::net::{Handle, Inbox, Incoming, PendingReply};
 
 /// Longer than anything in a test takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -21,7 +19,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 /// The server's end of a connection.
 pub(crate) struct Server {
     pub(crate) handle: Handle,
-    pub(crate) incoming: Receiver<Incoming>,
+    pub(crate) incoming: Inbox,
     /// Requests that wait for an answer, the oldest first.
     owed: VecDeque<PendingReply>,
 }
@@ -71,21 +69,8 @@ pub(crate) async fn logged_in() -> (Client, Server) {
 
 /// The same with a host key that is trusted so far.
 pub(crate) async fn with_trust(trust: Trust) -> (Client, Server) {
-    let ((handle, mut incoming), (server, mut requests)) = ends();
-    let let_in = async {
-        while !matches!(requests.recv().await, Some(Incoming::AuthRequest(_))) {}
-        server.accept_user().unwrap();
-    };
-    let log_in = async {
-        loop {
-            match incoming.recv().await.unwrap() {
-                Incoming::HostKey(_) => handle.accept_host_key(),
-                Incoming::Auth(ClientAuthEvent::Success) => break,
-                _ => {}
-            }
-        }
-    };
-    tokio::join!(let_in, log_in);
+    let (client, server) = ends();
+    let ((handle, incoming), (server, requests)) = log_in(client, server).await;
     let options = ClientOptions::default();
     let settings = ClientSettings::new("h", "u", "/nonexistent".into(), options);
     let logged_in = LoggedIn {

@@ -8,7 +8,6 @@ use adit_proto::connection::{Connection, GlobalReply};
 use adit_proto::error::Error;
 use adit_proto::message::connection::{ChannelType, GlobalRequest};
 use adit_proto::message::transport::{Disconnect, DisconnectReason};
-use adit_proto::message::userauth::Method;
 use tokio::sync::oneshot;
 
 use super::channel::Channel;
@@ -21,46 +20,6 @@ use crate::status::ConnectionCounters;
 pub struct Handle(pub(super) Arc<Shared>);
 
 impl Handle {
-    /// The user takes the host key.
-    pub fn accept_host_key(&self) {
-        self.with(Connection::accept_host_key);
-    }
-
-    /// Client: an authentication request.
-    pub fn authenticate(&self, method: Method<'_>) -> Result<(), Error> {
-        self.with(|c| c.authenticate(method))
-    }
-
-    /// Client: the answers to prompts.
-    pub fn answer_prompts<S: AsRef<str>>(&self, answers: &[S]) -> Result<(), Error> {
-        self.with(|c| c.answer_prompts(answers))
-    }
-
-    /// Client: what a signature with this key must cover.
-    pub fn data_to_sign(&self, algorithm: &str, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.state().connection.data_to_sign(algorithm, key)
-    }
-
-    /// Server: the user is logged in.
-    pub fn accept_user(&self) -> Result<(), Error> {
-        self.with(Connection::accept_user)
-    }
-
-    /// Server: the request is refused.
-    pub fn reject_user(&self) -> Result<(), Error> {
-        self.with(Connection::reject_user)
-    }
-
-    /// Server: the key that was asked about would do.
-    pub fn confirm_key(&self) -> Result<(), Error> {
-        self.with(Connection::confirm_key)
-    }
-
-    /// Server: a text for the user who is logging in.
-    pub fn banner(&self, text: &str) -> Result<(), Error> {
-        self.with(|c| c.banner(text))
-    }
-
     /// Tells the peer something for a person who debugs.
     pub fn debug(&self, text: &str) -> Result<(), Error> {
         self.with(|c| c.debug(text))
@@ -174,7 +133,7 @@ impl Handle {
         &self.0.counters
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Connection) -> T) -> T {
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Connection) -> T) -> T {
         let result = act(&mut self.0.state().connection);
         self.0.kick();
         result

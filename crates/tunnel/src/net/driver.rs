@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::connection::Handle;
 use super::inbound::{Inbound, Input};
-use super::incoming::{Incoming, Owner};
+use super::incoming::{Notice, Owner};
 use super::outcome::Ended;
 use super::state::Shared;
 use super::stream::Stream;
@@ -26,13 +26,13 @@ const MUCH: usize = 64 << 10;
 /// Begins to run a connection whose identification lines have been exchanged.
 ///
 /// `early` is what was read behind the peer's identification. The future is the driver: spawn it.
-pub fn start(
+pub(super) fn start(
     socket: Stream,
     connection: Connection,
     early: &[u8],
 ) -> (
     Handle,
-    mpsc::Receiver<Incoming>,
+    mpsc::Receiver<Notice>,
     impl Future<Output = Ended> + use<>,
 ) {
     let shared = Shared::new(socket, connection);

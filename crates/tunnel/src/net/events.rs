@@ -10,7 +10,7 @@ use log::debug;
 
 use super::agreed;
 use super::channel::Channel;
-use super::incoming::{ChannelAsked, Incoming, IncomingRequest, Owner};
+use super::incoming::{ChannelAsked, Incoming, IncomingRequest, Notice, Owner};
 use super::outcome::Refusal;
 use super::state::{ChannelIo, Shared, State};
 
@@ -31,22 +31,22 @@ impl State {
             Event::GlobalRequest { request, reply } => {
                 return self.hand_over(request, reply, shared, owner);
             }
-            Event::HostKey(key) => Incoming::HostKey(key),
+            Event::HostKey(key) => Notice::HostKey(key),
             Event::KeysChanged => {
                 shared.counters.key_exchanges.add(1);
                 agreed::log(self.connection.transport());
                 debug!("NEWKEYS sent, NEWKEYS received");
-                Incoming::KeysChanged
+                Notice::Incoming(Incoming::KeysChanged)
             }
-            Event::Auth(event) => Incoming::Auth(event),
-            Event::AuthRequest(request) => Incoming::AuthRequest(request),
-            Event::Debug(text) => Incoming::Debug(text),
+            Event::Auth(event) => Notice::Auth(event),
+            Event::AuthRequest(request) => Notice::AuthRequest(request),
+            Event::Debug(text) => Notice::Incoming(Incoming::Debug(text)),
         })
     }
 
     fn handle_reply(&mut self, reply: GlobalReply, owner: &Owner) -> Result<(), Error> {
         match self.replies.pop_front() {
-            Some(None) => owner.tell(Incoming::GlobalReply(reply)),
+            Some(None) => owner.tell(Notice::Incoming(Incoming::GlobalReply(reply))),
             Some(Some(sender)) => {
                 // Whoever asked may have gone.
                 let _ = sender.send(reply);
@@ -68,7 +68,7 @@ impl State {
         match (owner.place(), reply) {
             (Some(place), reply) => {
                 let incoming = IncomingRequest::new(request, reply, shared);
-                place.send(Incoming::GlobalRequest(incoming));
+                place.send(Notice::Incoming(Incoming::GlobalRequest(incoming)));
                 Ok(())
             }
             (None, Some(reply)) => self.connection.reply_global(reply, Err(RequestRefused)),
@@ -126,7 +126,8 @@ impl State {
         };
         let token = self.insert_io(id, ChannelIo::default());
         let channel = Channel::new(shared.clone(), id, token);
-        place.send(Incoming::Open(ChannelAsked::new(channel_type, channel)));
+        let asked = Incoming::Open(ChannelAsked::new(channel_type, channel));
+        place.send(Notice::Incoming(asked));
     }
 
     /// Changes the application's side of a channel, if somebody holds it still.

@@ -23,12 +23,6 @@ const FOR_REQUESTS: usize = INCOMING / 2;
 /// A question or news of the peer for the owner of the connection, in order.
 #[derive(Debug)]
 pub enum Incoming {
-    /// Client: is this the server's key? `accept_host_key`, or `end`.
-    HostKey(PublicKey),
-    /// Client: an answer in user authentication.
-    Auth(ClientAuthEvent),
-    /// Server: a request to decide.
-    AuthRequest(AuthRequest),
     /// The peer asks for a channel: accept or refuse it.
     Open(ChannelAsked),
     /// A global request of the peer.
@@ -39,6 +33,38 @@ pub enum Incoming {
     KeysChanged,
     /// A text for a person who debugs.
     Debug(String),
+}
+
+/// Something for the owner, whoever that is at the time.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// Client: the server has this host key.
+    HostKey(PublicKey),
+    /// Client: an answer of the login.
+    Auth(ClientAuthEvent),
+    /// Server: a request of the login.
+    AuthRequest(AuthRequest),
+    /// Either role.
+    Incoming(Incoming),
+}
+
+/// The owner's end of the queue, once the login is over.
+#[derive(Debug)]
+pub struct Inbox(mpsc::Receiver<Notice>);
+
+impl Inbox {
+    pub(super) fn new(notices: mpsc::Receiver<Notice>) -> Self {
+        Self(notices)
+    }
+
+    /// Waits for what comes next; none once the connection is over. May be dropped at any time.
+    pub async fn recv(&mut self) -> Option<Incoming> {
+        loop {
+            if let Notice::Incoming(incoming) = self.0.recv().await? {
+                return Some(incoming);
+            }
+        }
+    }
 }
 
 /// A channel that the peer asks for.
@@ -168,11 +194,11 @@ impl Drop for PendingReply {
 
 /// The owner, as the driver sees it: a queue with a bound. An owner that has gone takes nothing, and holds up nobody.
 #[derive(Debug)]
-pub(super) struct Owner(mpsc::Sender<Incoming>);
+pub(super) struct Owner(mpsc::Sender<Notice>);
 
 impl Owner {
     /// The queue's two ends.
-    pub(super) fn queue() -> (Self, mpsc::Receiver<Incoming>) {
+    pub(super) fn queue() -> (Self, mpsc::Receiver<Notice>) {
         let (sender, receiver) = mpsc::channel(INCOMING);
         (Self(sender), receiver)
     }
@@ -188,12 +214,15 @@ impl Owner {
     }
 
     /// Puts a request or a piece of news into the queue. News that nobody waits for is dropped while requests need the room.
-    pub(super) fn tell(&self, incoming: Incoming) -> Result<(), Error> {
-        let is_optional = matches!(incoming, Incoming::KeysChanged | Incoming::Debug(_));
+    pub(super) fn tell(&self, notice: Notice) -> Result<(), Error> {
+        let is_optional = matches!(
+            notice,
+            Notice::Incoming(Incoming::KeysChanged | Incoming::Debug(_))
+        );
         if is_optional && self.0.capacity() < FOR_REQUESTS {
             return Ok(());
         }
-        match self.0.try_send(incoming) {
+        match self.0.try_send(notice) {
             Err(mpsc::error::TrySendError::Full(_)) => {
                 Err(Misbehaviour::AsksFasterThanItReads.into())
             }
@@ -202,7 +231,7 @@ impl Owner {
     }
 
     /// A place in the queue for what the peer asks for; none where nobody serves it any more.
-    pub(super) fn place(&self) -> Option<mpsc::Permit<'_, Incoming>> {
+    pub(super) fn place(&self) -> Option<mpsc::Permit<'_, Notice>> {
         self.0.try_reserve().ok()
     }
 }

@@ -180,7 +180,7 @@ impl Outbound {
         Ok(())
     }
 
-    fn seal_message(&mut self, payload: &[u8]) -> io::Result<()> {
+    pub(super) fn seal_message(&mut self, payload: &[u8]) -> io::Result<()> {
         self.scratch.clear();
         self.sealer
             .seal_message(payload, &mut self.scratch)

@@ -1,56 +1,40 @@
 //! Both ends of one connection in this process, logged in and joined by a socket pair: for the tests of what runs over it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use adit_proto::channels::PeerClose;
-use adit_proto::connection::{Connection, ConnectionConfig};
+use adit_proto::connection::ConnectionConfig;
 use adit_proto::ident;
 use adit_proto::key::SigningKey;
 use adit_proto::message::connection::{ChannelType, GlobalRequest, TcpAddresses};
+use adit_proto::message::userauth::Method;
 use adit_proto::transport::TransportConfig;
 use adit_proto::transport::algorithms::Algorithms;
-use adit_proto::userauth::client::ClientAuthEvent;
+use adit_proto::userauth::server::AuthMethod;
 use tokio::net::UnixStream;
-use tokio::sync::mpsc::Receiver;
 
 use super::incoming::ChannelAsked;
-use super::{Channel, Handle, Incoming, driver};
+use super::login::{ClientLoginEvent, LoginSuccess};
+use super::{Channel, ClientLogin, Handle, Inbox, Incoming, ServerLogin};
 
 /// Both ends.
 pub(crate) struct Pair {
     pub(crate) client: Handle,
     server: Handle,
-    server_incoming: Receiver<Incoming>,
-    _client_incoming: Receiver<Incoming>,
+    server_inbox: Inbox,
+    _client_inbox: Inbox,
 }
 
 impl Pair {
     /// Two ends that run as tasks of this runtime.
     pub(crate) async fn new() -> Self {
-        let ((client, mut client_incoming), (server, mut server_incoming)) = ends();
-        let log_in = async {
-            while let Some(event) = client_incoming.recv().await {
-                match event {
-                    Incoming::HostKey(_) => client.accept_host_key(),
-                    Incoming::Auth(ClientAuthEvent::Success) => return,
-                    _ => {}
-                }
-            }
-        };
-        let let_in = async {
-            while let Some(event) = server_incoming.recv().await {
-                if matches!(event, Incoming::AuthRequest(_)) {
-                    return server.accept_user().unwrap();
-                }
-            }
-        };
-        tokio::join!(log_in, let_in);
+        let (client, server) = ends();
+        let ((client, client_inbox), (server, server_inbox)) = log_in(client, server).await;
         Self {
             client,
             server,
-            server_incoming,
-            _client_incoming: client_incoming,
+            server_inbox,
+            _client_inbox: client_inbox,
         }
     }
 
@@ -68,7 +52,7 @@ impl Pair {
             originator_address: "127.0.0.1".into(),
             originator_port: 2,
         };
-        let give = async { asked(&mut self.server_incoming).await.accept() };
+        let give = async { asked(&mut self.server_inbox).await.accept() };
         let ask = self.client.open(ChannelType::DirectTcpip(addresses));
         let (opened, given) = tokio::join!(ask, give);
         (opened.unwrap(), given)
@@ -80,8 +64,8 @@ impl Pair {
     }
 
     /// The client, and the server with what it is asked for.
-    pub(crate) fn into_client_and_server(self) -> (Handle, Handle, Receiver<Incoming>) {
-        (self.client, self.server, self.server_incoming)
+    pub(crate) fn into_client_and_server(self) -> (Handle, Handle, Inbox) {
+        (self.client, self.server, self.server_inbox)
     }
 
     /// Once this returns, the server has handled all that the client had sent before.
@@ -92,7 +76,7 @@ impl Pair {
 }
 
 /// The next channel that the peer asks for.
-pub(crate) async fn asked(incoming: &mut Receiver<Incoming>) -> ChannelAsked {
+pub(crate) async fn asked(incoming: &mut Inbox) -> ChannelAsked {
     loop {
         if let Incoming::Open(asked) = incoming.recv().await.unwrap() {
             return asked;
@@ -100,28 +84,60 @@ pub(crate) async fn asked(incoming: &mut Receiver<Incoming>) -> ChannelAsked {
     }
 }
 
-/// An owner's view of one end.
-pub(crate) type End = (Handle, Receiver<Incoming>);
-
 /// A client and a server that have yet to exchange keys; they run as tasks of this runtime.
-pub(crate) fn ends() -> (End, End) {
+pub(crate) fn ends() -> (ClientLogin, ServerLogin) {
     ends_with(&Algorithms::default())
 }
 
 /// The same with such algorithms at both ends.
-pub(crate) fn ends_with(algorithms: &Algorithms) -> (End, End) {
+pub(crate) fn ends_with(algorithms: &Algorithms) -> (ClientLogin, ServerLogin) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let config = |host_keys| config(host_keys, algorithms.clone());
-    let client = Connection::client(config(Vec::new()), "user".into(), Instant::now());
     let host_key = SigningKey::generate_ed25519().unwrap();
-    let server = Connection::server(config(vec![host_key]), Instant::now());
-    (start(ours, client), start(theirs, server))
+    let client = ClientLogin::start(ours.into(), config(Vec::new()), "user".into(), &[]);
+    let server = ServerLogin::start(theirs.into(), config(vec![host_key]), &[]);
+    (client, server)
 }
 
-fn start(socket: UnixStream, connection: Connection) -> End {
-    let (handle, incoming, driver) = driver::start(socket.into(), connection, &[]);
-    tokio::spawn(driver);
-    (handle, incoming)
+/// Logs the client in with a key that the server takes.
+pub(crate) async fn log_in(
+    mut client: ClientLogin,
+    mut server: ServerLogin,
+) -> ((Handle, Inbox), (Handle, Inbox)) {
+    let (success, let_in) = tokio::join!(prove(&mut client), let_in(&mut server));
+    (client.finish(success), server.finish(let_in))
+}
+
+async fn prove(client: &mut ClientLogin) -> LoginSuccess {
+    let key = SigningKey::generate_ed25519().unwrap();
+    let (algorithm, blob) = (key.algorithms()[0], key.public_key().blob());
+    loop {
+        match client.next().await.unwrap() {
+            ClientLoginEvent::HostKey(_) => client.accept_host_key(),
+            ClientLoginEvent::Failure(_) => {
+                let data = client.data_to_sign(algorithm.as_str(), blob).unwrap();
+                let signature = key.sign(algorithm, &data).unwrap();
+                let method = Method::PublicKey {
+                    algorithm: algorithm.as_str(),
+                    key: blob,
+                    signature: Some(&signature),
+                };
+                client.authenticate(method).unwrap();
+            }
+            ClientLoginEvent::Success(success) => return success,
+            _ => {}
+        }
+    }
+}
+
+async fn let_in(server: &mut ServerLogin) -> LoginSuccess {
+    loop {
+        let request = server.next().await.unwrap();
+        match request.method {
+            AuthMethod::KeySigned(proof) => return request.answer.accept(proof).unwrap(),
+            _ => request.answer.reject().unwrap(),
+        }
+    }
 }
 
 fn config(host_keys: Vec<SigningKey>, algorithms: Algorithms) -> ConnectionConfig {

@@ -13,8 +13,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use adit_proto::key::PublicKey;
-use adit_proto::userauth::server::{AuthMethod, AuthRequest};
-use tokio::sync::mpsc::Receiver;
+use adit_proto::userauth::proof::VerifiedKey;
+use adit_proto::userauth::server::AuthMethod;
 use tokio::time::Instant;
 
 use super::gate::Visit;
@@ -23,7 +23,8 @@ use super::settings::ServerSettings;
 use super::{Commons, Peer};
 use crate::authorized_keys::KeyOptions;
 use crate::forward::descriptors::{Permit, Share};
-use crate::net::{Handle, Incoming};
+use crate::net::ServerLogin;
+use crate::net::login::{LoginRequest, LoginSuccess, PendingAnswer};
 use crate::policy::Grant;
 
 use authorizer::Authorizer;
@@ -61,15 +62,13 @@ const REFUSAL_DELAY: Duration = Duration::from_millis(5);
 
 /// Answers authentication requests until one succeeds.
 pub(super) async fn authenticate(
-    handle: &Handle,
-    incoming: &mut Receiver<Incoming>,
+    login: &mut ServerLogin,
     settings: &ServerSettings,
     commons: &Commons,
     visit: &mut Visit,
-) -> Result<Login, NoLogin> {
+) -> Result<(Login, LoginSuccess), NoLogin> {
     let peer = visit.peer;
     let mut conversation = Conversation {
-        handle,
         settings,
         commons,
         authorizer: Authorizer {
@@ -83,18 +82,15 @@ pub(super) async fn authenticate(
         requests: 0,
         failures: 0,
     };
-    while let Some(event) = incoming.recv().await {
-        if let Incoming::AuthRequest(request) = event
-            && let Some(login) = conversation.decide(request).await?
-        {
-            return Ok(login);
+    while let Some(request) = login.next().await {
+        if let Some(in_now) = conversation.decide(request).await? {
+            return Ok(in_now);
         }
     }
     Err(NoLogin)
 }
 
 struct Conversation<'a> {
-    handle: &'a Handle,
     settings: &'a ServerSettings,
     commons: &'a Commons,
     authorizer: Authorizer<'a>,
@@ -106,39 +102,46 @@ struct Conversation<'a> {
 
 impl Conversation<'_> {
     /// Answers one request; gives the login that comes of it.
-    async fn decide(&mut self, request: AuthRequest) -> Result<Option<Login>, NoLogin> {
+    async fn decide(
+        &mut self,
+        request: LoginRequest<'_>,
+    ) -> Result<Option<(Login, LoginSuccess)>, NoLogin> {
         let arrived = Instant::now();
-        let user = request.user;
+        let LoginRequest {
+            user,
+            method,
+            answer,
+        } = request;
         self.requests += 1;
         if self.requests == 1 {
             self.log.first_request(&user);
         }
         // It asks which methods there are, and costs nothing, as in OpenSSH; a second one is an attempt like others.
-        if self.requests == 1 && matches!(request.method, AuthMethod::None) {
-            self.handle.reject_user().map_err(|_| NoLogin)?;
+        if self.requests == 1 && matches!(method, AuthMethod::None) {
+            answer.reject().map_err(|_| NoLogin)?;
             return Ok(None);
         }
         self.note_attempt(&user);
-        let method = match request.method {
+        let method = match method {
             AuthMethod::None => "none".to_owned(),
             AuthMethod::Unsupported(name) => name,
             AuthMethod::KeyUnusable(why) => {
                 self.log.unusable_key(&user, &why.to_string());
                 "publickey".to_owned()
             }
-            AuthMethod::KeyQuery(key) => match self.authorize(&user, &key).await {
+            AuthMethod::KeyQuery(query) => match self.authorize(&user, query.key()).await {
                 Some(_) => {
-                    self.handle.confirm_key().map_err(|_| NoLogin)?;
+                    answer.confirm_key(&query).map_err(|_| NoLogin)?;
                     return Ok(None);
                 }
                 None => "publickey".to_owned(),
             },
-            AuthMethod::KeySigned(key) => match self.authorize(&user, &key).await {
-                Some(options) => return self.accept(user, &key, options).map(Some),
+            AuthMethod::KeySigned(proof) => match self.authorize(&user, proof.key()).await {
+                Some(options) => return self.accept(answer, proof, options).map(Some),
                 None => "publickey".to_owned(),
             },
         };
-        self.reject(&user, &method, arrived).await?;
+        self.reject(answer, &user, &method, arrived).await?;
         Ok(None)
     }
 
@@ -162,41 +165,52 @@ impl Conversation<'_> {
 
     fn accept(
         &mut self,
-        user: String,
-        key: &PublicKey,
+        answer: PendingAnswer<'_>,
+        proof: VerifiedKey,
         options: KeyOptions,
-    ) -> Result<Login, NoLogin> {
+    ) -> Result<(Login, LoginSuccess), NoLogin> {
+        let (user, key) = (proof.user().to_owned(), proof.key().clone());
         let holder = format!("{user} {}", key.fingerprint_sha256());
         let descriptors = self.commons.descriptors.share(&holder);
-        let socket = descriptors.take_for_login().map_err(|full| {
-            self.log.full(&user, &full);
-            self.handle.end(&full.to_string());
-            self.visit.forgive();
-            NoLogin
-        })?;
-        self.handle.accept_user().map_err(|_| NoLogin)?;
-        self.log.accepted(&user, key);
+        let socket = match descriptors.take_for_login() {
+            Ok(socket) => socket,
+            Err(full) => {
+                self.log.full(&user, &full);
+                answer.end(&full.to_string());
+                self.visit.forgive();
+                return Err(NoLogin);
+            }
+        };
+        let success = answer.accept(proof).map_err(|_| NoLogin)?;
+        self.log.accepted(&user, &key);
         let account = self.settings.account.privileges();
-        Ok(Login {
+        let login = Login {
             user,
             grant: Grant::new(self.settings.rules.clone(), options.rules, account),
             peer: self.visit.peer,
             descriptors,
             _socket: socket,
-        })
+        };
+        Ok((login, success))
     }
 
     /// Counts an attempt against `MaxAuthTries`, and refuses it once the time for that has come.
-    async fn reject(&mut self, user: &str, method: &str, arrived: Instant) -> Result<(), NoLogin> {
+    async fn reject(
+        &mut self,
+        answer: PendingAnswer<'_>,
+        user: &str,
+        method: &str,
+        arrived: Instant,
+    ) -> Result<(), NoLogin> {
         self.failures += 1;
         let is_last = self.failures >= self.settings.max_auth_tries;
         self.log.failed(user, method, is_last);
         tokio::time::sleep_until(refusal_due(arrived, Instant::now())).await;
         if is_last {
-            self.handle.end("Too many authentication failures");
+            answer.end("Too many authentication failures");
             return Err(NoLogin);
         }
-        self.handle.reject_user().map_err(|_| NoLogin)
+        answer.reject().map_err(|_| NoLogin)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use adit_proto::message::connection::{ChannelType, OpenFailureReason, TcpAddresses};
 use adit_proto::peer_text;
 use log::{Level, warn};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{Sender, channel};
 
 use super::Peer;
 use super::auth::Login;
@@ -16,7 +16,7 @@ use crate::config::spec::Endpoint;
 use crate::forward::dial::Dials;
 use crate::forward::egress::Egress;
 use crate::net::incoming::ChannelAsked;
-use crate::net::{Handle, Incoming, IncomingRequest};
+use crate::net::{Handle, Inbox, Incoming, IncomingRequest};
 use crate::policy::{Ask, Denied};
 use crate::status::ForwardCounters;
 
@@ -27,7 +27,7 @@ const MAX_WAITING_REQUESTS: usize = 4096;
 /// Serves requests until the connection ends; its listeners end with it.
 pub(super) async fn serve(
     handle: &Handle,
-    incoming: &mut Receiver<Incoming>,
+    incoming: &mut Inbox,
     settings: &Arc<ServerSettings>,
     login: Login,
 ) {
@@ -61,7 +61,7 @@ impl Forwards {
     async fn serve(
         &self,
         handle: &Handle,
-        incoming: &mut Receiver<Incoming>,
+        incoming: &mut Inbox,
         requests: &Sender<IncomingRequest>,
     ) {
         while let Some(event) = incoming.recv().await {

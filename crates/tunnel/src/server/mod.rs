@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use adit_proto::Side;
-use adit_proto::connection::{Connection, ConnectionConfig};
+use adit_proto::connection::ConnectionConfig;
 use adit_proto::error::Error;
 use adit_proto::peer_text;
 use log::Level;
@@ -44,7 +44,7 @@ use crate::forward::accept::Acceptor;
 use crate::forward::descriptors::{Pool, Share};
 use crate::forward::dial;
 use crate::net::listener::{self, BindError, Listener, WILDCARD};
-use crate::net::{Ended, Stream, driver, handshake, memory, seed};
+use crate::net::{Ended, ServerLogin, Stream, handshake, memory, seed};
 use crate::repeats::{self, Source};
 
 /// A server with its listening sockets.
@@ -200,7 +200,7 @@ async fn serve_connection(
     let deadline = settings.login_grace.map(|grace| Instant::now() + grace);
     socket.prepare_ssh(settings.tcp_keep_alive);
     let begun = before(deadline, begin(socket, &settings, &mut visit)).await;
-    let (handle, mut incoming) = match begun {
+    let mut connection = match begun {
         Some(Ok(begun)) => begun,
         Some(Err(error)) => {
             let why = listener::describe(&error);
@@ -214,21 +214,22 @@ async fn serve_connection(
             return;
         }
     };
-    let login = auth::authenticate(&handle, &mut incoming, &settings, &commons, &mut visit);
-    let login = match before(deadline, login).await {
+    let login = auth::authenticate(&mut connection, &settings, &commons, &mut visit);
+    let (login, success) = match before(deadline, login).await {
         Some(Ok(login)) => login,
         Some(Err(auth::NoLogin)) => {
-            log_end(name, " [preauth]", &handle.why_ended());
+            log_end(name, " [preauth]", &connection.why_ended());
             return;
         }
         None => {
             visit.blame(Cause::GraceExceeded);
             name.log_timeout();
-            handle.end("Timeout before authentication");
+            connection.end("Timeout before authentication");
             return;
         }
     };
     visit.logged_in();
+    let (handle, mut incoming) = connection.finish(success);
     forwards::serve(&handle, &mut incoming, &settings, login).await;
     if !handle.is_ended() {
         // Nobody would answer the client any more.
@@ -237,12 +238,11 @@ async fn serve_connection(
     log_end(name, "", &handle.why_ended());
 }
 
-type Begun = (
-    crate::net::Handle,
-    tokio::sync::mpsc::Receiver<crate::net::Incoming>,
-);
-
-async fn begin(socket: Stream, settings: &ServerSettings, visit: &mut Visit) -> io::Result<Begun> {
+async fn begin(
+    socket: Stream,
+    settings: &ServerSettings,
+    visit: &mut Visit,
+) -> io::Result<ServerLogin> {
     let ident = handshake::exchange_ident(&socket, Side::Server).await?;
     let config = ConnectionConfig {
         transport: settings.transport.clone(),
@@ -252,10 +252,7 @@ async fn begin(socket: Stream, settings: &ServerSettings, visit: &mut Visit) -> 
         seed: seed::draw().inspect_err(|_| visit.forgive())?,
         windows: memory::windows(),
     };
-    let connection = Connection::server(config, Instant::now());
-    let (handle, incoming, driver) = driver::start(socket, connection, &ident.early);
-    tokio::spawn(driver);
-    Ok((handle, incoming))
+    Ok(ServerLogin::start(socket, config, &ident.early))
 }
 
 /// The future's output, or none once the deadline has passed.

@@ -18,7 +18,7 @@ use adit_proto::message::userauth::Method;
 use adit_proto::packet::{HEADER_LEN, Opened, Opener, Sealer};
 use adit_proto::transport::{OpenChange, Transmit, TransportConfig};
 use adit_proto::userauth::client::ClientAuthEvent;
-use adit_proto::userauth::server::AuthMethod;
+use adit_proto::userauth::server::{AuthMethod, AuthRequest};
 
 use super::flow::{Flow, pattern};
 use super::link::Link;
@@ -69,7 +69,9 @@ pub(crate) struct End {
     pub(crate) newest_asked: Option<ChannelId>,
     /// Requests of the peer that wait for an answer.
     pub(crate) owed: Vec<ReplyToken>,
-    /// Everything that `poll_event` gave, but for what happened to channels and global requests.
+    /// Requests of the login that the peer has made.
+    pub(crate) users_asked: u32,
+    /// Everything that `poll_event` gave, but for what happened to channels and requests.
     pub(crate) log: Vec<Event>,
     /// Error that ended this end.
     pub(crate) error: Option<Error>,
@@ -95,6 +97,7 @@ impl End {
             flows: BTreeMap::new(),
             newest_asked: None,
             owed: Vec::new(),
+            users_asked: 0,
             log: Vec::new(),
             error: None,
         }
@@ -222,12 +225,12 @@ impl End {
             match &event {
                 Event::HostKey(key) => self.judge_host_key(key)?,
                 Event::Auth(event) => self.log_in(event)?,
-                Event::AuthRequest(request) => self.judge_user(&request.method)?,
                 _ => {}
             }
             match event {
                 Event::Channel(event) => self.channel_event(event, now),
                 Event::GlobalRequest { reply, .. } => self.owed.extend(reply),
+                Event::AuthRequest(request) => self.judge_user(request)?,
                 event => self.log.push(event),
             }
         }
@@ -239,7 +242,7 @@ impl End {
             Role::Client { host_key, .. } if host_key == key => {}
             _ => return Err(Error::HostKeyRefused("not the server's key".into())),
         }
-        self.connection().accept_host_key();
+        self.connection().login_as_client()?.accept_host_key();
         Ok(())
     }
 
@@ -248,7 +251,11 @@ impl End {
         let Role::Client { key, .. } = &self.role else {
             panic!("a server does not log in");
         };
+        if *event == ClientAuthEvent::Success {
+            return Ok(());
+        }
         let connection = self.connection.as_mut().expect("it has events");
+        let mut login = connection.login_as_client()?;
         let (algorithm, blob) = (key.algorithms()[0], key.public_key().blob());
         let method = |signature| Method::PublicKey {
             algorithm: algorithm.as_str(),
@@ -262,26 +269,33 @@ impl End {
             .count();
         match event {
             ClientAuthEvent::Failure(_) if failures_before == 0 => {
-                connection.authenticate(method(None))
+                login.authenticate(method(None))?;
             }
             ClientAuthEvent::KeyAccepted => {
-                let data = connection.data_to_sign(algorithm.as_str(), blob).unwrap();
+                let data = login.data_to_sign(algorithm.as_str(), blob).unwrap();
                 let signature = key.sign(algorithm, &data).unwrap();
-                connection.authenticate(method(Some(&signature)))
+                login.authenticate(method(Some(&signature)))?;
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
-    fn judge_user(&mut self, method: &AuthMethod) -> Result<(), Error> {
+    fn judge_user(&mut self, request: AuthRequest) -> Result<(), Error> {
         let Role::Server { authorized } = &self.role else {
             panic!("a client judges nobody");
         };
+        self.users_asked += 1;
         let connection = self.connection.as_mut().expect("it has events");
-        match method {
-            AuthMethod::KeyQuery(key) if key == authorized => connection.confirm_key(),
-            AuthMethod::KeySigned(key) if key == authorized => connection.accept_user(),
-            _ => connection.reject_user(),
+        let mut login = connection.login_as_server()?;
+        match request.method {
+            AuthMethod::KeyQuery(query) if query.key() == authorized => {
+                login.confirm_key(request.answer, &query)
+            }
+            AuthMethod::KeySigned(proof) if proof.key() == authorized => {
+                login.accept(request.answer, proof)
+            }
+            _ => login.reject(request.answer),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::client::{Echo, aside};
 use crate::config::ssh_config::IdentityAgent;
 use crate::identity::agent::{Agent, AgentKey};
 use crate::identity::{IdentityError, file};
-use crate::net::Incoming;
+use crate::net::login::{ClientLoginEvent, LoginSuccess};
 use crate::small_file::names_descriptor;
 
 /// The keys to try, in their order.
@@ -54,12 +54,12 @@ impl Login<'_> {
     ///
     /// Only of servers that can bear it: [`KeyAhead`].
     pub(super) async fn offer_first_key(&mut self) -> Result<(), ConnectError> {
-        let key_ahead = self.handle.inspect(|c| c.peer().key_ahead);
+        let key_ahead = self.connection.inspect(|c| c.peer().key_ahead);
         if key_ahead == KeyAhead::Never {
             return Ok(());
         }
         self.keys_changed().await?;
-        if self.handle.inspect(compresses) {
+        if self.connection.inspect(compresses) {
             // Where the server lets the user in without a key, it inflates all that follows.
             return Ok(());
         }
@@ -83,7 +83,7 @@ impl Login<'_> {
     /// when it is its turn.
     async fn first_offer(&self, keys: &mut Keys) -> Option<Offer> {
         let server_has_told = self
-            .handle
+            .connection
             .inspect(|c| c.transport().peer_ext_info().server_sig_algs.is_some());
         while let Some(candidate) = keys.candidates.front() {
             let offer = match candidate {
@@ -105,18 +105,18 @@ impl Login<'_> {
     /// Waits for the keys that the login is protected with. What the server announces, its signature algorithms among it,
     /// comes right behind.
     async fn keys_changed(&mut self) -> Result<(), ConnectError> {
-        while !matches!(self.next_incoming().await?, Incoming::KeysChanged) {}
+        while !matches!(self.next_event().await?, ClientLoginEvent::KeysChanged) {}
         Ok(())
     }
 
     /// Tries one key after the other, each once.
-    pub(super) async fn public_keys(&mut self) -> Result<bool, ConnectError> {
+    pub(super) async fn public_keys(&mut self) -> Result<Option<LoginSuccess>, ConnectError> {
         let mut keys = match self.keys.take() {
             Some(keys) => keys,
             None => self.keys().await?,
         };
-        let mut success = false;
-        while !success && (keys.sent.is_some() || self.may("publickey")) {
+        let mut success = None;
+        while success.is_none() && (keys.sent.is_some() || self.may("publickey")) {
             let Some(candidate) = keys.candidates.pop_front() else {
                 break;
             };
@@ -244,7 +244,8 @@ impl Login<'_> {
         let Offer {
             algorithm, public, ..
         } = offer;
-        self.handle.data_to_sign(algorithm.as_str(), public.blob())
+        self.connection
+            .data_to_sign(algorithm.as_str(), public.blob())
     }
 
     fn send(&self, offer: &Offer) -> Result<(), ConnectError> {
@@ -253,7 +254,9 @@ impl Login<'_> {
             key: offer.public.blob(),
             signature: offer.signature.as_deref(),
         };
-        self.handle.authenticate(method).map_err(|_| self.ended())
+        self.connection
+            .authenticate(method)
+            .map_err(|_| self.ended())
     }
 
     fn offer(&self, offer: &Offer) -> Result<(), ConnectError> {
@@ -270,7 +273,7 @@ impl Login<'_> {
         keys: &mut Keys,
         candidate: &Candidate,
         sent: Option<Offer>,
-    ) -> Result<bool, ConnectError> {
+    ) -> Result<Option<LoginSuccess>, ConnectError> {
         if matches!(candidate, Candidate::Agent(_)) {
             self.agent_keys += 1;
         }
@@ -282,19 +285,20 @@ impl Login<'_> {
                     Candidate::File(path) => self.offer_or_unlock(keys, path).await,
                 };
                 let Some(offer) = offer else {
-                    return Ok(false);
+                    return Ok(None);
                 };
                 self.offer(&offer)?;
                 offer
             }
         };
         if offer.signature.is_some() {
-            return self.verdict().await;
+            return self.success().await;
         }
         loop {
             match self.reply().await? {
                 Reply::WantsSignature => break,
-                Reply::Verdict(success) => return Ok(success),
+                Reply::Success(success) => return Ok(Some(success)),
+                Reply::Failure => return Ok(None),
                 Reply::Asks(_) => {}
             }
         }
@@ -303,10 +307,10 @@ impl Login<'_> {
             Candidate::File(path) => self.unlocked(keys, path).await,
         };
         let Some(signed) = signed else {
-            return Ok(false);
+            return Ok(None);
         };
         self.send(&signed)?;
-        self.verdict().await
+        self.success().await
     }
 
     async fn signed_by_agent(
@@ -399,7 +403,7 @@ impl Login<'_> {
             return None;
         };
         let server = self
-            .handle
+            .connection
             .inspect(|c| c.transport().peer_ext_info().server_sig_algs.clone());
         let taken = |a: &&SignatureAlgorithm| {
             server

@@ -7,6 +7,7 @@ use adit_proto::connection::Connection;
 use adit_proto::key::{SignatureAlgorithm, SigningKey};
 use adit_proto::message::userauth::Prompt;
 use adit_proto::transport::algorithms::{Algorithms, Compression};
+use adit_proto::userauth::client::ClientAuthEvent;
 use adit_proto::userauth::server::AuthMethod;
 use adit_proto::wire::Writer;
 use tempfile::TempDir;
@@ -19,6 +20,8 @@ use crate::config::algorithms::{AlgorithmKind, AlgorithmList};
 use crate::config::ssh_config::{ClientOptions, IdentityAgent};
 use crate::identity::agent::AgentKey;
 use crate::identity::file;
+use crate::net::ServerLogin;
+use crate::net::login::LoginRequest;
 use crate::net::pair::{ends, ends_with};
 
 /// Whether the test's server takes the key.
@@ -54,7 +57,7 @@ async fn log_in_as(
     verdict: Key,
     answer: &str,
 ) -> (bool, Vec<Asked>, Vec<String>) {
-    let ((client, mut incoming), (server, mut requests)) = ends();
+    let (mut client, mut server) = ends();
     let (prompts, mut questions) = Prompts::channel();
     let user = tokio::spawn({
         let answer = answer.to_owned();
@@ -69,38 +72,48 @@ async fn log_in_as(
     });
     let judge = tokio::spawn(async move {
         let mut asked = Vec::new();
-        while let Some(event) = requests.recv().await {
-            let Incoming::AuthRequest(request) = event else {
-                continue;
-            };
-            let kind = match request.method {
-                AuthMethod::None => Asked::None,
-                AuthMethod::KeyQuery(_) => Asked::Query,
-                AuthMethod::KeySigned(_) => Asked::Signed,
-                other => panic!("{other:?}"),
-            };
-            let answer = match (&kind, verdict) {
-                (Asked::Query, Key::Taken) => server.confirm_key(),
-                (Asked::Signed, Key::Taken) | (Asked::Query, Key::TakenUnsigned) => {
-                    server.accept_user()
-                }
-                _ => server.reject_user(),
-            };
-            answer.unwrap();
-            asked.push(kind);
+        if let Some(success) = judge(&mut server, verdict, &mut asked).await {
+            let (_connection, mut inbox) = server.finish(success);
+            while inbox.recv().await.is_some() {}
         }
         asked
     });
-    accept_host_key(&client, &mut incoming).await;
-    let result = log_in(&client, &mut incoming, &settings, Trust::Full, &prompts).await;
+    accept_host_key(&mut client).await;
+    let result = log_in(&mut client, &settings, Trust::Full, &prompts).await;
     client.end("the test is over");
     drop(prompts);
     (result.is_ok(), judge.await.unwrap(), user.await.unwrap())
 }
 
-async fn accept_host_key(client: &Handle, incoming: &mut Receiver<Incoming>) {
-    while let Some(event) = incoming.recv().await {
-        if let Incoming::HostKey(_) = event {
+/// Answers until the client is in or gone, and notes what it asked.
+async fn judge(
+    server: &mut ServerLogin,
+    verdict: Key,
+    asked: &mut Vec<Asked>,
+) -> Option<LoginSuccess> {
+    while let Some(LoginRequest { method, answer, .. }) = server.next().await {
+        asked.push(match method {
+            AuthMethod::None => Asked::None,
+            AuthMethod::KeyQuery(_) => Asked::Query,
+            AuthMethod::KeySigned(_) => Asked::Signed,
+            _ => panic!("{method:?}"),
+        });
+        match (method, verdict) {
+            (AuthMethod::KeyQuery(query), Key::Taken) => answer.confirm_key(&query).unwrap(),
+            (AuthMethod::KeySigned(proof), Key::Taken) => return answer.accept(proof).ok(),
+            (AuthMethod::KeyQuery(_), Key::TakenUnsigned) => {
+                answer.pretend_success();
+                return None;
+            }
+            _ => answer.reject().unwrap(),
+        }
+    }
+    None
+}
+
+async fn accept_host_key(client: &mut ClientLogin) {
+    while let Some(event) = client.next().await {
+        if let ClientLoginEvent::HostKey(_) = event {
             return client.accept_host_key();
         }
     }
@@ -154,10 +167,10 @@ async fn offers_first_key(passphrase: &str, compression: Compression) -> bool {
         compression,
         ..Algorithms::default()
     };
-    let ((client, mut incoming), (_server, _never_answered)) = ends_with(&algorithms);
-    accept_host_key(&client, &mut incoming).await;
+    let (mut client, _never_answers) = ends_with(&algorithms);
+    accept_host_key(&mut client).await;
     let (settings, prompts) = (settings(path), Prompts::none());
-    let mut login = Login::new(&client, &mut incoming, &settings, &prompts);
+    let mut login = Login::new(&mut client, &settings, &prompts);
     login.offer_first_key().await.unwrap();
     login.keys.is_some_and(|keys| keys.sent.is_some())
 }
@@ -203,11 +216,11 @@ async fn wrong_passphrase_is_asked_for_three_times() {
 /// The clock is a simulated one, which jumps when nothing else is left to do.
 #[tokio::test(start_paused = true)]
 async fn server_that_falls_silent_in_the_login_is_given_up() {
-    let ((client, mut incoming), (_server, _never_answered)) = ends();
-    accept_host_key(&client, &mut incoming).await;
+    let (mut client, _never_answers) = ends();
+    accept_host_key(&mut client).await;
     let settings = settings("/nonexistent/key".into());
     let prompts = Prompts::none();
-    let result = log_in(&client, &mut incoming, &settings, Trust::Full, &prompts).await;
+    let result = log_in(&mut client, &settings, Trust::Full, &prompts).await;
     let error = result.unwrap_err().to_string();
     assert!(error.contains("no answer to the login"), "{error}");
 }
@@ -225,19 +238,17 @@ async fn success_of_none_is_not_missed_while_the_agent_is_asked() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("agent");
     let agent = tokio::net::UnixListener::bind(&socket).unwrap();
-    let ((client, mut incoming), (server, mut requests)) = ends();
+    let (mut client, mut server) = ends();
     let let_in = async {
-        while let Some(event) = requests.recv().await {
-            if let Incoming::AuthRequest(_) = event {
-                return server.accept_user().unwrap();
-            }
-        }
+        let request = server.next().await.unwrap();
+        request.answer.pretend_success();
     };
-    accept_host_key(&client, &mut incoming).await;
+    accept_host_key(&mut client).await;
+    let handle = client.handle();
     let serve_agent = async {
         let (mut connection, _) = agent.accept().await.unwrap();
         let_in.await;
-        while !client.inspect(Connection::is_authenticated) {
+        while !handle.inspect(Connection::is_authenticated) {
             tokio::task::yield_now().await;
         }
         let public = SigningKey::generate_ed25519().unwrap().public_key().clone();
@@ -254,7 +265,7 @@ async fn success_of_none_is_not_missed_while_the_agent_is_asked() {
     let mut settings = settings("/nonexistent/key".into());
     settings.login.agent = IdentityAgent::Socket(socket);
     let prompts = Prompts::none();
-    let log_in = log_in(&client, &mut incoming, &settings, Trust::Full, &prompts);
+    let log_in = log_in(&mut client, &settings, Trust::Full, &prompts);
     let (result, ()) = tokio::join!(log_in, serve_agent);
     assert!(result.is_ok(), "{result:?}");
 }
@@ -263,13 +274,13 @@ async fn success_of_none_is_not_missed_while_the_agent_is_asked() {
 #[tokio::test]
 async fn method_that_the_server_takes_only_after_another_is_tried_again() {
     let (_folder, path) = made("ed25519", "");
-    let ((client, mut incoming), (_server, _never_answers)) = ends();
-    accept_host_key(&client, &mut incoming).await;
+    let (mut client, _never_answers) = ends();
+    accept_host_key(&mut client).await;
     let refusal = |method: &str, partial_success| {
-        Incoming::Auth(ClientAuthEvent::Failure(Failure {
+        ClientAuthEvent::Failure(Failure {
             methods: vec![method.into()],
             partial_success,
-        }))
+        })
     };
     let questions = InfoRequest {
         name: String::new(),
@@ -279,17 +290,14 @@ async fn method_that_the_server_takes_only_after_another_is_tried_again() {
             echo: true,
         }],
     };
-    let (said, mut script) = tokio::sync::mpsc::channel(16);
-    for event in [
-        Incoming::KeysChanged,
+    let said = vec![
         refusal("keyboard-interactive", false),
         refusal("keyboard-interactive", false),
-        Incoming::Auth(ClientAuthEvent::Prompts(questions)),
+        ClientAuthEvent::Prompts(questions),
         refusal("publickey", true),
-        Incoming::Auth(ClientAuthEvent::Success),
-    ] {
-        said.send(event).await.unwrap();
-    }
+        ClientAuthEvent::Success,
+    ];
+    client.hear(said).await;
     let (prompts, mut asked) = Prompts::channel();
     let user = tokio::spawn(async move {
         let question = asked.recv().await.unwrap();
@@ -297,9 +305,12 @@ async fn method_that_the_server_takes_only_after_another_is_tried_again() {
         asked.recv().await.is_none()
     });
     let settings = settings(path);
-    let result = log_in(&client, &mut script, &settings, Trust::Full, &prompts).await;
+    let result = log_in(&mut client, &settings, Trust::Full, &prompts).await;
     assert!(result.is_ok(), "{result:?}");
-    assert!(script.is_empty(), "an answer was not waited for");
+    assert!(
+        client.next().await.is_none(),
+        "an answer was not waited for"
+    );
     drop(prompts);
     assert!(user.await.unwrap(), "the user was asked again");
 }
@@ -330,7 +341,7 @@ async fn keys_whose_algorithms_are_not_accepted_are_skipped_without_a_question()
 async fn rsa_keys_sign_with_the_accepted_algorithm() {
     let (_folder, path) = made("rsa", "");
     let public = file::public_half(&path).unwrap();
-    let ((client, mut incoming), _server) = ends();
+    let (mut client, _server) = ends();
     for (list, expected) in [
         ("-nothing", SignatureAlgorithm::RsaSha512),
         ("-rsa-sha2-512", SignatureAlgorithm::RsaSha256),
@@ -338,7 +349,7 @@ async fn rsa_keys_sign_with_the_accepted_algorithm() {
     ] {
         let settings = accepting(path.clone(), list);
         let prompts = Prompts::none();
-        let login = Login::new(&client, &mut incoming, &settings, &prompts);
+        let login = Login::new(&mut client, &settings, &prompts);
         let keys = login.keys().await.unwrap();
         let algorithm = login.algorithm(&keys, &public);
         assert_eq!(algorithm, Some(expected), "{list}");
@@ -380,7 +391,7 @@ async fn questions_keep_their_lines_and_come_with_name_and_instruction() {
         instruction: "1.\tpush\r\n2.\tcode\n\n".into(),
         prompts: vec![prompt("Option\n\x07(1-2): "), prompt("Sure? ")],
     };
-    let ((client, mut incoming), _server) = ends();
+    let (mut client, _server) = ends();
     let settings = settings("/nonexistent".into());
     let (prompts, mut questions) = Prompts::channel();
     let user = tokio::spawn(async move {
@@ -391,7 +402,7 @@ async fn questions_keep_their_lines_and_come_with_name_and_instruction() {
         }
         asked
     });
-    let login = Login::new(&client, &mut incoming, &settings, &prompts);
+    let login = Login::new(&mut client, &settings, &prompts);
     assert_eq!(login.answer(&request).await.unwrap().len(), 2);
     drop(prompts);
     assert_eq!(

@@ -5,11 +5,10 @@ use std::time::Duration;
 use adit_proto::message::connection::OpenFailureReason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::Receiver;
 
 use super::*;
 use crate::forward::descriptors::Pool;
-use crate::net::Incoming;
+use crate::net::Inbox;
 use crate::net::channel::Received;
 use crate::net::incoming::ChannelAsked;
 use crate::net::listener::{LOOPBACK, bind_tcp};
@@ -20,7 +19,7 @@ struct Forward {
     ingress: Arc<Ingress>,
     listener: TcpListener,
     _server: Handle,
-    asked: Receiver<Incoming>,
+    asked: Inbox,
 }
 
 impl Forward {

@@ -3,9 +3,9 @@
 use adit_proto::connection::{GlobalReply, RequestRefused};
 use adit_proto::message::connection::{ChannelType, GlobalRequest};
 
-use super::super::PendingReply;
 use super::super::incoming::INCOMING;
 use super::super::pair::{Pair, asked};
+use super::super::{Inbox, Incoming, PendingReply};
 use super::*;
 
 /// More than the owner's queue holds, as a client sends them that was stopped for a while.
@@ -85,7 +85,7 @@ async fn news_that_nobody_takes_stops_no_connection() {
 /// The replies that are still to be given to so many requests, and the client's tasks that wait for them.
 async fn asked_for(
     client: &Handle,
-    incoming: &mut mpsc::Receiver<Incoming>,
+    incoming: &mut Inbox,
     requests: usize,
 ) -> (
     Vec<PendingReply>,

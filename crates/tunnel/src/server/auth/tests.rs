@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use adit_proto::key::SigningKey;
 use adit_proto::message::userauth::Method;
-use adit_proto::userauth::client::ClientAuthEvent;
+use tokio::time::timeout;
 
 use super::*;
 use crate::config::sshd_config::ServerOptions;
 use crate::forward::descriptors::Pool;
-use crate::net::Ended;
+use crate::net::login::ClientLoginEvent;
 use crate::net::pair::{Pair, ends};
+use crate::net::{ClientLogin, Ended};
 use crate::server::LocalAccount;
 use crate::server::gate::Gate;
 
@@ -35,18 +36,18 @@ async fn exchange(account: &str, requests: &[Method<'_>]) -> (Vec<String>, Ended
         ..ServerOptions::default()
     };
     let (settings, _) = ServerSettings::new(options, Vec::new(), account).unwrap();
-    let ((client, mut incoming), (server, mut asked)) = ends();
+    let (mut client, mut server) = ends();
     let (commons, settings) = (commons(), Arc::new(settings));
     let visit = Gate::default().enter(None, &settings, std::time::Instant::now());
     let mut visit = visit.unwrap();
-    let judging = authenticate(&server, &mut asked, &settings, &commons, &mut visit);
+    let judging = authenticate(&mut server, &settings, &commons, &mut visit);
     let hearing = async {
         let mut heard = Vec::new();
         let mut requests = requests.iter();
-        while let Some(event) = incoming.recv().await {
+        while let Some(event) = client.next().await {
             match event {
-                Incoming::HostKey(_) => client.accept_host_key(),
-                Incoming::KeysChanged => {}
+                ClientLoginEvent::HostKey(_) => client.accept_host_key(),
+                ClientLoginEvent::KeysChanged => {}
                 event => heard.push(format!("{event:?}")),
             }
             let is_answer = heard.last().is_some_and(|event| event.contains("Failure"));
@@ -102,7 +103,7 @@ async fn disk_that_does_not_answer_holds_up_the_login_that_waits_for_it_and_no_o
     let (settings, _) = ServerSettings::new(ServerOptions::default(), Vec::new(), account).unwrap();
     let (commons, settings) = (commons(), Arc::new(settings));
     let disk = commons.readers.all_busy().await;
-    let ((client, mut incoming), (server, mut asked)) = ends();
+    let (mut client, mut server) = ends();
     let visit = Gate::default().enter(None, &settings, std::time::Instant::now());
     let mut visit = visit.unwrap();
     let key = SigningKey::generate_ed25519().unwrap();
@@ -112,28 +113,29 @@ async fn disk_that_does_not_answer_holds_up_the_login_that_waits_for_it_and_no_o
         signature: None,
     };
     let logging_in = async {
-        assert_eq!(answer(&client, &mut incoming).await, "Failure");
+        assert_eq!(answer(&mut client).await, "Failure");
         client.authenticate(query).unwrap();
         let another = Pair::new().await;
         another.settle().await;
-        assert!(incoming.try_recv().is_err(), "nothing was looked up");
+        let heard = timeout(Duration::ZERO, client.next()).await;
+        assert!(heard.is_err(), "nothing was looked up");
         drop(disk);
-        assert_eq!(answer(&client, &mut incoming).await, "Failure");
+        assert_eq!(answer(&mut client).await, "Failure");
         client.end("the test is over");
     };
-    let judging = authenticate(&server, &mut asked, &settings, &commons, &mut visit);
+    let judging = authenticate(&mut server, &settings, &commons, &mut visit);
     let (login, ()) = tokio::join!(judging, logging_in);
     assert!(login.is_err());
 }
 
 /// The name of the server's next answer about the login.
-async fn answer(client: &Handle, incoming: &mut Receiver<Incoming>) -> &'static str {
-    while let Some(event) = incoming.recv().await {
+async fn answer(client: &mut ClientLogin) -> &'static str {
+    while let Some(event) = client.next().await {
         match event {
-            Incoming::HostKey(_) => client.accept_host_key(),
-            Incoming::Auth(ClientAuthEvent::Failure(_)) => return "Failure",
-            Incoming::Auth(_) => return "another",
-            _ => {}
+            ClientLoginEvent::HostKey(_) => client.accept_host_key(),
+            ClientLoginEvent::KeysChanged | ClientLoginEvent::Debug(_) => {}
+            ClientLoginEvent::Failure(_) => return "Failure",
+            _ => return "another",
         }
     }
     "none"

@@ -1,0 +1,73 @@
+//! Logins, one type for each role; each becomes the common [`Handle`] and [`Inbox`] once it is over.
+//!
+//! ```text
+//!   ClientLogin::start ─▶ HostKey ─▶ accept_host_key ─▶ authenticate, … ─▶ Success ─┐
+//!                                                                                    ├─▶ finish ─▶ Handle, Inbox
+//!   ServerLogin::start ─▶ next ─▶ LoginRequest ─▶ reject, confirm_key or accept ─────┘
+//! ```
+
+mod client;
+mod server;
+
+use adit_proto::connection::Connection;
+use tokio::sync::mpsc;
+
+pub use client::{ClientLogin, ClientLoginEvent};
+pub use server::{LoginRequest, PendingAnswer, ServerLogin};
+
+use super::connection::Handle;
+use super::driver;
+use super::incoming::{Inbox, Notice};
+use super::stream::Stream;
+
+/// Proof that a login is over: a client has it from the server's success, a server from its own.
+#[derive(Debug)]
+#[must_use = "the login is to be finished"]
+pub struct LoginSuccess(Handle);
+
+/// A connection whose login goes on. Dropped, it ends the connection, which nobody would serve.
+#[derive(Debug)]
+struct Unfinished {
+    handle: Handle,
+    notices: mpsc::Receiver<Notice>,
+    guard: Guard,
+}
+
+#[derive(Debug)]
+struct Guard {
+    handle: Handle,
+    is_over: bool,
+}
+
+impl Unfinished {
+    /// Begins to run the connection, as a task of this runtime. `early` is what was read behind the peer's identification.
+    fn start(socket: Stream, connection: Connection, early: &[u8]) -> Self {
+        let (handle, notices, driver) = driver::start(socket, connection, early);
+        tokio::spawn(driver);
+        let guard = Guard {
+            handle: handle.clone(),
+            is_over: false,
+        };
+        Self {
+            handle,
+            notices,
+            guard,
+        }
+    }
+
+    fn finish(mut self, success: LoginSuccess) -> (Handle, Inbox) {
+        self.guard.is_over = true;
+        (success.0, Inbox::new(self.notices))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.is_over && !self.handle.is_ended() {
+            self.handle.end("the login was given up");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! Answers that are forgotten, and logins that are given up.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::super::outcome::Ended;
+use super::super::pair::{ends, log_in};
+use super::*;
+
+/// Longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The client's next event but for those of the key exchange; its host key is accepted.
+async fn next(client: &mut ClientLogin) -> Option<ClientLoginEvent> {
+    loop {
+        match timeout(LIMIT, client.next()).await.unwrap()? {
+            ClientLoginEvent::HostKey(_) => client.accept_host_key(),
+            ClientLoginEvent::KeysChanged => {}
+            event => return Some(event),
+        }
+    }
+}
+
+#[tokio::test]
+async fn request_that_is_dropped_unanswered_is_rejected_once_the_login_goes_on() {
+    let (mut client, mut server) = ends();
+    let serving = async {
+        drop(server.next().await.unwrap());
+        let _ended = server.next().await;
+    };
+    let asking = async {
+        let answer = next(&mut client).await;
+        client.end("the test is over");
+        answer
+    };
+    let ((), answer) = tokio::join!(serving, asking);
+    assert!(matches!(answer, Some(ClientLoginEvent::Failure(_))));
+}
+
+#[tokio::test]
+async fn request_that_is_dropped_unanswered_tells_nothing_where_the_login_ends() {
+    let (mut client, mut server) = ends();
+    let serving = async {
+        drop(server.next().await.unwrap());
+        server.end("Timeout before authentication");
+    };
+    let ((), answer) = tokio::join!(serving, next(&mut client));
+    assert!(answer.is_none(), "{answer:?}");
+    let why = client.why_ended().to_string();
+    assert!(why.contains("Timeout before authentication"), "{why}");
+}
+
+#[tokio::test]
+async fn login_that_is_given_up_ends_the_connection() {
+    let (mut client, server) = ends();
+    drop(server);
+    assert!(next(&mut client).await.is_none());
+    assert_ne!(client.why_ended(), Ended::ByUs);
+
+    let (client, mut server) = ends();
+    drop(client);
+    assert!(timeout(LIMIT, server.next()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn finished_login_goes_on_as_a_connection() {
+    let (client, server) = ends();
+    let ((client, _inbox), (server, _requests)) = log_in(client, server).await;
+    assert!(!client.is_ended() && !server.is_ended());
+}
