@@ -30,9 +30,9 @@ const MAX_SAID: usize = 16;
 /// A remote forward, as each connection is asked for it.
 #[derive(Debug, Clone)]
 pub(crate) struct RemoteAsk {
-    /// Where the server shall listen.
+    /// Place at which the server shall listen.
     pub(crate) listen: ListenSpec,
-    /// What becomes of the connections that come.
+    /// Way of the connections that come.
     pub(crate) forward: RemoteForward,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Asks {
     waiting: VecDeque<Ask>,
     /// Texts of the server since the last answer: they are about the next.
     said: Vec<String>,
-    /// When the user hears what is awaited; none once that has been said.
+    /// Time at which the user hears what is awaited; none once that has been said.
     patience: Option<Instant>,
 }
 
@@ -56,7 +56,7 @@ enum Ask {
         ask: RemoteAsk,
         /// None where the answer will say it.
         address: Option<RemoteAddress>,
-        /// Who has cancelled it meanwhile, where only the answer will say what to cancel.
+        /// Caller who has cancelled it meanwhile: only the answer will say what to cancel.
         cancelled: Option<oneshot::Sender<Cancelled>>,
     },
     Cancel {
@@ -270,7 +270,7 @@ fn refused(label: String, listen: &ListenSpec, mut said: Vec<String>) -> Forward
     }
 }
 
-/// How loud a server's words about a forward that is up are: only another address than the one asked for is a warning.
+/// Level of a server's words about a forward that is up: only another address than the one asked for is a warning.
 fn loudness(said: &str) -> Level {
     match said.starts_with(LISTEN_NOTICE) {
         true => Level::Warn,

@@ -1,5 +1,6 @@
 //! From settings to a logged-in connection: directly, or through the host before.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,9 +9,10 @@ use adit_proto::Side;
 use adit_proto::connection::ConnectionConfig;
 use adit_proto::message::connection::{ChannelType, TcpAddresses};
 use adit_proto::peer_text;
+use adit_proto::transport::TransportConfig;
 use log::debug;
 use tokio::net::{TcpSocket, UnixStream};
-use tokio::time::timeout_at;
+use tokio::time::timeout;
 
 use super::error::ConnectError;
 use super::host_key::{Presented, Role};
@@ -25,7 +27,6 @@ use crate::net::outcome::OpenError;
 use crate::net::{ClientLogin, Stream, memory, seed};
 
 /// Connects and logs in.
-#[expect(clippy::too_many_lines, reason = "the last of two; being split")]
 pub(super) async fn establish(
     settings: &ClientSettings,
     hop: Option<&Client>,
@@ -39,45 +40,19 @@ pub(super) async fn establish(
     };
     let files = settings.known_hosts.clone();
     let known = aside(move || read_all(&files)).await;
-    let known = known.map_err(|e| ConnectError::Local(e.to_string()))?;
-    let known = known.map_err(|e| ConnectError::Local(e.to_string()))?;
-    let transport = settings
-        .transport(&known)
-        .map_err(|e| ConnectError::Local(e.to_string()))?;
-    let deadline = tokio::time::Instant::now() + settings.connect_timeout;
-    let failed = |source| ConnectError::Connect {
-        host: settings.host.clone(),
-        port: settings.port,
-        source,
-    };
-    seed::prepare();
-    let begun = timeout_at(deadline, async {
-        let (socket, ident) = match hop {
-            None => greet(settings, dial_direct(settings).await?).await?,
-            Some(hop) => greet_through(settings, hop).await?,
-        };
-        debug!(
-            "Remote protocol version: {}",
-            peer_text::description(&ident.line)
-        );
-        let address = socket.peer_addr().map(|address| address.ip());
-        let seed = seed::draw().map_err(|e| ConnectError::Local(e.to_string()))?;
-        let config = ConnectionConfig {
-            transport,
-            keep_alive: settings.keep_alive,
-            peer_ident: ident.line,
-            seed,
-            windows: memory::windows(),
-        };
-        let mut login = ClientLogin::start(socket, config, settings.user.clone(), &ident.early);
-        let key = host_key::receive(&mut login, &settings.host).await?;
-        let presented = Presented { key, address, role };
-        Ok::<_, ConnectError>((login, presented))
-    });
-    let (mut login, presented) = match begun.await {
-        Ok(begun) => begun?,
-        Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
-    };
+    let known = known.map_err(local)?.map_err(local)?;
+    let transport = settings.transport(&known).map_err(local)?;
+    let begun = timeout(
+        settings.connect_timeout,
+        begin(settings, hop, role, transport),
+    );
+    let (mut login, presented) = begun.await.unwrap_or_else(|_| {
+        Err(ConnectError::Connect {
+            host: settings.host.clone(),
+            port: settings.port,
+            source: io::ErrorKind::TimedOut.into(),
+        })
+    })?;
     let trust = host_key::judge(settings, &known, &presented, prompts)
         .await
         .inspect_err(|_| {
@@ -93,6 +68,40 @@ pub(super) async fn establish(
     })
 }
 
+/// Connects, and exchanges keys as far as the server's.
+async fn begin(
+    settings: &ClientSettings,
+    hop: Option<&Client>,
+    role: Role,
+    transport: Arc<TransportConfig>,
+) -> Result<(ClientLogin, Presented), ConnectError> {
+    seed::prepare();
+    let (socket, ident) = match hop {
+        None => greet(settings, dial_direct(settings).await?).await?,
+        Some(hop) => greet_through(settings, hop).await?,
+    };
+    debug!(
+        "Remote protocol version: {}",
+        peer_text::description(&ident.line)
+    );
+    let address = socket.peer_addr().map(|address| address.ip());
+    let config = ConnectionConfig {
+        transport,
+        keep_alive: settings.keep_alive,
+        peer_ident: ident.line,
+        seed: seed::draw().map_err(local)?,
+        windows: memory::windows(),
+    };
+    let mut login = ClientLogin::start(socket, config, settings.user.clone(), &ident.early);
+    let key = host_key::receive(&mut login, &settings.host).await?;
+    Ok((login, Presented { key, address, role }))
+}
+
+/// A failure of this machine, not of the host.
+fn local(error: impl fmt::Display) -> ConnectError {
+    ConnectError::Local(error.to_string())
+}
+
 async fn dial_direct(settings: &ClientSettings) -> Result<Stream, ConnectError> {
     let resolved = dial::resolve(&settings.host, settings.port, settings.family).await;
     let addresses = resolved.map_err(|error| match error {
@@ -101,7 +110,7 @@ async fn dial_direct(settings: &ClientSettings) -> Result<Stream, ConnectError> 
             source,
         },
         DialError::Denied(why) => ConnectError::Local(why),
-        DialError::Full(full) => ConnectError::Local(full.to_string()),
+        DialError::Full(full) => local(full),
     })?;
     let connected = dial::first_to_answer(addresses, |address| dial_one(settings, address)).await;
     connected.map_err(|source| ConnectError::Connect {
@@ -165,7 +174,7 @@ async fn greet_through(
         }));
     let (channel, mut verdict) = opening.map_err(|error| unreachable_from(hop, settings, error))?;
     // The stream is one end of a socket pair that a relay serves.
-    let (ours, theirs) = UnixStream::pair().map_err(|e| ConnectError::Local(e.to_string()))?;
+    let (ours, theirs) = UnixStream::pair().map_err(local)?;
     let theirs = Arc::new(theirs.into());
     tokio::spawn(async move { relay(channel, theirs, &Arc::default()).await });
     tokio::select! {

@@ -1,4 +1,4 @@
-//! Why a connection or a forward did not come about: what was attempted, on what, why it failed, and a hint.
+//! Reasons why a connection or a forward did not come about: what was attempted, on what, why it failed, and a hint.
 
 use std::fmt;
 use std::io;
@@ -13,14 +13,14 @@ use crate::status::ForwardId;
 /// Words of OpenSSH that scripts look for.
 const NOT_TRUSTED: &str = "forwarding disabled due to host key check failure";
 
-/// Why there is no connection.
+/// Reason why there is no connection.
 #[derive(Debug)]
 pub enum ConnectError {
     /// The name does not resolve.
     Resolve {
         /// The name.
         host: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// No address took the connection.
@@ -29,42 +29,42 @@ pub enum ConnectError {
         host: String,
         /// The port.
         port: u16,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// It did not get as far as keys.
     Handshake {
         /// The host.
         host: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// The connection ended before the login.
     Ended {
         /// The host.
         host: String,
-        /// Why.
+        /// The reason.
         ended: Ended,
     },
     /// The server ended the login after it had been shown key after key of the agent.
     TooManyKeys {
         /// The host.
         host: String,
-        /// Why.
+        /// The reason.
         ended: Ended,
         /// Keys of the agent that were tried.
         keys: usize,
     },
     /// The host key was refused.
     HostKey {
-        /// What is wrong with it, with a hint.
+        /// Sentence on its fault, with a hint.
         message: String,
-        /// What the user can do, where the message does not say it.
+        /// Advice to the user, where the message gives none.
         hint: Option<&'static str>,
     },
     /// The host key changed, and what the connection is for is not to be done over it.
     NotTrusted {
-        /// What is wrong with the key, with a hint.
+        /// Sentence on the key's fault, with a hint.
         message: String,
     },
     /// No method of authentication succeeded.
@@ -73,7 +73,7 @@ pub enum ConnectError {
         user: String,
         /// The host.
         host: String,
-        /// What the server would still take.
+        /// Methods that the server would still take.
         methods: Vec<String>,
     },
     /// A file or an agent could not be used.
@@ -129,7 +129,7 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {}
 
 impl ConnectError {
-    /// What the user can do.
+    /// Advice to the user.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Resolve { .. } => Some("is the name right, and is there a network?"),
@@ -151,25 +151,25 @@ impl ConnectError {
     }
 }
 
-/// Why there is no forward.
+/// Reason why there is no forward.
 #[derive(Debug)]
 pub enum ForwardError {
     /// The listener could not be bound.
     Bind {
-        /// How messages name the forward.
+        /// Name of the forward in messages.
         label: String,
-        /// Why.
+        /// The reason.
         source: BindError,
     },
     /// The server refused to listen.
     Refused {
-        /// How messages name the forward.
+        /// Name of the forward in messages.
         label: String,
         /// `port 9000` or `path /run/x`.
         what: String,
         /// The port, unless it is a path.
         port: Option<u16>,
-        /// What the server said about it, without control characters; most say nothing.
+        /// Words of the server about it, without control characters; most say nothing.
         said: Vec<String>,
     },
     /// The host key is not trusted.
@@ -178,7 +178,7 @@ pub enum ForwardError {
     TooMany,
     /// The server goes on listening for a forward that was cancelled.
     NotCancelled {
-        /// How messages name the forward.
+        /// Name of the forward in messages.
         label: String,
     },
     /// The tunnel has no such forward.
@@ -215,7 +215,7 @@ impl fmt::Display for ForwardError {
 impl std::error::Error for ForwardError {}
 
 impl ForwardError {
-    /// What the user can do.
+    /// Advice to the user.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Bind { source, .. } => match source.kind() {

@@ -2,7 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-/// Whether an answer may be seen while it is typed.
+/// Visibility of an answer while it is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Echo {
     /// It may.
@@ -23,13 +23,13 @@ pub enum Subject {
 /// One question, to be answered through `answer`; dropping it means that nobody answers.
 #[derive(Debug)]
 pub struct Question {
-    /// What to show.
+    /// Text to show.
     pub text: String,
-    /// Whether the answer may be seen.
+    /// Visibility of the answer.
     pub echo: Echo,
     /// The matter of it.
     pub subject: Subject,
-    /// Where the answer goes.
+    /// Way of the answer.
     pub answer: oneshot::Sender<String>,
 }
 

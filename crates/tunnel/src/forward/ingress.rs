@@ -65,19 +65,19 @@ pub enum FixedRoute {
 /// The listening end of one forward.
 #[derive(Debug)]
 pub struct Ingress {
-    /// How messages name the forward: `forward -L 9000 → db:5432`.
+    /// Name of the forward in messages: `forward -L 9000 → db:5432`.
     pub label: String,
-    /// How messages name the peer: `server example.com`.
+    /// Name of the peer in messages: `server example.com`.
     pub peer_name: String,
     /// The connection to the peer, or the next.
     pub uplink: Uplink,
-    /// Where connections go.
+    /// Way of its connections.
     pub route: Route,
-    /// What the forward has carried.
+    /// Counters of what the forward has carried.
     pub counters: Arc<ForwardCounters>,
     /// Targets that its applications reached a moment ago.
     pub recent_targets: RecentTargets,
-    /// What its connections take their sockets from.
+    /// Share that its connections take their sockets from.
     pub descriptors: Share,
 }
 
@@ -320,7 +320,7 @@ struct Asked {
     connection: Handle,
     channel: Channel,
     verdict: Verdict,
-    /// How messages name where it leads.
+    /// Name of its target in messages.
     target: String,
     /// Data behind the application's SOCKS request, not sent yet.
     early_data: Vec<u8>,
@@ -346,7 +346,7 @@ impl From<OpenError> for NotOpened {
 }
 
 impl NotOpened {
-    /// What the application is told in SOCKS.
+    /// The outcome that the application is told in SOCKS.
     fn outcome(&self) -> Outcome {
         match self {
             Self::NoUplink(_) => Outcome::GeneralFailure,
@@ -391,7 +391,7 @@ fn endpoint(host: &str, port: u16) -> String {
     Endpoint::Tcp { host, port }.to_string()
 }
 
-/// Where a connection came from.
+/// Address that a connection came from.
 #[derive(Debug, Clone, Copy)]
 struct Origin(Option<SocketAddr>);
 

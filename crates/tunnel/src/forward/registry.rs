@@ -11,7 +11,7 @@ use crate::status::{ForwardCounters, ForwardId};
 /// The most remote forwards of one connection.
 pub const MAX_REMOTE_FORWARDS: usize = 1024;
 
-/// Where a remote forward listens, in the words of its request: the peer compares strings.
+/// Address at which a remote forward listens, in the words of its request: the peer compares strings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RemoteAddress {
     /// `tcpip-forward`.
@@ -37,12 +37,12 @@ impl fmt::Display for RemoteAddress {
     }
 }
 
-/// Where the client takes the connections of a remote forward.
+/// Target of the connections of a remote forward, at the client.
 #[derive(Debug, Clone)]
 pub enum RemoteTarget {
     /// To one place.
     Fixed(Endpoint),
-    /// Where the application says, in SOCKS.
+    /// The one that the application names in SOCKS.
     Dynamic,
 }
 
@@ -51,11 +51,11 @@ pub enum RemoteTarget {
 pub struct RemoteForward {
     /// Its number in the tunnel.
     pub id: ForwardId,
-    /// How messages name it.
+    /// Its name in messages.
     pub label: String,
-    /// Where to.
+    /// Its target.
     pub target: RemoteTarget,
-    /// What it has carried.
+    /// Counters of what it has carried.
     pub counters: Arc<ForwardCounters>,
 }
 

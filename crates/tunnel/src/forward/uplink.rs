@@ -61,16 +61,16 @@ pub enum NoUplink {
     Over(Ended),
     /// There is none, and too many wait for the next.
     Crowded {
-        /// Why there is none.
+        /// Reason why there is none.
         why: String,
-        /// How many wait.
+        /// Number of those who wait.
         waiting: usize,
     },
     /// There was none for as long as an application waits.
     TooLong {
-        /// Why there is none.
+        /// Reason why there is none.
         why: String,
-        /// How long it waited.
+        /// Time that it waited.
         waited: Duration,
     },
     /// The application has gone.

@@ -57,7 +57,7 @@ impl Forward {
         app.unwrap()
     }
 
-    /// What the server is asked for next.
+    /// The next channel that the server is asked for.
     async fn asked(&mut self) -> ChannelAsked {
         pair::asked(&mut self.asked).await
     }
