@@ -108,7 +108,7 @@ pub(crate) async fn log_in(
     (client.finish(success), server.finish(let_in))
 }
 
-async fn prove(client: &mut ClientLogin) -> LoginSuccess {
+pub(super) async fn prove(client: &mut ClientLogin) -> LoginSuccess {
     let key = SigningKey::generate_ed25519().unwrap();
     let (algorithm, blob) = (key.algorithms()[0], key.public_key().blob());
     loop {
@@ -130,7 +130,7 @@ async fn prove(client: &mut ClientLogin) -> LoginSuccess {
     }
 }
 
-async fn let_in(server: &mut ServerLogin) -> LoginSuccess {
+pub(super) async fn let_in(server: &mut ServerLogin) -> LoginSuccess {
     loop {
         let request = server.next().await.unwrap();
         match request.method {

@@ -128,9 +128,13 @@ impl ClientLogin {
         act.ok().flatten()
     }
 
-    /// The connection, with the user in.
+    /// The connection, with the user in. With the success of another login it ends.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a success is good for one connection"
+    )]
     pub fn finish(self, success: LoginSuccess) -> (Handle, Inbox) {
-        self.0.finish(success)
+        self.0.finish(&success)
     }
 
     /// Ends the connection with a good-bye.

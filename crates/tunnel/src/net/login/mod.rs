@@ -9,6 +9,8 @@
 mod client;
 mod server;
 
+use std::sync::Arc;
+
 use adit_proto::connection::Connection;
 use tokio::sync::mpsc;
 
@@ -24,6 +26,12 @@ use super::stream::Stream;
 #[derive(Debug)]
 #[must_use = "the login is to be finished"]
 pub struct LoginSuccess(Handle);
+
+impl LoginSuccess {
+    fn is_of(&self, handle: &Handle) -> bool {
+        Arc::ptr_eq(&self.0.0, &handle.0)
+    }
+}
 
 /// A connection whose login goes on. Dropped, it ends the connection, which nobody would serve.
 #[derive(Debug)]
@@ -55,9 +63,10 @@ impl Unfinished {
         }
     }
 
-    fn finish(mut self, success: LoginSuccess) -> (Handle, Inbox) {
-        self.guard.is_over = true;
-        (success.0, Inbox::new(self.notices))
+    /// The connection, with the user in. The success of another login lets nobody into this one, which ends instead.
+    fn finish(mut self, success: &LoginSuccess) -> (Handle, Inbox) {
+        self.guard.is_over = success.is_of(&self.handle);
+        (self.handle.clone(), Inbox::new(self.notices))
     }
 }
 

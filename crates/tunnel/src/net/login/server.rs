@@ -156,9 +156,13 @@ impl ServerLogin {
         self.act(|mut login| Ok(login.banner(text)?))
     }
 
-    /// The connection, with the user in.
+    /// The connection, with the user in. With the success of another login it ends.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a success is good for one connection"
+    )]
     pub fn finish(self, success: LoginSuccess) -> (Handle, Inbox) {
-        self.connection.finish(success)
+        self.connection.finish(&success)
     }
 
     /// Ends the connection with a good-bye.
@@ -215,7 +219,7 @@ impl PendingAnswer<'_> {
         let token = self.token.take();
         self.login.act(|login| match token {
             Some(token) => answer(login, token),
-            None => Ok(()),
+            None => Err(Error::Internal("the request is answered already".into())),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::super::outcome::Ended;
-use super::super::pair::{ends, log_in};
+use super::super::pair::{self, ends, log_in};
 use super::*;
 
 /// Longer than anything here takes.
@@ -68,4 +68,20 @@ async fn finished_login_goes_on_as_a_connection() {
     let (client, server) = ends();
     let ((client, _inbox), (server, _requests)) = log_in(client, server).await;
     assert!(!client.is_ended() && !server.is_ended());
+}
+
+/// A server and its success, once its client is in.
+async fn let_in() -> (ClientLogin, ServerLogin, LoginSuccess) {
+    let (mut client, mut server) = ends();
+    let (_, success) = tokio::join!(pair::prove(&mut client), pair::let_in(&mut server));
+    (client, server, success)
+}
+
+#[tokio::test]
+async fn success_of_another_login_lets_nobody_in_and_ends_the_connection() {
+    let (_client, _server, success) = let_in().await;
+    let (mut other_client, other_server) = ends();
+    let (handle, _inbox) = other_server.finish(success);
+    assert!(handle.is_ended());
+    assert!(next(&mut other_client).await.is_none());
 }
