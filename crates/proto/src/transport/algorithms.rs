@@ -1,4 +1,4 @@
-//! What one side offers, and how two offers become one choice (RFC 4253 §7.1).
+//! Algorithms: the offer of one side, and the negotiation that makes one choice of two offers (RFC 4253 §7.1).
 
 use std::fmt;
 
@@ -11,37 +11,38 @@ use crate::key::SignatureAlgorithm;
 use crate::message::kex::KexInit;
 use crate::peer_text;
 
-/// Announces that the client takes EXT_INFO (RFC 8308).
+/// Pseudo-method by which a client announces that it accepts EXT_INFO (RFC 8308).
 pub(super) const EXT_INFO_C: &str = "ext-info-c";
-/// Announces that the server takes it.
+/// The same for a server.
 pub(super) const EXT_INFO_S: &str = "ext-info-s";
-/// Announces strict key exchange, client (OpenSSH PROTOCOL §1.10).
+/// Pseudo-method by which a client announces strict key exchange (OpenSSH PROTOCOL §1.10).
 pub(super) const STRICT_C: &str = "kex-strict-c-v00@openssh.com";
-/// Announces strict key exchange, server.
+/// The same for a server.
 pub(super) const STRICT_S: &str = "kex-strict-s-v00@openssh.com";
 
 const ZLIB_DELAYED: &str = "zlib@openssh.com";
 const ZLIB: &str = "zlib";
 
-/// Compression, as it is asked for and as it is agreed on.
+/// Compression, as requested and as negotiated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// `none`. A client that asks for it takes compression all the same from a server that has nothing else.
+    /// `none`. A client that asks for it still accepts compression from a server that offers nothing else.
     Off,
-    /// zlib@openssh.com, which begins after authentication: a client prefers it, a server leaves the choice to the client.
+    /// zlib@openssh.com, which begins after authentication. A client prefers it, a server leaves the choice to the
+    /// client.
     Delayed,
-    /// `zlib` (RFC 4253 §6.2), which begins with the keys: for servers that have nothing else.
+    /// `zlib` (RFC 4253 §6.2), which begins with the keys. For servers that offer nothing else.
     Immediate,
 }
 
-/// The algorithms that one side offers, most preferred first.
+/// Algorithms that one side offers, most preferred first.
 #[derive(Debug, Clone)]
 pub struct Algorithms {
     /// Key exchange methods.
     pub kex: Vec<KexAlgorithm>,
     /// Signature algorithms of host keys.
     pub host_key: Vec<SignatureAlgorithm>,
-    /// Signature algorithms that a server takes from users; it announces them, and refuses every other.
+    /// Signature algorithms that a server accepts from users. It announces them in EXT_INFO, and refuses all others.
     pub user_key: Vec<SignatureAlgorithm>,
     /// Ciphers, the same in both directions.
     pub ciphers: Vec<CipherName>,
@@ -49,12 +50,13 @@ pub struct Algorithms {
     pub macs: Vec<MacName>,
     /// Compression.
     pub compression: Compression,
-    /// Peers that lack strict key exchange and have nothing that is safe without it.
+    /// Rule for a peer without strict key exchange that shares no algorithm that is safe without it.
     pub without_strict_kex: WithoutStrictKex,
 }
 
 impl Default for Algorithms {
-    /// Everything that this implementation has, AES-GCM first: on processors with AES instructions it costs a tenth of the rest.
+    /// All algorithms of this implementation, AES-GCM first: on processors with AES instructions it costs a tenth of
+    /// the others.
     fn default() -> Self {
         Self {
             kex: KexAlgorithm::ALL.to_vec(),
@@ -69,9 +71,9 @@ impl Default for Algorithms {
 }
 
 impl Algorithms {
-    /// The offer as KEXINIT. The pseudo-methods stand only in the first one of a connection.
+    /// KEXINIT with this offer. The pseudo-methods are only in the first KEXINIT of a connection.
     pub(super) fn offer(&self, side: Side, cookie: [u8; 16], first: FirstExchange) -> KexInit {
-        // A server has no groups to choose from.
+        // A server has no list of groups for group exchange.
         let has = |k: &&KexAlgorithm| side == Side::Client || !k.is_group_exchange();
         let kex = self.kex.iter().filter(has);
         let mut kex: Vec<String> = kex.map(|k| k.as_str().to_owned()).collect();
@@ -114,14 +116,14 @@ impl Algorithms {
     }
 }
 
-/// Whether a key exchange is the first of its connection.
+/// Position of a key exchange: the first of its connection, or a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FirstExchange {
     Yes,
     No,
 }
 
-/// One direction's choice.
+/// Algorithms of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DirectionChoice {
     /// The cipher.
@@ -133,7 +135,7 @@ pub struct DirectionChoice {
 }
 
 impl fmt::Display for DirectionChoice {
-    /// In OpenSSH's words, as its debug messages have them.
+    /// Uses the format of OpenSSH's debug messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mac = self.mac.map_or("<implicit>", MacName::as_str);
         let compression = match self.compression {
@@ -146,7 +148,7 @@ impl fmt::Display for DirectionChoice {
     }
 }
 
-/// What both sides agreed on.
+/// Result of a negotiation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Negotiated {
     /// The key exchange method.
@@ -157,11 +159,11 @@ pub struct Negotiated {
     pub client_to_server: DirectionChoice,
     /// Server to client.
     pub server_to_client: DirectionChoice,
-    /// The peer guessed the method wrong: its next key exchange packet is to be ignored.
+    /// True if the peer guessed the method wrong: its next key exchange packet is ignored.
     pub(super) guess_was_wrong: bool,
 }
 
-/// Chooses, for each kind, the client's first name that the server has too.
+/// Chooses, for each kind, the first name of the client that the server has too.
 pub(super) fn negotiate(ours: &KexInit, theirs: &KexInit, side: Side) -> Result<Negotiated, Error> {
     let (client, server) = match side {
         Side::Client => (ours, theirs),
@@ -260,7 +262,7 @@ fn choose<T>(
         })
 }
 
-/// An offer for a message, shortened: it may be as long as a packet.
+/// An offer for a message, cut short: it may be as long as a packet.
 fn shown(names: &[String]) -> String {
     peer_text::description(&names.join(",")).to_string()
 }
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn zlib_is_chosen_where_the_client_wants_it_and_the_server_has_it() {
+    fn zlib_is_chosen_if_client_prefers_it_and_server_has_it() {
         let offer = |side, compression| {
             let algorithms = Algorithms {
                 compression,
@@ -319,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn server_that_has_only_zlib_gets_it_unasked() {
+    fn zlib_is_chosen_without_request_if_server_has_nothing_else() {
         for (has, expected) in [
             ("zlib@openssh.com", Compression::Delayed),
             ("zlib", Compression::Immediate),
@@ -335,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn choice_is_printed_in_opensshs_words() {
+    fn choice_is_printed_in_format_of_openssh() {
         let mut choice = DirectionChoice {
             cipher: CipherName::Aes256Gcm,
             mac: None,
@@ -355,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn long_offer_is_shown_in_part() {
+    fn long_offer_is_cut_short_in_messages() {
         let (mut client, server) = offers();
         client.kex_algorithms = vec!["x".repeat(300); 100];
         let error = negotiate(&client, &server, Side::Server).unwrap_err();
@@ -363,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_common_names_both_offers() {
+    fn error_of_failed_negotiation_names_both_offers() {
         let (mut client, server) = offers();
         client.encryption_client_to_server = vec!["3des-cbc".into()];
         let error = negotiate(&client, &server, Side::Server)
@@ -376,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_guess_is_noticed() {
+    fn wrong_guess_is_detected() {
         let (ours, mut theirs) = offers();
         theirs.first_kex_packet_follows = true;
         theirs.kex_algorithms.insert(0, "other".into());

@@ -1,9 +1,9 @@
-//! Cookies of KEXINIT (RFC 4253 §7.1), drawn from one seed: SHA-256 in counter mode.
+//! Cookies of KEXINIT (RFC 4253 §7.1), generated from one seed: SHA-256 in counter mode.
 
 use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
-/// The cookies of one connection.
+/// Generator of the cookies of one connection.
 #[derive(Debug)]
 pub(super) struct Cookies {
     seed: Zeroizing<[u8; 32]>,
@@ -11,7 +11,7 @@ pub(super) struct Cookies {
 }
 
 impl Cookies {
-    /// Draws from `seed`, fresh random bytes.
+    /// Generator with `seed`, which must be fresh random bytes.
     pub(super) fn new(seed: [u8; 32]) -> Self {
         Self {
             seed: Zeroizing::new(seed),
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_cookies_of_a_seed_or_of_two_seeds_are_the_same() {
+    fn cookies_differ_within_a_seed_and_between_seeds() {
         let (mut one, mut other) = (Cookies::new([1; 32]), Cookies::new([2; 32]));
         let drawn = [one.draw(), one.draw(), other.draw(), other.draw()];
         for (at, cookie) in drawn.iter().enumerate() {

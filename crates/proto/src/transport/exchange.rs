@@ -18,38 +18,38 @@ use crate::message::kex::{self as message, DhGroup, EcdhReply, GroupSizes, KexIn
 use crate::message::number;
 use crate::packet::SequenceReset;
 
-/// Sizes of the group that we ask for (RFC 4419 §3): as strong as X25519, and nothing that [`ClientKex::in_group`] would
+/// Group sizes that a client asks for (RFC 4419 §3): as strong as X25519, and none that [`ClientKex::in_group`] would
 /// refuse.
 const GROUP_SIZES: GroupSizes = [2048, 3072, 8192];
-/// In a KEXINIT that never leaves.
+/// Cookie of a KEXINIT that is only compared, never sent.
 const NO_COOKIE: [u8; 16] = [0; 16];
 
-/// How far a key exchange is; each state holds what is valid in it.
+/// State of the key exchange. Each state holds the values that are valid in it.
 #[derive(Debug)]
 pub(super) enum Exchange {
-    /// None is going on.
+    /// No key exchange is running.
     Idle,
-    /// We sent KEXINIT.
+    /// Our KEXINIT is sent.
     InitSent { ours: KexInit, ours_raw: Vec<u8> },
-    /// Client: we asked for a group.
+    /// Client: the request for a group is sent.
     AwaitGroup {
         negotiated: Negotiated,
         inits: Inits,
     },
-    /// Client: we sent our public value.
+    /// Client: our public value is sent.
     AwaitReply(Box<AwaitReply>),
-    /// Client: the server's proof is right; is it the right server?
+    /// Client: the server's signature is valid, and the caller decides whether the host key is trusted.
     AwaitDecision { keys: Box<Keys> },
-    /// Server: we wait for the client's public value.
+    /// Server: waits for the client's public value.
     AwaitInit {
         negotiated: Negotiated,
         inits: Inits,
     },
-    /// We sent NEWKEYS.
+    /// Our NEWKEYS is sent.
     AwaitNewKeys { inbound: Box<DirectionKeys> },
 }
 
-/// Both KEXINIT payloads, which the exchange hash covers.
+/// Both KEXINIT payloads, which are inputs of the exchange hash.
 #[derive(Debug)]
 pub(super) struct Inits {
     client: Vec<u8>,
@@ -62,7 +62,7 @@ pub(super) struct AwaitReply {
     inits: Inits,
     kex: ClientKex,
     client_init: Vec<u8>,
-    /// What the exchange hash covers of the group; empty where the method names it.
+    /// Messages of the group exchange as inputs of the exchange hash; empty if the method names its group.
     group: Vec<u8>,
 }
 
@@ -80,7 +80,7 @@ impl AwaitReply {
     }
 }
 
-/// The keys of both directions, from our point of view.
+/// Keys of both directions, named from our side.
 #[derive(Debug)]
 pub(super) struct Keys {
     outbound: DirectionKeys,
@@ -88,7 +88,7 @@ pub(super) struct Keys {
     exchange_hash: Vec<u8>,
 }
 
-/// What both ends said in the exchange itself.
+/// Public values and host key that the exchange hash covers.
 struct PublicValues<'a> {
     group: &'a [u8],
     client: &'a [u8],
@@ -96,12 +96,12 @@ struct PublicValues<'a> {
 }
 
 impl Exchange {
-    /// Between our KEXINIT and our NEWKEYS nothing else may be sent (RFC 4253 §7.1).
+    /// True between our KEXINIT and our NEWKEYS, when no other message may be sent (RFC 4253 §7.1).
     pub(super) fn holds_messages(&self) -> bool {
         !matches!(self, Exchange::Idle | Exchange::AwaitNewKeys { .. })
     }
 
-    /// Between the peer's KEXINIT and its NEWKEYS.
+    /// True between the peer's KEXINIT and its NEWKEYS.
     pub(super) fn peer_is_exchanging(&self) -> bool {
         !matches!(self, Exchange::Idle | Exchange::InitSent { .. })
     }
@@ -117,8 +117,8 @@ impl Transport {
         self.exchange = Exchange::InitSent { ours, ours_raw };
     }
 
-    /// The first KEXINIT to a peer that may lack strict key exchange and has not sent its own. The client's order decides:
-    /// as a client we put first what is safe, as a server we leave out what is not.
+    /// Sends our first KEXINIT before the peer's has arrived, to a peer that may lack strict key exchange. The client's
+    /// order decides: a client puts safe algorithms first, a server leaves unsafe ones out.
     pub(super) fn send_kexinit_unasked(&mut self) {
         self.offering = match (self.side, self.config.algorithms.without_strict_kex) {
             (Side::Client, _) => Offering::SafeFirst,
@@ -138,15 +138,15 @@ impl Transport {
         };
         let mut ours = offered.offer(self.side, cookie, self.is_first_exchange());
         if self.side == Side::Server {
-            // A server offers only what it has a key for.
+            // A server offers only signature algorithms of the host keys it has.
             ours.server_host_key_algorithms
                 .retain(|name| self.config.host_key(name).is_some());
         }
         ours
     }
 
-    /// Chooses the offer for a peer that has shown its own, as its first KEXINIT: to one without strict key exchange only
-    /// what is safe, if that leaves something in common.
+    /// Chooses our offer after the peer's first KEXINIT. A peer without strict key exchange is offered only safe
+    /// algorithms, if both sides have some.
     fn steer(&mut self, theirs: &KexInit) {
         if self.strict {
             return;
@@ -161,7 +161,7 @@ impl Transport {
         self.offering = Offering::Everything;
     }
 
-    /// One message of the key exchange.
+    /// Handles one message of the key exchange.
     pub(crate) fn recv_kex(&mut self, payload: &[u8], now: Instant) -> Result<(), Error> {
         let number = payload[0];
         if number == number::KEXINIT {
@@ -230,7 +230,7 @@ impl Transport {
         }
     }
 
-    /// Client: our public value, or first the question for a group.
+    /// Client: sends our public value, or first the request for a group.
     fn send_public_value(&mut self, negotiated: Negotiated, inits: Inits) -> Result<(), Error> {
         if negotiated.kex.is_group_exchange() {
             self.send_urgent(message::encode_group_request(GROUP_SIZES));
@@ -249,7 +249,7 @@ impl Transport {
         Ok(())
     }
 
-    /// Client: our public value in the group that the server chose (RFC 4419 §3).
+    /// Client: sends our public value in the group that the server chose (RFC 4419 §3).
     fn recv_group(
         &mut self,
         payload: &[u8],
@@ -269,7 +269,7 @@ impl Transport {
         Ok(())
     }
 
-    /// The pseudo-methods count only in the first KEXINIT.
+    /// Reads the peer's pseudo-methods, which count only in its first KEXINIT.
     fn note_announcements(&mut self, theirs: &KexInit) -> Result<(), Error> {
         if self.is_first_exchange() == FirstExchange::No {
             return Ok(());
@@ -303,7 +303,7 @@ impl Transport {
         }
     }
 
-    /// Server: our public value, the proof, and NEWKEYS.
+    /// Server: sends our public value, the signature, and NEWKEYS.
     fn recv_ecdh_init(
         &mut self,
         payload: &[u8],
@@ -344,7 +344,7 @@ impl Transport {
         Ok(())
     }
 
-    /// Client: checks the proof, and asks whether this is the right server.
+    /// Client: verifies the signature, and asks the caller whether it trusts the host key.
     fn recv_ecdh_reply(&mut self, payload: &[u8], state: AwaitReply) -> Result<(), Error> {
         let reply = EcdhReply::parse(payload)?;
         let secret = state.kex.finish(reply.server_reply).map_err(bad_kex)?;
@@ -380,7 +380,7 @@ impl Transport {
         Ok(())
     }
 
-    /// The user takes the host key: the exchange goes on.
+    /// Continues the key exchange with the host key that the caller trusts.
     pub fn accept_host_key(&mut self) {
         match std::mem::replace(&mut self.exchange, Exchange::Idle) {
             Exchange::AwaitDecision { keys } => self.send_newkeys(*keys),

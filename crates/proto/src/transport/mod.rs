@@ -1,7 +1,7 @@
-//! The transport layer as a state machine (RFC 4253): key exchange, the first and every later one, from either side.
+//! The transport layer as a state machine (RFC 4253): the first key exchange and all later ones, for client and server.
 //!
-//! It works on payloads; the packets around them are sealed and opened by [`crate::packet`]. Everything above it
-//! does not know that keys change: between our KEXINIT and our NEWKEYS its messages wait in `held`.
+//! It works on payloads; [`crate::packet`] seals and opens the packets around them. The layers above do not notice key
+//! exchanges: between our KEXINIT and our NEWKEYS their messages wait in `held`.
 //!
 //! ```text
 //!            start / recv KEXINIT             recv reply, verified       accept_host_key
@@ -35,32 +35,32 @@ use cookies::Cookies;
 use exchange::Exchange;
 pub(crate) use phase::{Phase, Stage, Verdict};
 
-/// Packets under one key after which new keys are due whatever the limit says (RFC 4344 §3.1).
+/// Packets under one key after which new keys are due whatever the limit is (RFC 4344 §3.1).
 const MAX_PACKETS_PER_KEY: u64 = 1 << 31;
-/// Bytes under one key by default: far below what AES and ChaCha20 bear (RFC 4344 §3.2).
+/// Default limit of bytes under one key: far below the safe limit of AES and ChaCha20 (RFC 4344 §3.2).
 const DEFAULT_REKEY_BYTES: u64 = 1 << 36;
-/// The same for chacha20-poly1305, as OpenSSH has it.
+/// The same for chacha20-poly1305, equal to OpenSSH's.
 const DEFAULT_REKEY_BYTES_CHACHA: u64 = 1 << 30;
-/// Bytes of messages that may wait to be sealed, or for the end of a key exchange.
+/// Limit of bytes of messages that wait to be sealed, or for the end of a key exchange.
 const MAX_WAITING: usize = 4 << 20;
 
-/// When keys are changed (`RekeyLimit`).
+/// Limits after which keys are exchanged again (`RekeyLimit`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RekeyLimit {
-    /// After so many bytes in either direction; by default what the cipher bears.
+    /// Bytes in either direction; by default the limit of the cipher.
     pub bytes: Option<u64>,
-    /// After so long; by default never.
+    /// Age of the keys; by default unlimited.
     pub interval: Option<Duration>,
 }
 
-/// What a transport is configured with.
+/// Configuration of a transport.
 #[derive(Debug)]
 pub struct TransportConfig {
-    /// What to offer.
+    /// Algorithms to offer.
     pub algorithms: Algorithms,
-    /// When to change keys.
+    /// Limits of the key exchange.
     pub rekey: RekeyLimit,
-    /// The server's host keys; empty in a client.
+    /// Host keys of a server; empty in a client.
     pub host_keys: Vec<SigningKey>,
 }
 
@@ -73,7 +73,7 @@ impl TransportConfig {
     }
 }
 
-/// What must go out, in order.
+/// Output of the transport, in order.
 #[derive(Debug)]
 pub enum Transmit {
     /// A payload to seal.
@@ -82,7 +82,7 @@ pub enum Transmit {
     Keys {
         /// The keys.
         keys: DirectionKeys,
-        /// What happens to the sequence number.
+        /// Treatment of the sequence number.
         reset: SequenceReset,
     },
     /// Compression begins with the packet that follows.
@@ -96,22 +96,22 @@ pub enum OpenChange {
     Keys {
         /// The keys.
         keys: DirectionKeys,
-        /// What happens to the sequence number.
+        /// Treatment of the sequence number.
         reset: SequenceReset,
     },
     /// Decompression begins with the packet that follows.
     StartDecompression,
 }
 
-/// What waits for the end of a key exchange.
+/// Item that waits for the end of a key exchange.
 #[derive(Debug)]
 enum Held {
     Packet(Zeroizing<Vec<u8>>),
-    /// USERAUTH_SUCCESS stands right before: delayed compression begins after it.
+    /// Mark behind USERAUTH_SUCCESS: delayed compression begins here.
     Authenticated,
 }
 
-/// The part of the configured algorithms that our KEXINITs offer.
+/// Part of the configured algorithms that our KEXINITs offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Offering {
     Everything,
@@ -132,13 +132,13 @@ pub struct Transport {
     peer_ident: String,
     cookies: Cookies,
     exchange: Exchange,
-    /// `H` of the first exchange; set once, and the mark that it is over.
+    /// Session identifier: `H` of the first key exchange. Set once that is over.
     session_id: Option<Vec<u8>>,
     strict: bool,
     offering: Offering,
-    /// When our first KEXINIT leaves at the latest, while the peer's is awaited.
+    /// Deadline for our first KEXINIT while we wait for the peer's.
     init_due: Option<Instant>,
-    /// The peer said that it takes EXT_INFO.
+    /// True if the peer announced that it accepts EXT_INFO.
     peer_takes_ext_info: bool,
     peer_ext_info: ExtInfo,
     negotiated: Option<Negotiated>,
@@ -150,21 +150,20 @@ pub struct Transport {
     packets_received: u64,
     ignore_next_kex_packet: bool,
     out: VecDeque<Transmit>,
-    /// Outbound keys are in `out`: what the caller counts was still sealed with the old ones.
+    /// True while new outbound keys are in `out`: the caller's counts are still those of the old keys.
     keys_wait: bool,
-    /// The outbound keys have carried their volume, and the peer's NEWKEYS, before which none can be renewed, is still
-    /// to come.
+    /// True if the outbound keys have reached their limit, and cannot be renewed before the peer's NEWKEYS arrives.
     keys_spent: bool,
     held: VecDeque<Held>,
-    /// What the messages cost that wait in `out` and `held`.
+    /// Bytes of the messages that wait in `out` and `held`.
     waiting_bytes: usize,
     open_changes: VecDeque<OpenChange>,
 }
 
 impl Transport {
-    /// A transport whose identification lines have been exchanged. It sends KEXINIT at once, unless the peer may lack
-    /// strict key exchange: then what is offered depends on the peer's KEXINIT, which is awaited for a moment. The cookies
-    /// of all key exchanges are drawn from `seed`.
+    /// A transport, after the identification lines were exchanged. It sends KEXINIT at once, unless the peer may lack
+    /// strict key exchange: then our offer depends on the peer's KEXINIT, for which it waits a moment. `seed` generates
+    /// the cookies of all key exchanges.
     pub fn new(
         side: Side,
         config: Arc<TransportConfig>,
@@ -209,7 +208,7 @@ impl Transport {
         transport
     }
 
-    /// Which end this is.
+    /// Role of this end.
     pub(crate) fn side(&self) -> Side {
         self.side
     }
@@ -219,22 +218,22 @@ impl Transport {
         &self.peer_ident
     }
 
-    /// `H` of the first exchange; none before it is over.
+    /// Session identifier: `H` of the first key exchange; none before that is over.
     pub fn session_id(&self) -> Option<&[u8]> {
         self.session_id.as_deref()
     }
 
-    /// What the last exchange agreed on.
+    /// Algorithms of the last key exchange.
     pub fn negotiated(&self) -> Option<&Negotiated> {
         self.negotiated.as_ref()
     }
 
-    /// Whether both sides do strict key exchange.
+    /// True if both sides do strict key exchange.
     pub fn is_strict(&self) -> bool {
         self.strict
     }
 
-    /// True while the last exchange's choice is open to CVE-2023-48795, which only [`WithoutStrictKex::GoOn`] allows.
+    /// True if the algorithms in use are vulnerable to CVE-2023-48795, which only [`WithoutStrictKex::GoOn`] permits.
     ///
     /// [`WithoutStrictKex::GoOn`]: algorithms::WithoutStrictKex::GoOn
     pub fn is_open_to_terrapin(&self) -> bool {
@@ -245,37 +244,39 @@ impl Transport {
                 .is_some_and(strict::any_needs_strict_kex)
     }
 
-    /// What the peer announced in EXT_INFO; of a client nothing that only a server has to say.
+    /// Extensions that the peer announced in EXT_INFO. Those that only a server may announce are dropped if a client
+    /// sends them.
     pub fn peer_ext_info(&self) -> &ExtInfo {
         &self.peer_ext_info
     }
 
-    /// Whether the peer is told what we take, in EXT_INFO.
+    /// True if our EXT_INFO will be sent to the peer.
     pub(crate) fn announces(&self) -> bool {
         self.peer_takes_ext_info
     }
 
-    /// Key exchanges that are complete in both directions.
+    /// Number of key exchanges that are complete in both directions.
     pub fn exchanges(&self) -> u64 {
         self.exchanges
     }
 
-    /// Whether messages other than the key exchange's own may be sealed now.
+    /// True if messages other than those of the key exchange may be sealed now.
     pub fn may_send(&self) -> bool {
         self.session_id.is_some() && !self.exchange.holds_messages()
     }
 
-    /// Whether channel data may be sealed now: not with keys that are spent. All else may go on, as there is little of it.
+    /// True if channel data may be sealed now: not after the keys reached their limit. Other messages are few and may
+    /// go on.
     pub fn may_send_data(&self) -> bool {
         self.may_send() && !self.keys_spent
     }
 
-    /// Whether the next packet may be handled now: not while the host key waits for its verdict.
+    /// True if the next packet may be handled now: not while the caller decides about the host key.
     pub fn wants_input(&self) -> bool {
         !matches!(self.exchange, Exchange::AwaitDecision { .. })
     }
 
-    /// What is legal to receive now.
+    /// Phase of the transport, which decides which messages are legal to receive.
     pub(crate) fn phase(&self) -> Phase {
         match (self.exchanges, self.exchange.peer_is_exchanging()) {
             (0, _) => Phase::FirstExchange {
@@ -286,9 +287,10 @@ impl Transport {
         }
     }
 
-    /// Sends a message as soon as keys allow.
+    /// Sends a message as soon as the keys permit.
     ///
-    /// An error once too much waits: the peer provokes answers that it does not read.
+    /// # Errors
+    /// Too many messages wait: the peer provokes answers that it does not read.
     pub fn send(&mut self, payload: Zeroizing<Vec<u8>>) -> Result<(), Misbehaviour> {
         if self.waiting_bytes > MAX_WAITING {
             return Err(Misbehaviour::AsksFasterThanItReads);
@@ -302,13 +304,13 @@ impl Transport {
         Ok(())
     }
 
-    /// Sends a message of the transport layer itself, which no key exchange holds up.
+    /// Sends a message of the transport layer itself, which does not wait for the end of a key exchange.
     pub fn send_urgent(&mut self, payload: Vec<u8>) {
         self.waiting_bytes += waiting_cost(&payload);
         self.out.push_back(Transmit::Packet(payload.into()));
     }
 
-    /// The next thing that must go out.
+    /// Next output, in order.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let transmit = self.out.pop_front()?;
         match &transmit {
@@ -319,25 +321,24 @@ impl Transport {
         Some(transmit)
     }
 
-    /// Whether `poll_transmit` has something.
+    /// True if `poll_transmit` would return something.
     pub fn has_transmit(&self) -> bool {
         !self.out.is_empty()
     }
 
-    /// The next change of the inbound direction.
+    /// Next change of the inbound direction.
     pub fn poll_open_change(&mut self) -> Option<OpenChange> {
         self.open_changes.pop_front()
     }
 
-    /// The server's host key, once, when it waits for a verdict.
+    /// Host key of the server, once, when the caller must decide about it.
     pub fn poll_host_key(&mut self) -> Option<PublicKey> {
         self.asked_host_key.take()
     }
 
-    /// User authentication succeeded: delayed compression begins (OpenSSH PROTOCOL §1.2).
+    /// Notes that user authentication succeeded: delayed compression begins (OpenSSH PROTOCOL §1.2).
     ///
-    /// Both ends switch at USERAUTH_SUCCESS, which is therefore the last message before it, even where a key
-    /// exchange holds it up.
+    /// Both ends begin it after USERAUTH_SUCCESS, even if a key exchange delays that message.
     pub fn authenticated(&mut self) {
         match self.may_send() {
             true => self.start_delayed_compression(),
@@ -353,7 +354,7 @@ impl Transport {
         if outbound.compression == algorithms::Compression::Delayed {
             self.out.push_back(Transmit::StartCompression);
         }
-        // A NEWKEYS that is on its way was sent before the peer saw our SUCCESS; decompression begins after it.
+        // A NEWKEYS under way was sent before the peer saw our USERAUTH_SUCCESS, so decompression begins after it.
         if inbound.compression == algorithms::Compression::Delayed
             && !self.exchange.peer_is_exchanging()
         {
@@ -361,9 +362,9 @@ impl Transport {
         }
     }
 
-    /// Whether the volume under the present keys asks for new ones.
+    /// True if the present keys have reached their limit of bytes or packets.
     pub(crate) fn is_rekey_due(&self, sealed: Usage, opened: Usage) -> bool {
-        // While new keys wait to be installed, the old ones' volume would ask for yet another exchange, and again.
+        // Until the new keys are installed, the volume is that of the old ones and would start another exchange.
         if !self.may_begin_rekey() || self.keys_wait {
             return false;
         }
@@ -375,8 +376,8 @@ impl Transport {
 
     /// Notes the volume under the outbound keys, for `may_send_data`.
     ///
-    /// Between our NEWKEYS and the peer's we may send and cannot begin an exchange, so a peer that is slow with its own,
-    /// or keeps it back, would have one key carry as much as its windows let through.
+    /// Between our NEWKEYS and the peer's we may send but cannot begin an exchange. Without this limit, a peer that
+    /// delays its NEWKEYS could make one key carry as much data as its windows permit.
     pub(crate) fn note_sealed(&mut self, sealed: Usage) {
         let awaits_peer = matches!(self.exchange, Exchange::AwaitNewKeys { .. });
         self.keys_spent = awaits_peer
@@ -390,32 +391,32 @@ impl Transport {
         usage.packets >= MAX_PACKETS_PER_KEY || usage.bytes >= self.byte_limit(choice)
     }
 
-    /// Not before the login, as OpenSSH has it: a client's KEXINIT that crosses USERAUTH_SUCCESS would be in plain
-    /// where the server has begun to decompress.
+    /// True after the login, as in OpenSSH. A client's KEXINIT that crosses USERAUTH_SUCCESS would be uncompressed when
+    /// the server already decompresses.
     fn may_begin_rekey(&self) -> bool {
         self.authenticated && matches!(self.exchange, Exchange::Idle)
     }
 
-    /// Starts a key exchange, unless one is going on.
+    /// Starts a key exchange, unless one is running.
     pub(crate) fn rekey(&mut self) {
         if matches!(self.exchange, Exchange::Idle) {
             self.send_kexinit();
         }
     }
 
-    /// When `handle_timeout` wants to be called.
+    /// Time at which `handle_timeout` wants to be called.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.init_due.or_else(|| self.rekey_due())
     }
 
-    /// When keys are due by time.
+    /// Time at which the age of the keys makes new ones due.
     fn rekey_due(&self) -> Option<Instant> {
         let interval = self.config.rekey.interval?;
         self.may_begin_rekey()
             .then_some(self.keys_since? + interval)
     }
 
-    /// Starts a key exchange where the age of the present keys asks for it, or where the peer does not.
+    /// Starts a key exchange if the keys are too old, or if the peer's first KEXINIT is late.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.next_timeout().is_none_or(|due| due > now) {
             return;
@@ -434,7 +435,7 @@ impl Transport {
         self.config.rekey.bytes.unwrap_or(default)
     }
 
-    /// Our outbound and inbound choices.
+    /// Algorithms of our outbound and inbound directions.
     fn choices(&self) -> Option<(DirectionChoice, DirectionChoice)> {
         let n = self.negotiated.as_ref()?;
         Some(match self.side {
@@ -452,7 +453,7 @@ impl Transport {
         }
     }
 
-    /// EXT_INFO: kept where it is legal, which the phase gate has decided.
+    /// Handles EXT_INFO. The phase gate has checked that it is legal here.
     pub(crate) fn recv_ext_info(&mut self, payload: &[u8]) -> Result<(), Error> {
         let mut info = ExtInfo::parse(payload)?;
         if self.side == Side::Server {
@@ -462,7 +463,7 @@ impl Transport {
         Ok(())
     }
 
-    /// Every packet is counted: a strict first exchange begins with KEXINIT.
+    /// Counts a packet: the first packet of a strict key exchange must be KEXINIT.
     pub(crate) fn count_packet(&mut self) {
         self.packets_received += 1;
     }
@@ -474,7 +475,7 @@ impl Transport {
         }
     }
 
-    /// Tells what we take, right after our first NEWKEYS (RFC 8308 §2.4).
+    /// Sends our EXT_INFO right after our first NEWKEYS (RFC 8308 §2.4).
     fn send_ext_info(&mut self) {
         let accepted = self.config.algorithms.user_key.iter();
         let algorithms = || accepted.map(|a| a.as_str().to_owned()).collect();

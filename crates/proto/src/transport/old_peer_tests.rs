@@ -1,5 +1,5 @@
-//! One transport against the KEXINIT of a peer without strict key exchange, in either role: what is offered, when, and
-//! what is chosen or refused.
+//! Tests of one transport with a peer without strict key exchange, in both roles: our offer, its time, and the
+//! algorithms that are chosen or refused.
 
 use super::algorithms::WithoutStrictKex;
 use super::*;
@@ -27,7 +27,7 @@ fn names(list: &str) -> Vec<String> {
     list.split(',').map(str::to_owned).collect()
 }
 
-/// What the peer offers.
+/// KEXINIT of the peer.
 fn theirs(ciphers: &str, macs: &str, strict: &[&str]) -> KexInit {
     let mut kex = names("curve25519-sha256");
     kex.extend(strict.iter().map(|&n| n.to_owned()));
@@ -53,7 +53,7 @@ fn sent_init(transport: &mut Transport) -> Option<KexInit> {
     }
 }
 
-/// Gives the peer's KEXINIT to a transport, and says what they agree on.
+/// Gives the peer's KEXINIT to a transport, and returns the algorithms, or the error.
 fn agree(transport: &mut Transport, theirs: &KexInit) -> Result<String, String> {
     transport.count_packet();
     let taken = transport.recv_kex(&theirs.encode(), Instant::now());
@@ -74,7 +74,7 @@ fn against(side: Side, algorithms: Algorithms, theirs: &KexInit) -> Result<Strin
 }
 
 #[test]
-fn safe_pair_is_chosen_wherever_there_is_one_whatever_the_peer_prefers() {
+fn safe_pair_is_chosen_if_there_is_one_whatever_the_peer_prefers() {
     let all_macs = &format!("{ETM},hmac-sha2-256");
     let all_ciphers = &format!("{CHACHA},aes128-ctr,aes256-gcm@openssh.com");
     for (ciphers, macs, expected) in [
@@ -95,7 +95,7 @@ fn safe_pair_is_chosen_wherever_there_is_one_whatever_the_peer_prefers() {
             let got = against(side, Algorithms::default(), &theirs(ciphers, macs, &[])).unwrap();
             match expected {
                 Some(expected) => assert_eq!(got, expected, "{side:?}"),
-                // The client's order decides between the safe ones.
+                // The client's order decides among the safe algorithms.
                 None if side == Side::Client => assert_eq!(got, "aes256-gcm@openssh.com"),
                 None => assert_eq!(got, "aes128-ctr hmac-sha2-256"),
             }
@@ -104,7 +104,7 @@ fn safe_pair_is_chosen_wherever_there_is_one_whatever_the_peer_prefers() {
 }
 
 #[test]
-fn openssh_7_5_with_its_default_lists_is_served() {
+fn openssh_7_5_connects_with_its_default_algorithms() {
     let ciphers = "chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com";
     let macs = "umac-64-etm@openssh.com,umac-128-etm@openssh.com,hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha1-etm@openssh.com,umac-64@openssh.com,umac-128@openssh.com,hmac-sha2-256,hmac-sha2-512,hmac-sha1";
     for (side, expected) in [
@@ -118,7 +118,7 @@ fn openssh_7_5_with_its_default_lists_is_served() {
 }
 
 #[test]
-fn peer_with_nothing_safe_is_refused_and_told_what_would_work() {
+fn refusal_of_peer_without_safe_algorithms_names_those_that_would_work() {
     for side in ROLES {
         let why = against(
             side,
@@ -145,9 +145,9 @@ fn peer_with_nothing_safe_is_refused_and_told_what_would_work() {
     }
 }
 
-/// Whichever end has it so: its ciphers that need no MAC are left.
+/// The other end then still has its ciphers that need no MAC.
 #[test]
-fn gcm_is_chosen_where_one_end_has_no_plain_mac() {
+fn gcm_is_chosen_if_one_end_has_no_plain_mac() {
     let only_etm = || Algorithms {
         macs: vec![MacName::HmacSha256Etm],
         ..Algorithms::default()
@@ -173,7 +173,7 @@ fn gcm_is_chosen_where_one_end_has_no_plain_mac() {
 }
 
 #[test]
-fn setting_lets_an_open_pair_pass_only_where_nothing_is_safe() {
+fn setting_permits_a_vulnerable_pair_only_if_there_is_no_safe_one() {
     for side in ROLES {
         let go_on = || Algorithms {
             without_strict_kex: WithoutStrictKex::GoOn,
@@ -188,7 +188,7 @@ fn setting_lets_an_open_pair_pass_only_where_nothing_is_safe() {
 }
 
 #[test]
-fn peer_that_turns_out_to_have_strict_key_exchange_is_offered_everything() {
+fn peer_whose_kexinit_has_strict_key_exchange_is_offered_everything() {
     let both = [algorithms::STRICT_C, algorithms::STRICT_S];
     for side in ROLES {
         let mut transport = transport(side, OLD, Algorithms::default());
@@ -219,7 +219,7 @@ fn kexinit_waits_only_for_peers_that_may_lack_strict_key_exchange() {
 }
 
 #[test]
-fn peer_that_waits_for_our_kexinit_gets_it_in_time_with_what_is_safe() {
+fn peer_that_waits_for_our_kexinit_gets_a_safe_one_in_time() {
     for side in ROLES {
         let mut transport = transport(side, OLD, Algorithms::default());
         let due = transport.next_timeout().unwrap();
@@ -228,7 +228,7 @@ fn peer_that_waits_for_our_kexinit_gets_it_in_time_with_what_is_safe() {
         transport.handle_timeout(due);
         let ours = sent_init(&mut transport).unwrap();
         assert_eq!(transport.next_timeout(), None);
-        // A client's order decides; a server's does not.
+        // A client's order decides; a server's does not, so it must leave unsafe algorithms out.
         let last = ours.encryption_client_to_server.last().unwrap();
         assert_eq!(last == CHACHA, side == Side::Client);
         let old = theirs(&format!("{CHACHA},aes128-ctr"), "hmac-sha2-256", &[]);
@@ -237,9 +237,9 @@ fn peer_that_waits_for_our_kexinit_gets_it_in_time_with_what_is_safe() {
     }
 }
 
-/// Somebody who makes the identification look newer than the peer is gains nothing.
+/// An attacker who makes the identification look newer gains nothing.
 #[test]
-fn newer_identification_without_strict_key_exchange_is_judged_by_its_kexinit() {
+fn kexinit_counts_more_than_a_newer_identification() {
     for side in ROLES {
         let mut transport = transport(side, "SSH-2.0-OpenSSH_9.9", Algorithms::default());
         let why = agree(&mut transport, &theirs(CHACHA, "hmac-sha2-256", &[]));

@@ -1,42 +1,43 @@
-//! The one place that says which message is legal when (RFC 4253 §7.1, §10; OpenSSH PROTOCOL §1.10).
+//! Phase gate: the one place that decides which message is legal when (RFC 4253 §7.1, §10; OpenSSH PROTOCOL §1.10).
 
 use crate::Side;
 use crate::error::Misbehaviour;
 use crate::message::{Category, category, number};
 
-/// How far the transport is, as far as legality goes.
+/// Phase of the transport, as far as it decides which messages are legal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Before the first NEWKEYS of the peer.
     FirstExchange {
-        /// Strict key exchange: nothing but the exchange itself. An injected IGNORE is how packets get lost unseen.
+        /// Strict key exchange: only messages of the exchange are legal. An injected IGNORE would let an attacker
+        /// remove a packet unnoticed.
         strict: bool,
     },
     /// The peer has sent KEXINIT and not yet NEWKEYS.
     Exchange,
-    /// Keys are in place.
+    /// No key exchange of the peer is running.
     Settled,
 }
 
-/// How far the connection is, above the transport.
+/// Stage of the connection above the transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Before the authentication succeeded.
+    /// Before authentication succeeded.
     Authenticating,
-    /// After it.
+    /// After authentication succeeded.
     Connected,
 }
 
-/// What becomes of a message that is no mistake of the peer.
+/// Treatment of a legal message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Handle,
-    /// It is neither read nor answered.
+    /// The message is dropped without an answer.
     Ignore,
 }
 
 impl Phase {
-    /// Whether a message to `side` is legal.
+    /// Checks that a message to `side` is legal.
     pub(crate) fn check(
         self,
         number: u8,
@@ -54,9 +55,9 @@ impl Phase {
 
     fn ignores(self, number: u8, stage: Stage, side: Side) -> bool {
         match (number, stage, self) {
-            // The client had not read our SUCCESS yet (RFC 4252 §5.1).
+            // The client had not read our USERAUTH_SUCCESS yet (RFC 4252 §5.1).
             (number::USERAUTH_REQUEST, Stage::Connected, Phase::Settled) => side == Side::Server,
-            // Harmless, and no reason to work for a stranger: OpenSSH's answers were CVE-2025-26466.
+            // Harmless, but unauthenticated peers get no work done: OpenSSH's answers were CVE-2025-26466.
             (number::PING, Stage::Authenticating, Phase::Settled | Phase::Exchange) => true,
             _ => false,
         }
@@ -68,10 +69,10 @@ impl Phase {
             (Category::Transport, Phase::FirstExchange { strict }) => !strict,
             (Category::Transport, _) => true,
             (Category::KexInit, Phase::Exchange) => false,
-            // A second KEXINIT of the first exchange is caught where the exchange knows what it waits for.
+            // The key exchange itself detects a second KEXINIT of the first exchange.
             (Category::KexInit, Phase::FirstExchange { .. }) => true,
-            // Nobody needs new keys before the login, and every exchange is work for a stranger: OpenSSH, too, begins none
-            // before, and takes none in either role.
+            // New keys are not needed before the login, and a key exchange is work for an unauthenticated peer. OpenSSH
+            // neither begins nor accepts one before it, in either role.
             (Category::KexInit, Phase::Settled) => stage == Stage::Connected,
             (Category::Kex, Phase::FirstExchange { .. } | Phase::Exchange) => true,
             (Category::Kex, Phase::Settled) => false,
@@ -79,10 +80,10 @@ impl Phase {
                 stage == Stage::Authenticating
             }
             (Category::ExtInfo, Phase::Settled) => stage == Stage::Authenticating,
-            // RFC 4253 §7.1 forbids them between the peer's KEXINIT and its NEWKEYS; paramiko sends answers there all
-            // the same, OpenSSH takes them, and they are as encrypted and authentic as any.
+            // RFC 4253 §7.1 forbids them between the peer's KEXINIT and its NEWKEYS. paramiko still sends answers
+            // there, OpenSSH accepts them, and they are encrypted and authenticated like all others.
             (Category::Connection, Phase::Settled | Phase::Exchange) => stage == Stage::Connected,
-            // UNIMPLEMENTED is the answer, once there are keys.
+            // UNIMPLEMENTED is the answer once there are keys.
             (Category::Unknown, Phase::Settled) => true,
             (_, Phase::FirstExchange { .. } | Phase::Exchange) => false,
         }
@@ -96,7 +97,7 @@ mod tests {
 
     const FIRST: Phase = Phase::FirstExchange { strict: true };
 
-    /// What both sides say, where they agree.
+    /// Result of the check, which must be the same for both roles.
     fn check(phase: Phase, number: u8, stage: Stage) -> Result<Verdict, Misbehaviour> {
         let [server, client] = [Side::Server, Side::Client].map(|s| phase.check(number, stage, s));
         assert_eq!(server, client);
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_first_exchange_takes_nothing_but_the_exchange() {
+    fn strict_first_exchange_permits_only_messages_of_the_exchange() {
         for legal in [KEXINIT, KEX_ECDH_REPLY, NEWKEYS, DISCONNECT] {
             let verdict = check(FIRST, legal, Stage::Authenticating);
             assert_eq!(verdict, Ok(Verdict::Handle));
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_wait_for_authentication() {
+    fn channel_messages_are_illegal_before_authentication() {
         for number in [GLOBAL_REQUEST, CHANNEL_OPEN, CHANNEL_DATA, PONG] {
             assert!(check(Phase::Settled, number, Stage::Authenticating).is_err());
             assert!(check(Phase::Settled, number, Stage::Connected).is_ok());
@@ -132,21 +133,21 @@ mod tests {
     }
 
     #[test]
-    fn authentication_is_over_once_connected() {
+    fn authentication_messages_are_illegal_after_the_login() {
         for number in [SERVICE_REQUEST, USERAUTH_SUCCESS, EXT_INFO] {
             assert!(check(Phase::Settled, number, Stage::Connected).is_err());
         }
     }
 
     #[test]
-    fn new_keys_wait_for_the_login() {
+    fn later_key_exchange_is_illegal_before_the_login() {
         assert!(check(FIRST, KEXINIT, Stage::Authenticating).is_ok());
         assert!(check(Phase::Settled, KEXINIT, Stage::Authenticating).is_err());
         assert!(check(Phase::Settled, KEXINIT, Stage::Connected).is_ok());
     }
 
     #[test]
-    fn second_kexinit_during_an_exchange_is_refused_and_channel_messages_are_not() {
+    fn second_kexinit_during_an_exchange_is_illegal_and_channel_messages_are_legal() {
         assert!(check(Phase::Exchange, KEXINIT, Stage::Connected).is_err());
         assert!(check(Phase::Exchange, CHANNEL_DATA, Stage::Connected).is_ok());
         assert!(check(Phase::Exchange, CHANNEL_DATA, Stage::Authenticating).is_err());
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn request_behind_our_success_is_ignored_by_servers_only() {
+    fn userauth_request_after_success_is_ignored_by_servers_only() {
         let check = |phase: Phase, side| phase.check(USERAUTH_REQUEST, Stage::Connected, side).ok();
         assert_eq!(check(Phase::Settled, Side::Server), Some(Verdict::Ignore));
         assert_eq!(check(Phase::Settled, Side::Client), None);

@@ -1,10 +1,11 @@
-//! Peers without strict key exchange: how long their KEXINIT is awaited, and what is safe without it. Whose line lets us
-//! expect it is in [`crate::peers`].
+//! Peers without strict key exchange: the wait for their KEXINIT, and the algorithms that are safe without it.
+//! [`crate::peers`] knows which identification lines promise strict key exchange.
 //!
-//! Without it somebody on the way can remove packets from the start of a connection, unseen, where a cipher's state does
-//! not depend on every packet before: ChaCha20-Poly1305, and any encrypt-then-MAC (CVE-2023-48795, Terrapin). AES-GCM
-//! counts its own packets, and a plain MAC covers a count that the removal would upset: they need no strict key exchange.
-//! [ADR 7](../../../../docs/adr/0007-peers-without-strict-kex.md) has the reasons behind the waiting.
+//! Without strict key exchange, an attacker on the network can remove packets from the start of a connection unnoticed,
+//! if the state of the cipher does not depend on all earlier packets: ChaCha20-Poly1305, and any encrypt-then-MAC
+//! (CVE-2023-48795, Terrapin). AES-GCM counts its own packets, and a plain MAC covers a sequence number that the
+//! removal would change: they need no strict key exchange. [ADR
+//! 7](../../../../docs/adr/0007-peers-without-strict-kex.md) has the reasons for the wait.
 
 use std::time::Duration;
 
@@ -13,23 +14,23 @@ use crate::Side;
 use crate::cipher::{CipherName, MacName};
 use crate::message::kex::KexInit;
 
-/// Rule for a peer that lacks strict key exchange and with which no safe pair of cipher and MAC is left.
+/// Rule for a peer that lacks strict key exchange and shares no safe pair of cipher and MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WithoutStrictKex {
     /// The connection is refused.
     #[default]
     Refuse,
-    /// What both ends have is used, although it is open to CVE-2023-48795.
+    /// The best algorithms of both ends are used, although they are vulnerable to CVE-2023-48795.
     GoOn,
 }
 
-/// Wait of a client for the server's KEXINIT: it stands right behind the server's identification, mostly in the same
+/// Wait of a client for the server's KEXINIT, which follows the server's identification at once, mostly in the same
 /// segment.
 const CLIENT_PATIENCE: Duration = Duration::from_millis(100);
-/// Wait of a server for the client's KEXINIT: one round trip, as the client first has to read our identification.
+/// Wait of a server for the client's KEXINIT: one round trip, as the client reads our identification first.
 const SERVER_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long one side waits for the KEXINIT of a peer whose identification does not tell.
+/// Wait for the KEXINIT of a peer whose identification does not show if it has strict key exchange.
 pub(super) fn patience(side: Side) -> Duration {
     match side {
         Side::Client => CLIENT_PATIENCE,
@@ -37,12 +38,12 @@ pub(super) fn patience(side: Side) -> Duration {
     }
 }
 
-/// True for what CVE-2023-48795 reaches without strict key exchange.
+/// True for algorithms that are vulnerable to CVE-2023-48795 without strict key exchange.
 pub(super) fn needs_strict_kex(choice: DirectionChoice) -> bool {
     !is_safe_cipher(choice.cipher) || !choice.mac.is_none_or(is_safe_mac)
 }
 
-/// True if a choice of either direction needs strict key exchange.
+/// True if the algorithms of either direction need strict key exchange.
 pub(super) fn any_needs_strict_kex(negotiated: &Negotiated) -> bool {
     needs_strict_kex(negotiated.client_to_server) || needs_strict_kex(negotiated.server_to_client)
 }
@@ -55,7 +56,7 @@ fn is_safe_mac(mac: MacName) -> bool {
     !mac.is_etm()
 }
 
-/// The part of an offer of which every pair is safe without strict key exchange; the whole where nothing would be left.
+/// Part of an offer in which every pair is safe without strict key exchange; the whole offer if nothing would be left.
 pub(super) fn only_safe(all: &Algorithms) -> Algorithms {
     let mut safe = all.clone();
     safe.ciphers.retain(|&c| is_safe_cipher(c));
@@ -67,8 +68,8 @@ pub(super) fn only_safe(all: &Algorithms) -> Algorithms {
     }
 }
 
-/// The ciphers that are safe whatever the MAC, beside every MAC; the whole where there are none. For ends of which one has
-/// no MAC but encrypt-then-MAC.
+/// Ciphers that are safe with any MAC, together with all MACs; the whole offer if there are none. For two ends of which
+/// one has encrypt-then-MAC only.
 pub(super) fn only_aead(all: &Algorithms) -> Algorithms {
     let mut safe = all.clone();
     safe.ciphers.retain(|&c| is_safe_cipher(c) && c.is_aead());
@@ -78,7 +79,7 @@ pub(super) fn only_aead(all: &Algorithms) -> Algorithms {
     }
 }
 
-/// The same offer with what is safe in front: a client's order decides, so a safe pair is chosen where there is one.
+/// The same offer, safe algorithms first: the client's order decides, so a safe pair is chosen if there is one.
 pub(super) fn safe_first(all: &Algorithms) -> Algorithms {
     let mut sorted = all.clone();
     sorted.ciphers.sort_by_key(|&c| !is_safe_cipher(c));
@@ -86,7 +87,7 @@ pub(super) fn safe_first(all: &Algorithms) -> Algorithms {
     sorted
 }
 
-/// The words for a peer that is refused: the cause, what would work, and the way around it.
+/// Text of the refusal: its cause, the algorithms that would work, and the setting that permits the connection.
 pub(super) fn refusal(agreed: &Negotiated, theirs: &KexInit) -> String {
     let choices = [agreed.client_to_server, agreed.server_to_client];
     let cause = choices.into_iter().find(|&c| needs_strict_kex(c));
@@ -115,7 +116,7 @@ fn pair_in_words(choice: DirectionChoice) -> String {
     }
 }
 
-/// A safe pair that we would have, if our lists allowed it.
+/// A safe pair that the peer offers and our lists leave out.
 fn safe_pair_of(theirs: &KexInit) -> Option<(CipherName, Option<MacName>)> {
     let has = |lists: [&Vec<String>; 2], name: &str| {
         lists.iter().all(|list| list.iter().any(|n| n == name))
@@ -137,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn safe_part_of_an_offer_has_no_pair_that_is_open() {
+    fn safe_part_of_an_offer_has_no_vulnerable_pair() {
         let all = Algorithms::default();
         let safe = only_safe(&all);
         assert!(safe.ciphers.iter().all(|&c| is_safe_cipher(c)));

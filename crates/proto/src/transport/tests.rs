@@ -1,4 +1,5 @@
-//! Two transports against each other, payload by payload, for orders that no pair of our own ends would choose.
+//! Tests of two transports with each other, payload by payload, in orders that two connections of ours would not
+//! produce.
 
 use super::*;
 use crate::key::SignatureAlgorithm;
@@ -32,7 +33,7 @@ fn pair() -> (Transport, Transport) {
     )
 }
 
-/// Takes what is to go out, and gives the messages of the key exchange to the other end.
+/// Passes the output of one end to the other, and returns the names of its messages.
 fn pass(from: &mut Transport, to: &mut Transport) -> Vec<String> {
     let mut passed = Vec::new();
     while let Some(transmit) = from.poll_transmit() {
@@ -85,7 +86,7 @@ fn server_announces_the_signatures_that_it_accepts() {
 }
 
 #[test]
-fn compression_waits_for_the_success_that_a_key_exchange_holds_up() {
+fn compression_begins_after_the_success_that_a_key_exchange_delays() {
     let (mut client, mut server) = settled();
     client.rekey();
     assert_eq!(pass(&mut client, &mut server), ["20"]);
@@ -105,7 +106,7 @@ fn compression_waits_for_the_success_that_a_key_exchange_holds_up() {
 }
 
 #[test]
-fn decompression_waits_for_the_newkeys_that_is_on_its_way() {
+fn decompression_begins_after_the_newkeys_that_is_under_way() {
     let (mut client, mut server) = settled();
     server.rekey();
     pass(&mut server, &mut client);
@@ -120,7 +121,7 @@ fn decompression_waits_for_the_newkeys_that_is_on_its_way() {
 }
 
 #[test]
-fn keys_are_not_changed_before_the_login() {
+fn no_later_key_exchange_begins_before_the_login() {
     let (_, mut server) = settled();
     let much = Usage {
         packets: MAX_PACKETS_PER_KEY,
@@ -147,7 +148,7 @@ fn signature_algorithms_of_a_server_are_kept_by_clients_only() {
 }
 
 #[test]
-fn answers_that_nobody_fetches_are_bounded() {
+fn answers_that_the_peer_does_not_read_are_bounded() {
     let (_, mut server) = settled();
     let fits = (0..1_000_000)
         .take_while(|_| server.send(vec![number::REQUEST_FAILURE].into()).is_ok())
@@ -158,7 +159,7 @@ fn answers_that_nobody_fetches_are_bounded() {
 }
 
 #[test]
-fn volume_under_the_old_keys_asks_for_no_more_while_the_new_ones_wait() {
+fn old_keys_start_no_second_exchange_while_new_keys_wait() {
     let (mut client, mut server) = settled();
     client.authenticated();
     let much = Usage {
@@ -177,7 +178,7 @@ fn volume_under_the_old_keys_asks_for_no_more_while_the_new_ones_wait() {
 }
 
 #[test]
-fn data_waits_while_spent_keys_cannot_be_renewed() {
+fn data_waits_while_keys_at_their_limit_cannot_be_renewed() {
     let (mut client, mut server) = settled();
     server.authenticated();
     let much = Usage {
@@ -199,7 +200,7 @@ fn data_waits_while_spent_keys_cannot_be_renewed() {
 }
 
 #[test]
-fn volume_under_the_old_keys_does_not_spend_the_new_ones() {
+fn volume_of_old_keys_does_not_count_for_new_ones() {
     let (mut client, mut server) = settled();
     server.authenticated();
     let much = Usage {
