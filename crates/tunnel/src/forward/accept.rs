@@ -1,5 +1,5 @@
-//! The accept loop of every listening socket, and its pauses: while the process has no descriptor left, and while the
-//! share that connections are counted in is full.
+//! The accept loop of all listening sockets. It pauses while the process has no free descriptor, and while the share of
+//! its connections is full.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,22 +12,22 @@ use super::descriptors::{Permit, Share};
 use crate::net::listener::{Accepted, Listener, describe};
 use crate::repeats::{self, Source};
 
-/// Pause after an error that lasts: descriptors that ran out, most often.
+/// Pause after an error that lasts, most often a lack of descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// An accept loop's surroundings.
+/// Parameters of an accept loop.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Acceptor<'a> {
-    /// The listener's name in the log.
+    /// Name of the listener in the log.
     pub(crate) label: &'a str,
     /// Level of the lines about pauses.
     pub(crate) level: Level,
-    /// Share in which every connection takes one place.
+    /// Share of which each connection takes one descriptor.
     pub(crate) descriptors: &'a Share,
 }
 
 impl Acceptor<'_> {
-    /// Accepts until the task is ended. `serve` gets each connection with its place, and returns at once.
+    /// Accepts until the task ends. `serve` gets each connection with its permit, and must return at once.
     pub(crate) async fn run(self, listener: &Listener, mut serve: impl FnMut(Accepted, Permit)) {
         loop {
             match self.accept(listener).await {
@@ -40,13 +40,13 @@ impl Acceptor<'_> {
         }
     }
 
-    /// The next connection. While the share is full none is accepted: those that come wait in the kernel's queue. A
-    /// listener to which nobody comes holds a place for itself only.
+    /// Accepts the next connection. While the share is full, connections wait in the kernel's backlog. A listener
+    /// without connections holds its own descriptor only.
     async fn accept(self, listener: &Listener) -> io::Result<(Accepted, Permit)> {
         loop {
             let accepted = poll_fn(|cx| match self.descriptors.take(1) {
                 Err(_) => Poll::Ready(None),
-                // The place is given back at once where nobody has come.
+                // Without a connection the permit is given back at once.
                 Ok(place) => listener
                     .poll_accept(cx)
                     .map(|a| Some(a.map(|a| (a, place)))),
@@ -63,7 +63,7 @@ impl Acceptor<'_> {
         self.descriptors.freed().await;
     }
 
-    /// Said each second, for as long as it lasts.
+    /// Logs a pause, each second while it lasts.
     fn say_pause(self, why: &str) {
         let (label, source) = (self.label, Source::Named(self.label.to_owned()));
         let line = format_args!("{label}: {why}");

@@ -1,4 +1,4 @@
-//! Which addresses a forward listens on, and listening there.
+//! Listening sockets of a forward, and the addresses they are bound to.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,24 +9,24 @@ use crate::config::values::AddressFamily;
 use crate::net::listener::{self, BindError, Listener};
 use crate::policy::BindHost;
 
-/// A forward that listens.
+/// Listening sockets of one forward.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    /// Its sockets.
+    /// The sockets.
     pub(crate) listeners: Vec<Listener>,
-    /// Their port.
+    /// Port of all sockets.
     pub(crate) port: u16,
-    /// Sentences on what could not be bound beside them.
+    /// Messages about addresses that could not be bound, if at least one was.
     pub(crate) failures: Vec<String>,
-    /// Their places in the share of whom they listen for.
+    /// Permit for the sockets, from the share of the forward's login.
     pub(crate) descriptors: Permit,
 }
 
-/// Listens on the addresses of `hosts` that `family` has. One address is enough, as in OpenSSH; port 0 becomes the same
-/// free port for all. The sockets are of the share `descriptors`.
+/// Listens on those addresses of `hosts` that belong to `family`. One address is enough, as in OpenSSH; port 0 becomes
+/// the same free port for all. The sockets count in the share `descriptors`.
 ///
 /// # Errors
-/// The first address that could not be bound, where none could; or the share is full.
+/// The error of the first address, if none could be bound; or the share is full.
 pub(crate) async fn listen(
     hosts: Vec<BindHost>,
     port: u16,
@@ -40,7 +40,7 @@ pub(crate) async fn listen(
             source: io::Error::other(full),
         })
     };
-    // To resolve a name takes a socket, too.
+    // The lookup of a name needs a socket, too.
     let lookup = take(1)?;
     let addresses = addresses(hosts, port, family).await?;
     drop(lookup);
@@ -97,7 +97,7 @@ async fn addresses(
                     address: name.clone(),
                     source: io::Error::other(error),
                 })?;
-                // With the scopes that names such as fe80::1%eth0 stand for.
+                // The system resolves scopes, such as that of fe80::1%eth0.
                 addresses.extend(resolved);
             }
         }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn login_that_may_have_no_more_sockets_gets_no_listener() {
+    async fn full_share_gets_no_listener() {
         let share = Pool::new(4).share("");
         let one_address = || vec![BindHost::Address(LOOPBACK[0].ip())];
         let listen = || super::listen(one_address(), 0, AddressFamily::Any, &share);
@@ -180,7 +180,7 @@ mod tests {
                 panic!("{found:?}");
             };
             assert_eq!(address.scope_id(), lo, "{host}");
-            // Nobody has the address. Without its scope the system would call it invalid.
+            // No machine here has this address. The system would call it invalid without its scope.
             let error = listen(hosts, 0, AddressFamily::Any).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable, "{host}");
             let expected = format!("bind [fe80::1%{lo}]:0: ");
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_address_is_enough() {
+    async fn listener_needs_only_one_of_its_addresses() {
         let busy = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = busy.local_addr().unwrap().port();
         let result = listen(loopback(), port, AddressFamily::Any).await;

@@ -1,11 +1,12 @@
-//! Descriptors: how many sockets a login may hold, so that no login takes what the others need.
+//! Descriptors: limits on the sockets of one login, which leave some for the others.
 //!
-//! A [`Pool`] is what the process has for forwarding; what it needs to accept and to log in is not part of it. Each login
-//! has a [`Share`], and every socket made for it holds a [`Permit`].
+//! A [`Pool`] has the descriptors that the process uses for forwarding, without those that it needs to accept
+//! connections and to log in. Each login has a [`Share`] of it, and each of its sockets holds a [`Permit`].
 //!
-//! A share may grow to three times of what is free. Alone it may take three quarters of the pool; two that take all they
-//! can have three sevenths each; and however many there are, something is left for the next. The sockets of logins may
-//! grow a share further, to fifteen times: whoever has spent all on forwards can still log in, and end them.
+//! A share may grow to three times the free part of the pool. One greedy login then gets three quarters of the pool,
+//! two get three sevenths each, and with any number some part is left for the next. The connection's own socket of a
+//! login may grow a share further, to fifteen times the free part: a user whose forwards took everything can still log
+//! in, and end them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,16 +17,16 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// A share may be so many times as large as what is free.
+/// Limit of a share, as a multiple of the free part.
 const TIMES_THE_FREE: usize = 3;
-/// The same where another login is to find room in it.
+/// The same for the socket of a further login.
 const TIMES_THE_FREE_FOR_LOGINS: usize = 15;
-/// The most of a pool without a limit; small enough that sums of it do not overflow.
+/// Size of a pool without a limit; small enough that sums of it do not overflow.
 const UNLIMITED: usize = usize::MAX / 8;
-/// How often a share that is full looks for what other logins have given back.
+/// Interval at which a full share looks for descriptors that other logins gave back.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The descriptors that all logins have between them.
+/// Descriptors that all logins share.
 #[derive(Debug, Clone)]
 pub struct Pool(Arc<PoolState>);
 
@@ -33,12 +34,12 @@ pub struct Pool(Arc<PoolState>);
 struct PoolState {
     most: usize,
     used: AtomicUsize,
-    /// Shares by the name of who holds them: a key that logs in twice has one.
+    /// Shares by the name of their holder: logins with the same key have one share.
     shares: Mutex<HashMap<String, Weak<ShareState>>>,
 }
 
 impl Pool {
-    /// A pool of so many descriptors.
+    /// A pool of `most` descriptors.
     pub fn new(most: usize) -> Self {
         Self(Arc::new(PoolState {
             most: most.min(UNLIMITED),
@@ -47,7 +48,7 @@ impl Pool {
         }))
     }
 
-    /// The share of `holder`, which is one for as long as anybody has it.
+    /// The share of `holder`. All calls return the same one while it is in use.
     pub fn share(&self, holder: &str) -> Share {
         let mut shares = self.0.lock_shares();
         if let Some(share) = shares.get(holder).and_then(Weak::upgrade) {
@@ -70,7 +71,7 @@ impl PoolState {
     }
 }
 
-/// The descriptors of one login, or of several with the same key.
+/// Descriptors of one login, or of several logins with the same key.
 #[derive(Debug, Clone)]
 pub struct Share(Arc<ShareState>);
 
@@ -83,7 +84,7 @@ struct ShareState {
 }
 
 impl Share {
-    /// A share without a limit: of a client, which serves its own user only.
+    /// A share without a limit, for a client, which serves its own user only.
     pub fn unlimited() -> Self {
         Pool::new(UNLIMITED).share("")
     }
@@ -91,15 +92,15 @@ impl Share {
     /// Takes `count` descriptors.
     ///
     /// # Errors
-    /// The share would become too large.
+    /// The share would exceed its limit.
     pub fn take(&self, count: usize) -> Result<Permit, Full> {
         self.take_within(TIMES_THE_FREE, count)
     }
 
-    /// Takes the descriptor of a login's own socket.
+    /// Takes the descriptor for the socket of a login's own connection.
     ///
     /// # Errors
-    /// The share would become too large even for that.
+    /// The share would exceed even the higher limit for logins.
     pub fn take_for_login(&self) -> Result<Permit, Full> {
         self.take_within(TIMES_THE_FREE_FOR_LOGINS, 1)
     }
@@ -121,9 +122,10 @@ impl Share {
         Err(Full { held: held - count })
     }
 
-    /// Waits until it may be worth to try again. Nobody tells a share of what others give back, so it looks for itself.
+    /// Waits until another attempt may succeed. A share is not notified of descriptors that other shares give back, so
+    /// it looks at intervals.
     pub async fn freed(&self) {
-        // Either way it is time to look.
+        // A timeout is a reason to look, too.
         let _ = timeout(LOOK_AGAIN, self.0.freed.notified()).await;
     }
 }
@@ -131,7 +133,7 @@ impl Share {
 impl Drop for ShareState {
     fn drop(&mut self) {
         let mut shares = self.pool.0.lock_shares();
-        // Somebody may have made a new one meanwhile.
+        // Another login may have made a new share meanwhile.
         if shares
             .get(&self.holder)
             .is_some_and(|share| share.strong_count() == 0)
@@ -141,7 +143,7 @@ impl Drop for ShareState {
     }
 }
 
-/// Descriptors that somebody holds; they are given back on drop.
+/// Descriptors in use; dropping the permit gives them back.
 #[derive(Debug)]
 pub struct Permit {
     share: Share,
@@ -157,10 +159,10 @@ impl Drop for Permit {
     }
 }
 
-/// A share that may not grow.
+/// Error of a share at its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full {
-    /// What it holds.
+    /// Descriptors that the share holds.
     pub held: usize,
 }
 
@@ -180,7 +182,7 @@ impl std::error::Error for Full {}
 mod tests {
     use super::*;
 
-    /// Takes one after the other until it may not.
+    /// Takes one descriptor after the other until the share is full.
     fn take_all(share: &Share) -> Vec<Permit> {
         std::iter::from_fn(|| share.take(1).ok()).collect()
     }
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn key_whose_forwards_took_all_logs_in_again_and_leaves_room_for_others() {
+    fn key_whose_forwards_fill_its_share_can_log_in_again_and_leaves_room_for_others() {
         let pool = Pool::new(1000);
         let (key, other) = (pool.share("key"), pool.share("other"));
         let _forwards = take_all(&key);
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_given_back_wakes_who_waits() {
+    async fn descriptor_that_is_given_back_wakes_waiting_task() {
         let share = Pool::new(4).share("");
         let taken = take_all(&share);
         let waiting = share.clone();

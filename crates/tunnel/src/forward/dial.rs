@@ -1,4 +1,4 @@
-//! Connecting to the target of a forward: resolve, ask the policy about each address, try them in order.
+//! Dialling the target of a forward: resolve the name, ask the policy about each address, try the addresses in order.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -21,22 +21,22 @@ use crate::config::values::AddressFamily;
 use crate::net::Stream;
 use crate::net::listener::describe;
 
-/// How long one address is tried; the kernel alone would take over two minutes.
+/// Time limit for one address; the kernel's own is more than two minutes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long one address has for itself before the next is tried beside it.
+/// Delay before the next address is tried beside one that has not answered.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Why a target could not be reached.
+/// Reason why a target could not be reached.
 #[derive(Debug)]
 pub enum DialError {
-    /// The name does not resolve.
+    /// The name could not be resolved.
     Resolve(io::Error),
-    /// It resolves to nothing that may be dialled.
+    /// The policy permits none of its addresses.
     Denied(String),
-    /// None of its addresses took the connection; the last one's reason.
+    /// No address accepted the connection; this is the last error.
     Connect(io::Error),
-    /// The login may have no further descriptor.
+    /// The share of the login is full.
     Full(Full),
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for DialError {
 
 impl std::error::Error for DialError {}
 
-/// The resolver's own words, without what the standard library puts before them.
+/// The resolver's error message, without the prefix of the standard library.
 pub fn resolve_reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text
@@ -62,17 +62,17 @@ pub fn resolve_reason(error: &io::Error) -> String {
     text.to_owned()
 }
 
-/// The addresses of a host, of one family where that is asked for.
+/// Resolves a host to its addresses, of one family if `family` names one.
 pub async fn resolve(
     host: &str,
     port: u16,
     family: AddressFamily,
 ) -> Result<Vec<SocketAddr>, DialError> {
-    // Nobody else's lookups to wait for, nor descriptors to share.
+    // No limit on lookups or descriptors of others applies here.
     resolve_within(&Dials::default(), host, port, family).await
 }
 
-/// The same, where lookups have so many places, and need descriptors; an address needs none.
+/// The same within the limits of `dials`. A host that is an address needs no lookup.
 async fn resolve_within(
     dials: &Dials,
     host: &str,
@@ -82,7 +82,7 @@ async fn resolve_within(
     let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
         Err(_) => {
-            // Nobody closes the semaphore.
+            // The semaphore is never closed.
             let _place = dials.lookups.acquire().await;
             let _descriptor = dials.descriptors.take(1).map_err(DialError::Full)?;
             let found = tokio::net::lookup_host((host, port)).await;
@@ -99,12 +99,12 @@ async fn resolve_within(
     Ok(wanted)
 }
 
-/// Names that one connection's channels may resolve at once; those beyond wait. Otherwise one client could take all threads
-/// that resolve names.
+/// Names that the channels of one connection may resolve at once; further lookups wait. Without the limit one client
+/// could occupy all threads that resolve names.
 const LOOKUPS: usize = 64;
 
-/// Lookups and sockets of one connection's channels. Targets that do not answer hold up no others: each attempt has its
-/// descriptor, and there are as many as the share has.
+/// Limits on lookups and sockets of one connection's channels. A target that does not answer delays no other: each
+/// attempt has its own descriptor, as long as the share has some.
 #[derive(Debug)]
 pub struct Dials {
     lookups: Semaphore,
@@ -112,14 +112,14 @@ pub struct Dials {
 }
 
 impl Default for Dials {
-    /// Those of a connection that serves its own user, who has no share to keep to.
+    /// Limits of a connection that serves its own user only, without a limit on descriptors.
     fn default() -> Self {
         Self::within(Share::unlimited())
     }
 }
 
 impl Dials {
-    /// Those of a connection whose sockets are of this share.
+    /// Limits of a connection whose sockets count in this share.
     pub fn within(descriptors: Share) -> Self {
         Self {
             lookups: Semaphore::new(LOOKUPS),
@@ -128,7 +128,7 @@ impl Dials {
     }
 }
 
-/// A socket to a target, and its place in the share of whom it was made for.
+/// A socket to a target, and its permit.
 pub type Dialled = (Stream, Permit);
 
 /// Connects to the first address that the policy permits and that answers.
@@ -150,7 +150,7 @@ pub async fn dial_tcp(
     if let (true, Some(denied)) = (permitted.is_empty(), refusal) {
         return Err(DialError::Denied(denied));
     }
-    // One socket is what the channel was opened for: without room for it, nobody is dialled.
+    // The channel needs one socket: if the share is full, nothing is dialled.
     let first = Mutex::new(Some(dials.descriptors.take(1).map_err(DialError::Full)?));
     let next = || {
         let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -167,10 +167,10 @@ pub async fn dial_tcp(
     connected.await.map_err(DialError::Connect)
 }
 
-/// Connects to the addresses in their order, each next one as soon as one has failed or been silent for a moment, and
-/// takes the first that answers (after RFC 8305): an address behind which packets vanish holds nobody up for long.
+/// Connects to the addresses in order, and returns the first connection (after RFC 8305). The next attempt starts as
+/// soon as one has failed or has not answered for a moment, so an address that drops packets delays the others little.
 ///
-/// The error is the last that came.
+/// The error is that of the last attempt.
 pub async fn first_to_answer<T, F: Future<Output = io::Result<T>>>(
     addresses: Vec<SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
@@ -196,7 +196,7 @@ pub async fn first_to_answer<T, F: Future<Output = io::Result<T>>>(
     }
 }
 
-/// The outcome of the first attempt that has one, which is then no longer among them.
+/// The outcome of the first attempt that is ready, which is removed from the list.
 fn poll_any<T, F: Future<Output = io::Result<T>>>(
     attempts: &mut Vec<Pin<Box<F>>>,
     cx: &mut Context<'_>,
@@ -210,9 +210,9 @@ fn poll_any<T, F: Future<Output = io::Result<T>>>(
     Poll::Pending
 }
 
-/// Connects to one address, which has `patience` to answer.
+/// Connects to one address, within `patience`.
 ///
-/// A target on this machine has answered by the time `connect` returns: it costs neither a timer nor a wait.
+/// A target on this machine has answered when `connect` returns: it needs no timer and no wait.
 async fn connect(address: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -252,7 +252,7 @@ pub(super) mod tests {
 
     const SHORT: Duration = Duration::from_millis(50);
 
-    /// A socket that listens and never accepts, with room for few connections.
+    /// A socket that listens and never accepts, with a backlog of this length.
     pub(in super::super) fn listener(backlog: i32) -> (Socket, SocketAddr) {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -263,7 +263,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn connects_to_who_listens() {
+    async fn listening_target_is_connected() {
         let (listener, address) = listener(1);
         let stream = connect(address, SHORT).await.unwrap();
         let (_, peer) = listener.accept().unwrap();
@@ -271,7 +271,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn refusal_is_told_as_such() {
+    async fn refused_connection_is_reported_as_refused() {
         let (listener, address) = listener(1);
         drop(listener);
         let error = connect(address, SHORT).await.unwrap_err();
@@ -283,7 +283,7 @@ pub(super) mod tests {
         ports.iter().map(address).collect()
     }
 
-    /// By port: 1 never answers, 2 refuses, others answer with themselves.
+    /// Answers by port: 1 never, 2 with a refusal, all others with the port.
     async fn answer(address: SocketAddr) -> io::Result<u16> {
         match address.port() {
             1 => std::future::pending().await,
@@ -303,17 +303,17 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silent_address_holds_up_the_next_for_a_moment_only() {
+    async fn silent_address_delays_the_next_only_a_moment() {
         let start = tokio::time::Instant::now();
         let answered = first_to_answer(addresses(&[1, 1, 7]), answer).await;
         assert_eq!(answered.unwrap(), 7);
-        // The timer's grain is a millisecond.
+        // Timers are accurate to a millisecond.
         let taken = start.elapsed().as_millis();
         assert!((500..510).contains(&taken), "{taken} ms");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refusal_brings_the_next_address_at_once() {
+    async fn refusal_starts_the_next_address_at_once() {
         let start = tokio::time::Instant::now();
         let answered = first_to_answer(addresses(&[2, 2, 7]), answer).await;
         assert_eq!(answered.unwrap(), 7);
@@ -324,7 +324,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn targets_that_do_not_answer_hold_up_no_others() {
+    async fn targets_that_do_not_answer_delay_no_others() {
         let (_listener, silent) = listener(0);
         let _first = connect(silent, SHORT).await.unwrap();
         let dials = std::sync::Arc::new(Dials::default());
@@ -350,9 +350,9 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn silence_is_given_up() {
+    async fn address_that_does_not_answer_times_out() {
         let (_listener, address) = listener(0);
-        // The kernel answers one more than the backlog, and drops what comes then.
+        // The kernel accepts one connection more than the backlog, and drops the rest.
         let _first = connect(address, SHORT).await.unwrap();
         let error = connect(address, SHORT).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

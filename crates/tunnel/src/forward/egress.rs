@@ -1,6 +1,7 @@
-//! The dialling end of a forward: asked for a channel, ask the policy, dial, accept, relay.
+//! The dialling end of a forward: for each channel that the peer opens, ask the policy, dial, confirm the channel,
+//! relay.
 //!
-//! Each runs in a task of its own, so that a slow name server or a target that does not answer holds up nobody.
+//! Each channel has its own task, so a slow name server or a target that does not answer delays no other.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,24 +24,23 @@ use crate::policy::RuleList;
 use crate::repeats::{self, Source};
 use crate::status::ForwardCounters;
 
-/// The dialling end of one forward, for one connection.
+/// Dialling end of one forward, on one connection.
 #[derive(Debug)]
 pub struct Egress {
     /// Name of the forward, or of the peer's request, in messages.
     pub label: String,
-    /// Addresses that may be used.
+    /// Address family of the targets.
     pub family: AddressFamily,
     /// Counters of the forward.
     pub counters: Arc<ForwardCounters>,
-    /// Lookups and sockets of the connection's channels.
+    /// Limits on lookups and sockets of the connection's channels.
     pub dials: Arc<Dials>,
 }
 
 impl Egress {
-    /// Dials `target`, and relays once the peer has its channel. `permit` is asked about each address before it is
-    /// dialled.
+    /// Dials `target`, confirms the channel, and relays. `permit` is asked about each address before it is dialled.
     ///
-    /// Gives up when the connection ends, for which nobody should be dialled any more.
+    /// Stops when the connection ends.
     pub async fn carry(
         self,
         asked: ChannelAsked,
@@ -64,8 +64,8 @@ impl Egress {
         }
     }
 
-    /// The same where the application says in SOCKS where to: it has its channel before, and hears in SOCKS what became
-    /// of the target. Targets are those of the list `permitted`.
+    /// The same for a remote dynamic forward, whose application names its target in SOCKS. The channel is confirmed
+    /// first, and the application learns the outcome by SOCKS. Targets must be in the list `permitted`.
     pub async fn carry_socks(self, asked: ChannelAsked, permitted: RuleList) {
         let origin = origin(&asked.channel_type);
         let channel = asked.accept();
@@ -121,7 +121,8 @@ impl Egress {
         }
     }
 
-    /// Carries bytes until both ends have said all; first `early_data`, which came through the channel already.
+    /// Relays until both directions have ended, beginning with `early_data`, which has already come through the
+    /// channel.
     async fn relay(&self, channel: Channel, dialled: Stream, early_data: &[u8]) {
         self.counters.open.add(1);
         if !early_data.is_empty() {
@@ -134,7 +135,7 @@ impl Egress {
     async fn write_early(&self, channel: &Channel, dialled: &Stream, early_data: &[u8]) {
         match relay::write(channel, dialled, early_data).await {
             Ok(()) => self.counters.received.add(early_data.len() as u64),
-            // A target that reads no more may have said something before, which the relay carries.
+            // A target that no longer reads may have sent data before, which the relay delivers.
             Err(error) => debug!("{}: early data not taken: {}", self.label, describe(&error)),
         }
         channel.taken(early_data.len());
@@ -158,7 +159,7 @@ impl Egress {
         }
     }
 
-    /// Notes that an application left before it was told of its connection.
+    /// Logs that an application left before its connection was ready.
     fn note_gave_up(&self, target: &Endpoint, origin: &str) {
         self.counters.failed.add(1);
         let (label, target) = (&self.label, shown(target));
@@ -171,12 +172,12 @@ impl Egress {
     }
 }
 
-/// The target for messages: it may be the peer's word.
+/// The target for messages: the peer may have sent its text.
 fn shown(target: &Endpoint) -> String {
     peer_text::description(&target.to_string()).to_string()
 }
 
-/// The peer's word on where a connection of a remote forward comes from, for messages.
+/// The origin of a connection of a remote forward for messages, as the peer names it.
 fn origin(channel_type: &ChannelType) -> String {
     match channel_type {
         ChannelType::ForwardedTcpip(addresses) => shown(&Endpoint::Tcp {
@@ -187,7 +188,7 @@ fn origin(channel_type: &ChannelType) -> String {
     }
 }
 
-/// The code of RFC 4254 §5.1 for a target that was not reached.
+/// Reason code of RFC 4254 §5.1 for a target that was not reached.
 fn failure_reason(error: &DialError) -> OpenFailureReason {
     match error {
         DialError::Denied(_) => OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
@@ -208,9 +209,9 @@ mod tests {
     use crate::net::pair::{Pair, asked};
 
     #[tokio::test]
-    async fn dialling_is_given_up_when_the_connection_ends() {
+    async fn dialling_stops_when_the_connection_ends() {
         let (_listener, address) = listener(0);
-        // The backlog is full now: the next to connect gets no answer.
+        // The backlog is full now: the next connection gets no answer.
         let _first = TcpStream::connect(address).await.unwrap();
         let (client, _server, mut incoming) = Pair::new().await.into_client_and_server();
         let ask = client.open(ChannelType::DirectTcpip(TcpAddresses {
@@ -245,7 +246,8 @@ mod tests {
         (egress, counters)
     }
 
-    /// The counters, and all that an application hears that says `request` to a remote dynamic forward, and then EOF.
+    /// Sends `request` to a remote dynamic forward, and then EOF. Returns the counters and the data that the
+    /// application received.
     async fn through_socks(request: &[u8], permitted: RuleList) -> (Arc<ForwardCounters>, Vec<u8>) {
         let (peer, _server, mut incoming) = Pair::new().await.into_client_and_server();
         let (egress, counters) = egress();
@@ -277,7 +279,7 @@ mod tests {
         })
     }
 
-    /// SOCKS4: to this port of 127.0.0.1.
+    /// SOCKS4 request for this port of 127.0.0.1.
     fn connect_to(port: u16) -> Vec<u8> {
         let [high, low] = port.to_be_bytes();
         vec![4, 1, high, low, 127, 0, 0, 1, 0]
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn socks_application_hears_that_its_target_is_not_permitted() {
+    async fn socks_reply_says_that_a_target_is_not_permitted() {
         let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = target.local_addr().unwrap().port();
         let (counters, heard) = through_socks(&connect_to(port), RuleList::None).await;

@@ -1,8 +1,7 @@
-//! The end of an application's socket after the peer's CLOSE: everything that it was sent arrives first.
+//! The end of an application's socket after the peer's CLOSE, without loss of data that was sent to the application.
 //!
-//! The kernel drops what it has not delivered where a socket is reset, and also where one is closed with input that
-//! nobody read. So the socket stays for a while; what the application still says, which nobody wants any more, is read
-//! and dropped meanwhile.
+//! The kernel discards undelivered data if a socket is reset, and also if it is closed with unread input. So the socket
+//! stays open for a while, and input of the application, which the peer no longer accepts, is read and dropped.
 
 use std::io;
 use std::time::Duration;
@@ -11,47 +10,47 @@ use tokio::time::{sleep, timeout};
 
 use crate::net::Stream;
 
-/// Time for an application to take what waits for it.
+/// Time for an application to read the data that waits for it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
-/// Time for an application to end its own direction behind our FIN. After that the kernel still delivers, as long as the
-/// application says nothing.
+/// Time for an application to end its own direction after our FIN. After that the kernel still delivers, as long as the
+/// application sends nothing.
 const UNTIL_ITS_END: Duration = Duration::from_secs(30);
-/// The first pause between two looks at what has been delivered, and the longest: the kernel has no event for it.
+/// First and longest pause between two checks of delivered data: the kernel has no event for it.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-/// Time for the last packet to another machine, and for sending it again.
+/// Time for the last packet to reach another machine, one retransmission included.
 const LAST_PACKET: Duration = Duration::from_secs(1);
-/// Bytes that one read drops, and reads that follow each other: together more than a unix socket holds.
+/// Bytes dropped by one read, and number of reads in a row: together more than the buffer of a unix socket.
 const DROPPED_BY_A_READ: usize = 16 << 10;
 const READS_AT_ONCE: usize = 64;
 
-/// The application's own direction.
+/// State of the application's own direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
-    /// It may still say something.
+    /// The application may still send.
     Open,
-    /// Its EOF was read.
+    /// The application's EOF was read.
     Ended,
-    /// It is gone: there is nobody to deliver to.
+    /// The application has closed its socket: nothing can be delivered.
     Gone,
 }
 
-/// Our direction towards the application.
+/// State of our direction towards the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Output {
-    /// More could be written.
+    /// More data may be written.
     Open,
-    /// Our FIN stands behind everything.
+    /// Our FIN is sent after the last data.
     Ended,
 }
 
-/// Ends our direction behind what was written, and waits until the close that follows loses nothing of it.
+/// Ends our direction after the data, and waits until closing the socket loses none of it.
 pub(super) async fn end_after_delivery(app: &Stream, input: Input, output: Output) {
     if input != Input::Open {
-        // Where the application says nothing more, the close itself is a FIN behind everything.
+        // If the application sends nothing more, the close itself sends a FIN after the data.
         return;
     }
-    // Behind a FIN the kernel tells nobody how far it has come.
+    // After a FIN the kernel no longer reports how much was delivered.
     let patience = match output {
         Output::Ended => UNTIL_ITS_END,
         Output::Open => {
@@ -66,10 +65,11 @@ pub(super) async fn end_after_delivery(app: &Stream, input: Input, output: Outpu
     let _ = timeout(patience, its_end(app)).await;
 }
 
-/// Waits until the reset that follows overtakes nothing, and has the close of `app` be that reset.
+/// Waits until a reset loses no data, and makes the close of `app` that reset.
 ///
-/// Behind a FIN of ours the kernel makes it one where the application still sends, and delivers the rest where it does not.
-/// Nothing is read meanwhile: what the application sends goes nowhere, and it must not look as if.
+/// After our FIN, the kernel itself resets a connection whose application still sends, and delivers the rest to one
+/// that does not. Nothing is read meanwhile: the peer does not get the application's data, and reading it would pretend
+/// that it does.
 pub(super) async fn reset_after_delivery(app: &Stream, input: Input, output: Output) {
     if output == Output::Ended {
         return sleep(UNTIL_ITS_END).await;
@@ -81,7 +81,7 @@ pub(super) async fn reset_after_delivery(app: &Stream, input: Input, output: Out
     app.reset_on_close();
 }
 
-/// Reads and drops what the application says, until it has ended or is gone.
+/// Reads and drops input until the application has ended its direction or is gone.
 async fn its_end(app: &Stream) {
     while drop_input(app) == Input::Open {
         if app.readable().await.is_err() {
@@ -90,7 +90,7 @@ async fn its_end(app: &Stream) {
     }
 }
 
-/// Waits until all but the last packet has reached the application's side, or that is gone.
+/// Waits until the application's side has received all but the last packet, or is gone.
 async fn delivered(app: &Stream, mut input: Input) {
     app.watch_delivery();
     let mut pause = FIRST_PAUSE;
@@ -98,13 +98,13 @@ async fn delivered(app: &Stream, mut input: Input) {
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
         if input == Input::Open {
-            // One that says more before it listens must not wait for us for ever.
+            // An application that sends before it reads must not wait for us forever.
             input = drop_input(app);
         }
     }
 }
 
-/// Reads and drops what is there.
+/// Reads and drops the input that has arrived.
 fn drop_input(app: &Stream) -> Input {
     for _ in 0..READS_AT_ONCE {
         match app.try_read(&mut [0; DROPPED_BY_A_READ]) {

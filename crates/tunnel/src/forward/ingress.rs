@@ -1,4 +1,4 @@
-//! The listening end of a forward: accept, ask the peer for a channel, relay.
+//! The listening end of a forward: accept, open a channel at the peer, relay.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -24,21 +24,21 @@ use crate::net::{Channel, Handle, Stream};
 use crate::repeats;
 use crate::status::ForwardCounters;
 
-/// Way of the connections that come in.
+/// Route of the connections that come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
-    /// Each goes to the same place.
+    /// All connections go to the same target.
     Fixed(FixedRoute),
-    /// `-D`: the application says where to, in SOCKS.
+    /// `-D`: the application names its target in SOCKS.
     Socks,
 }
 
-/// Channel that the peer is asked for, for each connection that comes in.
+/// Type of the channel that is opened for each connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FixedRoute {
     /// `-L` to a host and port.
     DirectTcpip {
-        /// The host as the server shall resolve it.
+        /// Host, which the server resolves.
         host: String,
         /// The port.
         port: u16,
@@ -50,39 +50,39 @@ pub enum FixedRoute {
     },
     /// `-R` at the server.
     ForwardedTcpip {
-        /// The address to bind, as the client asked.
+        /// Address to bind, as the client requested it.
         address: String,
-        /// The port that is bound.
+        /// Port that is bound.
         port: u16,
     },
     /// `-R` of a unix socket at the server.
     ForwardedStreamLocal {
-        /// The path that is bound.
+        /// Path that is bound.
         path: String,
     },
 }
 
-/// The listening end of one forward.
+/// Listening end of one forward.
 #[derive(Debug)]
 pub struct Ingress {
     /// Name of the forward in messages: `forward -L 9000 → db:5432`.
     pub label: String,
     /// Name of the peer in messages: `server example.com`.
     pub peer_name: String,
-    /// The connection to the peer, or the next.
+    /// Connection to the peer, now or later.
     pub uplink: Uplink,
-    /// Way of its connections.
+    /// Route of its connections.
     pub route: Route,
-    /// Counters of what the forward has carried.
+    /// Counters of the forward.
     pub counters: Arc<ForwardCounters>,
-    /// Targets that its applications reached a moment ago.
+    /// Targets that its applications were connected to a moment ago.
     pub recent_targets: RecentTargets,
-    /// Share that its connections take their sockets from.
+    /// Share of which its connections take their descriptors.
     pub descriptors: Share,
 }
 
 impl Ingress {
-    /// Accepts until the task is ended.
+    /// Accepts until the task ends.
     pub async fn serve(self: Arc<Self>, listener: Listener) {
         let acceptor = Acceptor {
             label: &self.label,
@@ -99,7 +99,7 @@ impl Ingress {
         acceptor.run(&listener, serve).await;
     }
 
-    /// One connection, from accept to close.
+    /// Serves one connection, from accept to close.
     async fn carry(&self, app: Stream, origin: Option<SocketAddr>) {
         let from = Origin(origin);
         let app = Arc::new(app);
@@ -133,7 +133,7 @@ impl Ingress {
         }
     }
 
-    /// Asks the peer for a channel, once there is a connection to it.
+    /// Opens a channel at the peer, as soon as there is a connection to it.
     async fn ask(
         &self,
         app: &Stream,
@@ -165,20 +165,20 @@ impl Ingress {
         loop {
             let handle = match connection.take() {
                 Some(handle) => handle,
-                // It is for the few: the others need no room for it in their tasks.
+                // Boxed, because few need it: it would make the tasks of all others larger.
                 None => Box::pin(self.uplink.wait(app)).await?,
             };
             match handle.begin_open(channel_type()) {
                 Ok((channel, verdict)) => return Ok((handle, channel, verdict)),
-                // There may be another, or it is known why not.
+                // There may be another connection, or the uplink knows the reason why not.
                 Err(OpenError::Ended(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// Relays while the peer decides, so that what the application says at once leaves with the question. None where nothing
-    /// came of it.
+    /// Relays before the channel is confirmed, so that the application's early data follows the open request at once.
+    /// None if the channel is not confirmed.
     async fn relay_while_opening(
         &self,
         asked: Asked,
@@ -202,7 +202,7 @@ impl Ingress {
         let (verdict, early_end) = tokio::select! {
             biased;
             given = verdict.given() => (Some(given), None),
-            // The application could not wait, or the verdict has just come and was heard there first.
+            // The application left early, or the relay noticed the peer's answer first.
             end = &mut relaying => (verdict.known(), Some(end)),
         };
         match verdict {
@@ -236,7 +236,7 @@ impl Ingress {
         self.say_why_not(target, from, &NotOpened::from(error.clone()));
         let nothing_is_lost = matches!(error, OpenError::Refused(refusal) if refusal.lost == 0);
         if !nothing_is_lost {
-            // An orderly end would look like an answer to what it has said.
+            // The application would take an orderly end for an answer to its data.
             app.reset_on_close();
         }
     }
@@ -262,7 +262,7 @@ impl Ingress {
         repeats::connection_failed(Level::Error, &self.label, &failure);
     }
 
-    /// Asks the peer for what the application asks for in SOCKS, and tells it what became of it.
+    /// Opens a channel to the target that the application names in SOCKS, and sends the reply.
     async fn ask_by_socks(&self, socket: &Stream, from: Origin) -> Option<Asked> {
         let app = Application::Socket(socket);
         let wanted = match app.request().await {
@@ -291,8 +291,8 @@ impl Ingress {
         }
     }
 
-    /// Asks the peer for the target, and waits for the answer; not for that of a target that answered a moment ago, if
-    /// early data can leave with the question.
+    /// Opens a channel to the target, and waits for the answer. It does not wait if the target answered a moment ago
+    /// and early data can follow the open request.
     async fn ask_for(
         &self,
         app: &Stream,
@@ -315,14 +315,14 @@ impl Ingress {
     }
 }
 
-/// A channel that the peer has been asked for.
+/// A channel whose open request is sent.
 struct Asked {
     connection: Handle,
     channel: Channel,
     verdict: Verdict,
-    /// Name of its target in messages.
+    /// Name of the target in messages.
     target: String,
-    /// Data behind the application's SOCKS request, not sent yet.
+    /// Data after the application's SOCKS request, not sent yet.
     early_data: Vec<u8>,
 }
 
@@ -346,7 +346,7 @@ impl From<OpenError> for NotOpened {
 }
 
 impl NotOpened {
-    /// The outcome that the application is told in SOCKS.
+    /// Outcome for the SOCKS reply.
     fn outcome(&self) -> Outcome {
         match self {
             Self::NoUplink(_) => Outcome::GeneralFailure,
@@ -356,7 +356,7 @@ impl NotOpened {
 }
 
 impl FixedRoute {
-    /// The channel to ask for.
+    /// Type of the channel to open.
     fn channel_type(&self, from: Origin) -> ChannelType {
         match self {
             FixedRoute::DirectTcpip { host, port } => {
@@ -374,7 +374,7 @@ impl FixedRoute {
         }
     }
 
-    /// The target's name in messages.
+    /// Name of the target in messages.
     fn target(&self) -> String {
         match self {
             FixedRoute::DirectTcpip { host, port } => endpoint(host, *port),
@@ -391,7 +391,7 @@ fn endpoint(host: &str, port: u16) -> String {
     Endpoint::Tcp { host, port }.to_string()
 }
 
-/// Address that a connection came from.
+/// Origin of a connection.
 #[derive(Debug, Clone, Copy)]
 struct Origin(Option<SocketAddr>);
 
@@ -417,7 +417,7 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// `refused` and the like for the commonest descriptions, the peer's own words for the rest.
+/// A short word for the most common failures, the peer's own text for the rest.
 fn in_words(reason: &str, description: &str) -> String {
     match reason {
         "connect failed" if description == "Connection refused" => "refused".into(),

@@ -5,7 +5,7 @@
 //! | `-L`, `-D` | the client | the server |
 //! | `-R`, `-R port` | the server | the client |
 //!
-//! An application says in SOCKS where to: for `-D` to `ingress`, for `-R port` to `egress`, which lead the same
+//! An application names its target in SOCKS: for `-D` to `ingress`, for `-R port` to `egress`. Both use the same
 //! conversation (`socks`).
 
 pub(crate) mod accept;

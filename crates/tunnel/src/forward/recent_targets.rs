@@ -1,7 +1,7 @@
-//! Recent targets: where a forward's applications were connected to a moment ago.
+//! Recent targets: those that a forward's applications were connected to a moment ago.
 //!
-//! An application in SOCKS need not wait to be told that such a target answers again; what it is told of others is what
-//! became of them.
+//! An application in SOCKS gets an immediate reply for such a target, before it has answered again. The reply for any
+//! other target waits for its answer.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,25 +9,26 @@ use std::time::{Duration, Instant};
 
 /// Time for which an answer counts.
 const RECENT: Duration = Duration::from_secs(60);
-/// Most targets that are remembered; a new one takes the place of all that count no more, or of none.
+/// Limit of remembered targets. If it is reached, all outdated ones are removed; if there are none, the new target is
+/// not remembered.
 const MAX_TARGETS: usize = 1024;
 
-/// Time after which nobody else relies on a target that leaves one waiting who does.
+/// Time that an application waits for a recent target before others no longer rely on it.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 
-/// Targets of one forward that answered, and when.
+/// Targets of one forward that answered, with the time.
 #[derive(Debug, Default)]
 pub struct RecentTargets(Mutex<HashMap<String, Target>>);
 
 #[derive(Debug)]
 struct Target {
     answered: Instant,
-    /// Time since which somebody has relied on it without an answer.
+    /// Time since which some application has relied on the target without an answer.
     relied_on: Option<Instant>,
 }
 
 impl RecentTargets {
-    /// Notes that the target gave a connection.
+    /// Notes that the target accepted a connection.
     pub(super) fn note_answer(&self, target: &str, now: Instant) {
         let mut targets = self.targets();
         let news = Target {
@@ -46,19 +47,19 @@ impl RecentTargets {
         }
     }
 
-    /// Notes that an application was told of an answer that has not come yet.
+    /// Notes that an application got a reply before the target answered.
     pub(super) fn rely_on(&self, target: &str, now: Instant) {
         if let Some(known) = self.targets().get_mut(target) {
             known.relied_on.get_or_insert(now);
         }
     }
 
-    /// Forgets a target that gave no connection.
+    /// Forgets a target that refused a connection.
     pub(super) fn forget(&self, target: &str) {
         self.targets().remove(target);
     }
 
-    /// True if an application may be told that the target answers, before it has.
+    /// True if an application may get its reply before the target answers.
     pub(super) fn answers(&self, target: &str, now: Instant) -> bool {
         let targets = self.targets();
         targets.get(target).is_some_and(|known| known.is_fresh(now))
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn target_that_leaves_somebody_waiting_is_not_relied_on() {
+    fn target_that_does_not_answer_is_not_relied_on() {
         let (recent, start) = (RecentTargets::default(), Instant::now());
         recent.note_answer("a:1", start);
         recent.rely_on("a:1", start);
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_targets_are_remembered_than_have_room() {
+    fn number_of_remembered_targets_is_bounded() {
         let (recent, start) = (RecentTargets::default(), Instant::now());
         for port in 0..MAX_TARGETS {
             recent.note_answer(&format!("a:{port}"), start);

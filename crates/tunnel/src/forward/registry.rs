@@ -1,4 +1,4 @@
-//! The remote forwards of one connection: what the client asked for, and what listens for it at the server.
+//! Remote forwards of one connection: the requests of the client, and the listeners of the server.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use adit_proto::peer_text;
 use crate::config::spec::Endpoint;
 use crate::status::{ForwardCounters, ForwardId};
 
-/// The most remote forwards of one connection.
+/// Limit of the remote forwards of one connection.
 pub const MAX_REMOTE_FORWARDS: usize = 1024;
 
-/// Address at which a remote forward listens, in the words of its request: the peer compares strings.
+/// Listening address of a remote forward, exactly as in its request: the peer compares strings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RemoteAddress {
     /// `tcpip-forward`.
     Tcp {
-        /// The address to bind, as it stood in the request.
+        /// Address to bind, as in the request.
         address: String,
-        /// The port that is bound.
+        /// Port that is bound.
         port: u16,
     },
     /// `streamlocal-forward@openssh.com`.
@@ -37,29 +37,29 @@ impl fmt::Display for RemoteAddress {
     }
 }
 
-/// Target of the connections of a remote forward, at the client.
+/// Target of a remote forward's connections.
 #[derive(Debug, Clone)]
 pub enum RemoteTarget {
-    /// To one place.
+    /// The same target for all.
     Fixed(Endpoint),
-    /// The one that the application names in SOCKS.
+    /// The target that the application names in SOCKS.
     Dynamic,
 }
 
 /// One remote forward of a client.
 #[derive(Debug, Clone)]
 pub struct RemoteForward {
-    /// Its number in the tunnel.
+    /// Number of the forward in the tunnel.
     pub id: ForwardId,
-    /// Its name in messages.
+    /// Name in messages.
     pub label: String,
-    /// Its target.
+    /// Target of its connections.
     pub target: RemoteTarget,
-    /// Counters of what it has carried.
+    /// Counters of the forward.
     pub counters: Arc<ForwardCounters>,
 }
 
-/// The remote forwards of one connection, by where they listen.
+/// Remote forwards of one connection, by their listening address.
 #[derive(Debug)]
 pub struct Registry<T> {
     entries: Vec<(RemoteAddress, T)>,
@@ -74,7 +74,7 @@ impl<T> Default for Registry<T> {
 }
 
 impl<T> Registry<T> {
-    /// Adds one; gives it back where there are too many.
+    /// Adds an entry; gives it back if the limit is reached.
     pub fn insert(&mut self, address: RemoteAddress, entry: T) -> Result<(), T> {
         if self.entries.len() >= MAX_REMOTE_FORWARDS {
             return Err(entry);
@@ -83,7 +83,7 @@ impl<T> Registry<T> {
         Ok(())
     }
 
-    /// The one that listens there.
+    /// The entry of this address.
     pub fn get(&self, address: &RemoteAddress) -> Option<&T> {
         self.entries
             .iter()
@@ -91,20 +91,20 @@ impl<T> Registry<T> {
             .map(|(_, entry)| entry)
     }
 
-    /// The address of the one that is meant.
+    /// The address of the entry for which `is_it` is true.
     pub fn address_of(&self, is_it: impl Fn(&T) -> bool) -> Option<&RemoteAddress> {
         let mut entries = self.entries.iter();
         entries.find(|(_, entry)| is_it(entry)).map(|(a, _)| a)
     }
 
-    /// Takes out the first that listens there and is the one that is meant.
+    /// Removes the first entry of this address for which `is_it` is true.
     pub fn remove_one(&mut self, address: &RemoteAddress, is_it: impl Fn(&T) -> bool) -> Option<T> {
         let mut entries = self.entries.iter();
         let index = entries.position(|(a, entry)| a == address && is_it(entry))?;
         Some(self.entries.remove(index).1)
     }
 
-    /// Takes out the one that listens there.
+    /// Removes the entry of this address.
     pub fn remove(&mut self, address: &RemoteAddress) -> Option<T> {
         let index = self.entries.iter().position(|(a, _)| a == address)?;
         Some(self.entries.swap_remove(index).1)

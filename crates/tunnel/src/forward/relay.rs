@@ -1,4 +1,4 @@
-//! One forwarded connection, once both ends are there: bytes both ways until both have said all they had to say.
+//! Relay of one forwarded connection: copies in both directions until both have ended.
 
 use std::io;
 use std::pin::pin;
@@ -20,9 +20,9 @@ const AFTER_THE_END: Duration = Duration::from_secs(30);
 /// The end of a forwarded connection.
 #[derive(Debug)]
 pub enum End {
-    /// Both directions said EOF, or the peer closed in good order.
+    /// Both directions sent EOF, or the peer sent CLOSE without an error.
     Orderly,
-    /// The peer, or the application, broke off; passed on as a reset.
+    /// The peer or the application broke off. The other end gets a reset.
     Reset(Option<io::Error>),
 }
 
@@ -50,7 +50,7 @@ pub async fn relay(channel: Channel, app: Arc<Stream>, counters: &Arc<ForwardCou
     tokio::select! {
         end = to_the_end => end,
         end = too_slow(&channel) => {
-            // Behind our FIN the kernel still delivers what is left.
+            // After our FIN the kernel still delivers the rest.
             if !fin_is_out.load(Ordering::Relaxed) {
                 app.reset_on_close();
             }
@@ -59,8 +59,8 @@ pub async fn relay(channel: Channel, app: Arc<Stream>, counters: &Arc<ForwardCou
     }
 }
 
-/// Relays until nothing more can come of it; gives how that ended, and what the application can still do. `fin_is_out`
-/// is set with our FIN.
+/// Relays until nothing is left to do; returns the end, and the state of the application's direction. `fin_is_out` is
+/// set when our FIN is sent.
 async fn run(
     channel: &Channel,
     app: &Stream,
@@ -72,8 +72,8 @@ async fn run(
     let mut inbound = pin!(inbound(channel, app, counters));
     let (input, received) = tokio::select! {
         sent = &mut outbound => match sent {
-            // Our EOF is out, and the peer may still have much to say; or the channel has ended, and what the peer had
-            // said before may still wait for the application.
+            // Our EOF is sent, and the peer may still send much; or the channel has ended, and data of the peer may
+            // still wait for the application.
             Ok(input) => (Some(input), inbound.await),
             Err(error) => return gone(error),
         },
@@ -82,7 +82,7 @@ async fn run(
     match received {
         Ok(Inbound::Over(end)) => return (end, input.unwrap_or(Input::Open)),
         Ok(Inbound::Eof) => fin_is_out.store(true, Ordering::Relaxed),
-        // It reads no more, and what it said before may still wait here, as an answer to half a request may.
+        // The application no longer reads. Data that it sent may still wait here, such as an answer to half a request.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe && input.is_none() => {
             channel.detach();
         }
@@ -100,8 +100,8 @@ async fn run(
     }
 }
 
-/// The end of a relay whose peer has said all: at once where the application has, too; otherwise the channel has ended, and
-/// says why.
+/// The end of a relay after the peer's EOF: immediate if the application has ended too. Otherwise the channel has
+/// ended, and knows why.
 async fn till_closed(channel: &Channel, input: Input) -> End {
     match input {
         Input::Ended => End::Orderly,
@@ -109,7 +109,8 @@ async fn till_closed(channel: &Channel, input: Input) -> End {
     }
 }
 
-/// An application that reads nothing must not hold what the connection had, once that is over.
+/// Waits for the end of the connection and then for a limited time: an application that does not read must not hold its
+/// resources longer.
 async fn too_slow(channel: &Channel) -> End {
     channel.over().await;
     tokio::time::sleep(AFTER_THE_END).await;
@@ -140,11 +141,11 @@ async fn outbound(
     }
 }
 
-/// The end of what the peer says.
+/// The end of the peer's direction.
 enum Inbound {
-    /// Its EOF; it may still listen.
+    /// The peer's EOF. Its other direction may be open.
     Eof,
-    /// Its CLOSE, or the end of the connection.
+    /// The peer's CLOSE, or the end of the connection.
     Over(End),
 }
 
@@ -202,7 +203,7 @@ pub(super) async fn write(channel: &Channel, app: &Stream, bytes: &[u8]) -> io::
     }
 }
 
-/// Waits for the peer's CLOSE. What still comes is taken, so that the peer may go on, and nobody reads it.
+/// Waits for the peer's CLOSE. Data that still arrives is dropped and credited, so that the peer can continue.
 async fn closed(channel: &Channel) -> End {
     loop {
         match channel.receive().await {
@@ -240,7 +241,7 @@ mod tests {
     /// More than a socket pair holds, less than a window.
     const LENGTH: usize = 1 << 20;
 
-    /// A connection that an application has made to us, with so little room that most of what it is sent waits at our end.
+    /// A connection of an application with so small a buffer that most of its data waits at our end.
     async fn connected() -> (Stream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let socket = TcpSocket::new_v4().unwrap();
@@ -250,7 +251,7 @@ mod tests {
         (accepted.unwrap().0.into(), app.unwrap())
     }
 
-    /// Reads slowly, by small pieces; gives how many bytes came, and how that ended.
+    /// Reads slowly, in small pieces; returns the number of bytes and the result of the last read.
     async fn read_slowly(app: &mut TcpStream) -> (usize, io::Result<()>) {
         let (mut came, mut piece) = (0, [0; 20_000]);
         loop {
@@ -275,7 +276,7 @@ mod tests {
 
     /// No reactor has run since the socket connected.
     #[tokio::test]
-    async fn data_that_waited_for_its_target_is_written_without_a_wait() {
+    async fn data_that_waited_for_its_target_is_written_at_once() {
         let mut pair = Pair::new().await;
         let (theirs, ours) = pair.open().await;
         theirs.send(b"early").await.unwrap();
@@ -299,7 +300,7 @@ mod tests {
     async fn close_without_eof_is_the_end_of_data_that_all_arrives() {
         for length in [1, 20, LENGTH] {
             let (pair, theirs, mut target, relaying) = relay_of(PeerClose::Orderly).await;
-            // Input that nobody reads any more makes the kernel's close a reset.
+            // Unread input makes the kernel's close a reset.
             target.write_all(&[1; 1000]).await.unwrap();
             theirs.send(&vec![7; length]).await.unwrap();
             drop(theirs);
@@ -332,7 +333,7 @@ mod tests {
         let (pair, theirs, mut target, relaying) = relay_of(PeerClose::Reset).await;
         theirs.send(&vec![7; LENGTH]).await.unwrap();
         pair.settle().await;
-        // The relay hears of the end from its sending half first.
+        // The relay learns of the end in its sending half first.
         target.write_all(b"still there").await.unwrap();
         pair.client.end("gone");
 
@@ -342,11 +343,11 @@ mod tests {
         assert!(matches!(relaying.await.unwrap(), End::Reset(Some(_))));
     }
 
-    /// So much that most of it still waits at our end when the rest happens.
+    /// Length of an answer of which most still waits at our end when the rest of the test happens.
     const ANSWER: usize = 300_000;
 
     #[tokio::test]
-    async fn close_behind_an_eof_does_not_overtake_data_though_the_application_says_more() {
+    async fn close_after_eof_does_not_overtake_data_although_the_application_still_sends() {
         let (pair, theirs, mut target, relaying) = relay_of(PeerClose::Orderly).await;
         theirs.send(&vec![7; ANSWER]).await.unwrap();
         theirs.send_eof();
@@ -362,7 +363,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn end_of_the_connection_behind_an_eof_does_not_overtake_data() {
+    async fn end_of_the_connection_after_eof_does_not_overtake_data() {
         let (pair, theirs, mut target, _relaying) = relay_of(PeerClose::Reset).await;
         theirs.send(&vec![7; ANSWER]).await.unwrap();
         theirs.send_eof();
@@ -373,9 +374,9 @@ mod tests {
         assert_eq!((came, end.is_ok()), (ANSWER, true));
     }
 
-    /// The clock is a simulated one, which jumps when nothing else is left to do.
+    /// The clock is simulated, and advances when nothing else is left to do.
     #[tokio::test(start_paused = true)]
-    async fn end_of_the_connection_behind_an_eof_drops_nothing_however_slow_the_application_is() {
+    async fn end_of_the_connection_after_eof_loses_no_data_of_a_slow_application() {
         let (pair, theirs, mut target, relaying) = relay_of(PeerClose::Reset).await;
         theirs.send(&vec![7; ANSWER]).await.unwrap();
         theirs.send_eof();
@@ -388,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn upload_that_the_end_of_the_connection_cuts_ends_in_a_reset() {
+    async fn upload_ends_in_a_reset_if_the_connection_ends() {
         for _ in 0..20 {
             let (pair, theirs, mut target, relaying) = relay_of(PeerClose::Reset).await;
             theirs.send_eof();
@@ -409,7 +410,7 @@ mod tests {
         let (pair, theirs, mut target, relaying) = relay_of(PeerClose::Reset).await;
         theirs.send(&vec![7; ANSWER]).await.unwrap();
         pair.settle().await;
-        // The relay hears of it first, by its own write.
+        // The relay learns of it first by its own write.
         pair.break_off();
         target.write_all(&vec![1; 1 << 16]).await.unwrap();
 
@@ -420,7 +421,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn close_does_not_overtake_data_that_the_application_is_slow_to_take() {
+    async fn close_does_not_overtake_data_of_a_slow_application() {
         let mut pair = Pair::new().await;
         let (theirs, ours) = pair.open().await;
         let (app, mut target) = UnixStream::pair().unwrap();
@@ -432,7 +433,7 @@ mod tests {
         theirs.send_eof();
         drop(theirs);
         pair.settle().await;
-        // The target ends its own direction, which sends the relay to the channel, and only then begins to read.
+        // The target ends its own direction, so that the relay reads the channel, and only then begins to read.
         target.shutdown().await.unwrap();
         pair.settle().await;
         let mut came = Vec::new();
@@ -442,9 +443,9 @@ mod tests {
         assert!(matches!(relaying.await.unwrap(), End::Orderly));
     }
 
-    /// The clock is a simulated one, which jumps when nothing else is left to do.
+    /// The clock is simulated, and advances when nothing else is left to do.
     #[tokio::test(start_paused = true)]
-    async fn application_that_reads_nothing_is_let_go_once_the_connection_is_over() {
+    async fn application_that_does_not_read_is_closed_after_the_end_of_the_connection() {
         let mut pair = Pair::new().await;
         let (theirs, ours) = pair.open().await;
         let (app, _reads_nothing) = UnixStream::pair().unwrap();
@@ -465,14 +466,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_an_application_said_arrives_though_it_reads_no_more() {
+    async fn data_of_an_application_that_no_longer_reads_arrives() {
         let mut pair = Pair::new().await;
         let (theirs, ours) = pair.open().await;
         let (app, mut target) = UnixStream::pair().unwrap();
         let counters = Arc::default();
         let relaying =
             tokio::spawn(async move { relay(ours, Arc::new(app.into()), &counters).await });
-        // More than the window, so that the rest waits in the socket when the application goes.
+        // More than the window, so that the rest waits in the socket when the application leaves.
         let said = (2 << 20) + (64 << 10);
         target.write_all(&vec![7; said]).await.unwrap();
         drop(target);

@@ -6,13 +6,12 @@
 //!            └─ 5 ─▶ methods ─▶ Reply(05 00) ─▶ request ─▶ Request
 //! ```
 //!
-//! The caller's loop: give the bytes it has to [`Socks::handle`]; on [`Progress::Reply`] and
-//! [`Progress::Request`] drop the first `consumed` of them and give or keep the rest; on
-//! [`Progress::NeedMore`] all were taken. After a request, dial, and answer with
-//! [`Version::reply`]. After an error, send [`SocksError::reply`] and close.
+//! The caller gives its bytes to [`Socks::handle`]. On [`Progress::Reply`] and [`Progress::Request`] it drops the first
+//! `consumed` bytes, and gives or keeps the rest; on [`Progress::NeedMore`] all were consumed. After a request it
+//! dials, and answers with [`Version::reply`]. After an error it sends [`SocksError::reply`] and closes.
 //!
-//! At most [`MAX_MESSAGE`] bytes are kept between two calls. There is no clock here: the caller
-//! limits how long a handshake may take. That caller is `conversation`, for both kinds of forward.
+//! At most [`MAX_MESSAGE`] bytes are kept between two calls. There is no clock here: the caller, `conversation`, limits
+//! the time of a handshake for both kinds of forward.
 
 pub(crate) mod conversation;
 mod outcome;
@@ -32,7 +31,7 @@ const MAX_TEXT: usize = 255;
 /// SOCKS5 method: no authentication.
 const METHOD_NONE: u8 = 0;
 
-/// How HTTP requests begin. None of these bytes is a SOCKS version.
+/// First bytes of HTTP requests. None of them is a SOCKS version.
 const HTTP_METHODS: [&[u8]; 8] = [
     b"GET ",
     b"CONNECT ",
@@ -48,28 +47,27 @@ const HTTP_METHODS: [&[u8]; 8] = [
 #[derive(Debug, Default)]
 pub struct Socks {
     phase: Phase,
-    /// The beginning of a message whose end has not arrived; never more than [`MAX_MESSAGE`].
+    /// Beginning of an incomplete message; never more than [`MAX_MESSAGE`].
     pending: Vec<u8>,
 }
 
-/// What the bytes given to [`Socks::handle`] led to.
+/// Result of [`Socks::handle`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// All bytes were taken and the message is not complete: read more.
+    /// All bytes were consumed and the message is not complete: read more.
     NeedMore,
-    /// Send `bytes` to the application, then go on with what follows the first `consumed` bytes.
+    /// Send `bytes` to the application, then continue after the first `consumed` bytes.
     Reply {
-        /// What to send.
+        /// Bytes to send.
         bytes: Vec<u8>,
-        /// How many bytes of this call's input belong to the message that is answered.
+        /// Length of the answered message in this call's input.
         consumed: usize,
     },
-    /// The application wants a connection. The handshake is over.
+    /// The application requests a connection. The handshake is complete.
     Request {
-        /// What it asked for.
+        /// The request.
         request: Request,
-        /// How many bytes of this call's input belong to the request; those behind them are the
-        /// application's first data, and belong to the connection.
+        /// Length of the request in this call's input. The bytes after it are early data of the connection.
         consumed: usize,
     },
 }
@@ -77,7 +75,7 @@ pub enum Progress {
 /// A CONNECT request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The version that was spoken, which also makes the reply.
+    /// Version of the request, and of its reply.
     pub version: Version,
     /// The host to connect to.
     pub host: Host,
@@ -85,16 +83,16 @@ pub struct Request {
     pub port: u16,
 }
 
-/// The host that a request names.
+/// Host of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
-    /// An address; also where an application wrote one in the place of a name.
+    /// An address; also one that the application sent as a name.
     Address(IpAddr),
     /// A name of 1 to 255 bytes, without spaces, controls or invisible characters. Not resolved.
     Name(String),
 }
 
-/// The version of the protocol that the application speaks.
+/// Protocol version of the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
     /// SOCKS4, or its extension SOCKS4a.
@@ -103,7 +101,7 @@ pub enum Version {
     V5,
 }
 
-/// What a request asks the proxy to do (RFC 1928 §4).
+/// Command of a request (RFC 1928 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Connect to the host.
@@ -114,18 +112,18 @@ pub enum Command {
     UdpAssociate,
 }
 
-/// Why a handshake cannot go on.
+/// Reason why a handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SocksError {
     /// The first byte is no version of SOCKS.
     UnknownVersion(u8),
-    /// The application takes this port for an HTTP proxy or a web server.
+    /// The application expects an HTTP proxy or a web server here.
     Http,
     /// The SOCKS5 request does not begin with 5.
     BadRequestVersion(u8),
-    /// The application offers only authentication methods that we do not have (SOCKS5).
+    /// The application offers only authentication methods that we do not support (SOCKS5).
     NoAcceptableMethod,
-    /// The command is known and not served.
+    /// The command is known but not supported.
     UnsupportedCommand(Version, Command),
     /// The command is unknown.
     UnknownCommand(Version, u8),
@@ -135,40 +133,40 @@ pub enum SocksError {
     BadName(Version),
     /// The user of a SOCKS4 request is longer than 255 bytes.
     LongUser,
-    /// The handshake is over, by a request or an error, and more bytes were given.
+    /// More bytes were given after the end of the handshake.
     Over,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing is decided; the first byte tells the version.
+    /// Waits for the first byte, which is the version.
     #[default]
     Opening,
-    /// The SOCKS5 method is agreed.
+    /// The SOCKS5 method is chosen.
     Request,
     Over,
 }
 
-/// A whole message, and what it led to.
+/// A complete message, and its result.
 enum Message {
     Methods,
     Request(Request),
 }
 
-/// A parsed message with its length in bytes, or nothing while its end is missing.
+/// A parsed message with its length in bytes, or none while it is incomplete.
 type Parsed<T> = Result<Option<(T, usize)>, SocksError>;
 
 impl Socks {
-    /// Waits for an application's first byte.
+    /// A handshake that waits for its first byte.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next bytes of the application, as many or few as have arrived.
+    /// Handles the next bytes of the application, as many or few as have arrived.
     ///
     /// # Errors
-    /// The handshake has failed: send [`SocksError::reply`], then close. Every later call gives
-    /// [`SocksError::Over`], as it does after a request.
+    /// The handshake has failed: send [`SocksError::reply`], then close. All later calls return [`SocksError::Over`],
+    /// as they do after a request.
     pub fn handle(&mut self, input: &[u8]) -> Result<Progress, SocksError> {
         let before = self.pending.len();
         let room = MAX_MESSAGE.saturating_sub(before);
@@ -177,7 +175,7 @@ impl Socks {
         let Some((message, len)) = self.parse().inspect_err(|_| self.end())? else {
             return Ok(Progress::NeedMore);
         };
-        // The bytes of earlier calls did not complete the message, so it ends inside this input.
+        // The bytes of earlier calls did not complete the message, so it ends in this input.
         let consumed = len - before;
         match message {
             Message::Methods => {
@@ -218,7 +216,7 @@ impl Socks {
 }
 
 impl SocksError {
-    /// What to tell the application before closing; nothing if we cannot know what it speaks.
+    /// Reply to send before closing; none if the version of the application is unknown.
     pub fn reply(&self) -> Option<Vec<u8>> {
         match self {
             Self::UnknownVersion(_) | Self::Over => None,
@@ -302,7 +300,7 @@ impl fmt::Display for Host {
 }
 
 impl Command {
-    /// Checks that the command is one that we serve.
+    /// Checks that we support the command.
     fn parse(version: Version, byte: u8) -> Result<Self, SocksError> {
         let command = match (version, byte) {
             (_, 1) => Self::Connect,
@@ -320,16 +318,16 @@ impl Command {
 }
 
 impl Host {
-    /// Reads what an application wrote in the place of a name.
+    /// Parses the name of a host.
     ///
-    /// An address written as text becomes an address, so that rules about addresses see it.
+    /// An address written as text becomes an address, so that rules about addresses apply to it.
     fn parse(version: Version, bytes: &[u8]) -> Result<Self, SocksError> {
         let printable = |c: char| c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric());
         let text = std::str::from_utf8(bytes).unwrap_or_default();
         if text.is_empty() || text.len() > MAX_TEXT || !text.chars().all(printable) {
             return Err(SocksError::BadName(version));
         }
-        // Some put an IPv6 address into brackets, as it stands in a URL.
+        // Some applications put an IPv6 address in brackets, as in a URL.
         let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
         if let Some(address) = bare.and_then(|bare| bare.parse().ok()) {
             return Ok(Self::Address(IpAddr::V6(address)));
@@ -355,8 +353,8 @@ fn parse_v5_methods(bytes: &[u8]) -> Parsed<()> {
 
 /// `VER, CMD, RSV, ATYP, DST.ADDR, DST.PORT` (RFC 1928 §4).
 ///
-/// The command is judged only when the whole request is here: closing a socket with unread bytes
-/// resets it, and the application would not see the reply.
+/// The command is checked only when the request is complete: closing a socket with unread bytes resets it, and the
+/// application would not get the reply.
 fn parse_v5_request(bytes: &[u8]) -> Parsed<Request> {
     let version = Version::V5;
     if let Some(&first) = bytes.first().filter(|&&first| first != 5) {
@@ -398,8 +396,8 @@ fn parse_v5_request(bytes: &[u8]) -> Parsed<Request> {
     )))
 }
 
-/// `VN, CD, DSTPORT, DSTIP, USERID, NUL`, and in SOCKS4a, whose DSTIP is 0.0.0.x with x not zero,
-/// `NAME, NUL`. The user is not looked at: nothing vouches for it.
+/// `VN, CD, DSTPORT, DSTIP, USERID, NUL`, and in SOCKS4a, whose DSTIP is 0.0.0.x with x not zero, `NAME, NUL`. The user
+/// is ignored, as it is not authenticated.
 fn parse_v4_request(bytes: &[u8]) -> Parsed<Request> {
     let version = Version::V4;
     let [_, command, high, low, a, b, c, d, rest @ ..] = bytes else {
@@ -435,8 +433,7 @@ fn parse_v4_request(bytes: &[u8]) -> Parsed<Request> {
     )))
 }
 
-/// The text before the first NUL: `Some(None)` while it may still come, `None` if the text is
-/// longer than [`MAX_TEXT`].
+/// Text before the first NUL: `Some(None)` if it is incomplete, `None` if it is longer than [`MAX_TEXT`].
 fn until_nul(bytes: &[u8]) -> Option<Option<&[u8]>> {
     match bytes.iter().take(MAX_TEXT + 1).position(|&byte| byte == 0) {
         Some(end) => Some(Some(&bytes[..end])),
@@ -445,7 +442,7 @@ fn until_nul(bytes: &[u8]) -> Option<Option<&[u8]>> {
     }
 }
 
-/// Whether the bytes begin an HTTP request; `None` while they may become one.
+/// True if the bytes begin an HTTP request; `None` if they are a part of such a beginning.
 fn http_request(bytes: &[u8]) -> Option<bool> {
     if HTTP_METHODS.iter().any(|method| bytes.starts_with(method)) {
         return Some(true);

@@ -1,4 +1,4 @@
-//! Uplink: the connection that the channels of a listener are opened on. Aditd's is fixed; a tunnel's comes and goes.
+//! Uplink: the connection on which a listener opens channels. That of aditd is fixed; that of a tunnel comes and goes.
 //!
 //! ```text
 //!                set_up                  set_over
@@ -9,8 +9,8 @@
 //!   applications wait, in places that are counted     they are refused
 //! ```
 //!
-//! An application that has ended its own direction may still listen, or be gone: the kernel does not tell. So it leaves its
-//! place to others and waits among as many of its kind.
+//! An application that has ended its own direction may still listen, or be gone: the kernel does not report it. It
+//! leaves its place to others, and waits among a separate number of such applications.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,14 +24,14 @@ use crate::net::{Ended, Handle, Stream};
 /// Connection of a listener to its peer.
 #[derive(Debug, Clone)]
 pub enum Uplink {
-    /// One, which the listener does not outlive.
+    /// One connection, which the listener does not outlive.
     Fixed(Handle),
-    /// One after the other.
+    /// One connection after the other.
     Changing(Arc<ChangingUplink>),
 }
 
 impl Uplink {
-    /// The connection to open a channel on, where there is one. It may have ended a moment ago.
+    /// The connection to open a channel on, if there is one. It may have ended a moment ago.
     pub(super) fn current(&self) -> Option<Handle> {
         match self {
             Self::Fixed(handle) => Some(handle.clone()),
@@ -45,7 +45,7 @@ impl Uplink {
     /// Waits for a connection that has not ended, on behalf of `app`.
     ///
     /// # Errors
-    /// Nothing will come of it, or it takes too long.
+    /// There will be no connection, or it takes too long, or too many wait.
     pub(super) async fn wait(&self, app: &Stream) -> Result<Handle, NoUplink> {
         match self {
             Self::Fixed(handle) => Err(NoUplink::Over(handle.why_ended())),
@@ -57,20 +57,20 @@ impl Uplink {
 /// Reason why an application gets no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoUplink {
-    /// There will be none any more.
+    /// There will be no connection any more.
     Over(Ended),
-    /// There is none, and too many wait for the next.
+    /// There is no connection, and too many applications wait for the next.
     Crowded {
         /// Reason why there is none.
         why: String,
-        /// Number of those who wait.
+        /// Number of applications that wait.
         waiting: usize,
     },
-    /// There was none for as long as an application waits.
+    /// There was no connection within the time limit.
     TooLong {
         /// Reason why there is none.
         why: String,
-        /// Time that it waited.
+        /// Time limit that has passed.
         waited: Duration,
     },
     /// The application has gone.
@@ -92,12 +92,12 @@ impl fmt::Display for NoUplink {
     }
 }
 
-/// Bounds of those who wait for a connection.
+/// Bounds of the applications that wait for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitingBounds {
-    /// The most applications that wait; as many again that have ended their own direction.
+    /// Limit of their number; the same number of half-closed ones may wait beside them.
     pub applications: usize,
-    /// The longest that one waits.
+    /// Limit of the time that each waits.
     pub time: Duration,
 }
 
@@ -116,7 +116,7 @@ pub struct ChangingUplink {
     state: watch::Sender<State>,
     bounds: WaitingBounds,
     waiting: AtomicUsize,
-    /// Of those who wait, the ones that have ended their own direction; not counted in `waiting`.
+    /// Waiting applications that have ended their own direction; not counted in `waiting`.
     half_closed: AtomicUsize,
 }
 
@@ -128,7 +128,7 @@ enum State {
 }
 
 impl ChangingUplink {
-    /// An uplink without a connection, and why there is none.
+    /// An uplink without a connection, and the reason why there is none.
     pub fn new(bounds: WaitingBounds, why: &str) -> Arc<Self> {
         Arc::new(Self {
             state: watch::Sender::new(State::Down(why.to_owned())),
@@ -138,17 +138,17 @@ impl ChangingUplink {
         })
     }
 
-    /// There is a connection: those who wait go on.
+    /// Notes a new connection: waiting applications continue.
     pub fn set_up(&self, handle: Handle) {
         self.set(State::Up(handle));
     }
 
-    /// There is none at present.
+    /// Notes that there is no connection at present.
     pub fn set_down(&self, why: &str) {
         self.set(State::Down(why.to_owned()));
     }
 
-    /// There will be none any more: those who wait are refused.
+    /// Notes that there will be no connection any more: waiting applications are refused.
     pub fn set_over(&self, ended: Ended) {
         self.set(State::Over(ended));
     }
@@ -163,7 +163,7 @@ impl ChangingUplink {
         });
     }
 
-    /// Applications that wait for a connection.
+    /// Number of applications that wait for a connection.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed) + self.half_closed.load(Ordering::Relaxed)
     }
@@ -189,7 +189,7 @@ impl ChangingUplink {
         })?;
         let decided = async {
             loop {
-                // The sender is ours: it does not go.
+                // We own the sender, so it is not dropped.
                 let _ = states.changed().await;
                 if let Some(decided) = states.borrow_and_update().decided() {
                     return decided;
@@ -207,7 +207,7 @@ impl ChangingUplink {
         }
     }
 
-    /// Waits until the application has gone, or must go for want of a place.
+    /// Waits until the application is gone, or half-closed without a free place.
     async fn leave(&self, app: &Stream, place: Place<'_>) {
         app.input_ended().await;
         if app.is_gone() {
@@ -222,7 +222,7 @@ impl ChangingUplink {
 }
 
 impl State {
-    /// The end of waiting, if it has come.
+    /// The result of the wait, if it is over.
     fn decided(&self) -> Option<Result<Handle, NoUplink>> {
         match self {
             Self::Up(handle) if !handle.is_ended() => Some(Ok(handle.clone())),
@@ -232,11 +232,11 @@ impl State {
     }
 }
 
-/// Place of one that waits, until it is dropped.
+/// Place of a waiting application, until it is dropped.
 struct Place<'a>(&'a AtomicUsize);
 
 impl<'a> Place<'a> {
-    /// Takes a place of `most`, if one is left.
+    /// Takes one of `most` places, if one is free.
     fn take(taken: &'a AtomicUsize, most: usize) -> Option<Self> {
         let one_more = |taken| (taken < most).then_some(taken + 1);
         let took = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);

@@ -1,4 +1,4 @@
-//! A forward whose server is the test.
+//! Tests of a forward whose server is the test.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ impl Forward {
         Self::new(Route::Fixed(FixedRoute::DirectStreamLocal { path })).await
     }
 
-    /// An application that has connected.
+    /// Connects an application.
     async fn app(&self) -> TcpStream {
         let address = self.listener.local_addr().unwrap();
         let (app, accepted) = tokio::join!(TcpStream::connect(address), self.listener.accept());
@@ -57,12 +57,12 @@ impl Forward {
         app.unwrap()
     }
 
-    /// The next channel that the server is asked for.
+    /// Next channel that the server is asked to open.
     async fn asked(&mut self) -> ChannelAsked {
         pair::asked(&mut self.asked).await
     }
 
-    /// Once this returns, the application was heard, though nobody need have given it its channel.
+    /// Writes, and returns when the bytes were read from the application, with or without a confirmed channel.
     async fn say(&self, app: &mut TcpStream, bytes: &[u8]) {
         let sent = &self.ingress.counters.sent;
         let before = sent.value();
@@ -83,7 +83,7 @@ async fn is_reset(app: &mut TcpStream) -> bool {
 }
 
 #[tokio::test]
-async fn application_need_not_wait_for_the_verdict() {
+async fn early_data_is_sent_before_the_channel_is_confirmed() {
     let mut forward = Forward::to_a_path().await;
     let mut app = forward.app().await;
     let asked = forward.asked().await;
@@ -104,7 +104,7 @@ async fn application_need_not_wait_for_the_verdict() {
 }
 
 #[tokio::test]
-async fn refusal_is_no_orderly_end_for_an_application_that_has_spoken() {
+async fn refusal_resets_an_application_that_has_sent_data() {
     let mut forward = Forward::to_a_path().await;
     let mut app = forward.app().await;
     let asked = forward.asked().await;
@@ -118,7 +118,7 @@ async fn refusal_is_no_orderly_end_for_an_application_that_has_spoken() {
 }
 
 #[tokio::test]
-async fn refusal_is_an_orderly_end_for_an_application_that_has_said_nothing() {
+async fn refusal_is_an_orderly_end_for_an_application_that_has_sent_nothing() {
     let mut forward = Forward::to_a_path().await;
     let mut app = forward.app().await;
     refuse(forward.asked().await);
@@ -126,10 +126,10 @@ async fn refusal_is_an_orderly_end_for_an_application_that_has_said_nothing() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_share_wait_until_one_ends() {
+async fn connections_wait_while_the_share_is_full() {
     let mut forward = Forward::to_a_path().await;
     let share = Pool::new(4).share("");
-    // Two more fit.
+    // Room for two more connections is left.
     let _held = share.take(1).unwrap();
     let ingress = Arc::get_mut(&mut forward.ingress).unwrap();
     ingress.descriptors = share.clone();
@@ -149,7 +149,7 @@ async fn connections_beyond_the_share_wait_until_one_ends() {
 }
 
 #[tokio::test]
-async fn application_that_gives_up_before_the_verdict_counts_as_failed() {
+async fn application_that_leaves_before_the_channel_is_confirmed_counts_as_failed() {
     let mut forward = Forward::to_a_path().await;
     let mut app = forward.app().await;
     let _asked = forward.asked().await;
@@ -163,7 +163,7 @@ async fn application_that_gives_up_before_the_verdict_counts_as_failed() {
     assert_eq!(forward.ingress.counters.opened.value(), 0);
 }
 
-/// SOCKS4: to port 80 of 127.0.0.1, and its two answers.
+/// SOCKS4 request for port 80 of 127.0.0.1, and its two replies.
 const CONNECT: &[u8] = b"\x04\x01\0\x50\x7f\0\0\x01\0";
 const GRANTED: [u8; 8] = *b"\0\x5a\0\0\0\0\0\0";
 const REJECTED: [u8; 8] = *b"\0\x5b\0\0\0\0\0\0";
@@ -175,7 +175,7 @@ async fn socks_reply(app: &mut TcpStream) -> [u8; 8] {
 }
 
 #[tokio::test]
-async fn socks_tells_what_became_of_a_target_unless_it_answered_a_moment_ago() {
+async fn socks_reply_waits_for_the_target_unless_it_answered_a_moment_ago() {
     let mut forward = Forward::new(Route::Socks).await;
     async fn connect(forward: &mut Forward) -> (TcpStream, ChannelAsked) {
         let mut app = forward.app().await;
@@ -202,7 +202,7 @@ async fn socks_tells_what_became_of_a_target_unless_it_answered_a_moment_ago() {
 }
 
 #[tokio::test]
-async fn data_behind_a_socks_request_follows_the_answer_and_is_counted() {
+async fn data_after_a_socks_request_is_sent_and_counted() {
     let mut forward = Forward::new(Route::Socks).await;
     let mut app = forward.app().await;
     app.write_all(&[CONNECT, b"hello"].concat()).await.unwrap();

@@ -1,4 +1,4 @@
-//! The conversation with an application that says in SOCKS where to: its request, and the reply on what became of it.
+//! The conversation with an application that names its target in SOCKS: its request, and the reply.
 //!
 //! The application of `-D` is at a socket of ours, that of `-R port` at the far end of a channel.
 
@@ -13,19 +13,19 @@ use crate::net::channel::Received;
 use crate::net::listener::describe;
 use crate::net::{Channel, Stream};
 
-/// Time that an application has for its request.
+/// Time limit for the request.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// The application of one connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Application<'a> {
-    /// At a socket.
+    /// At a socket of this machine.
     Socket(&'a Stream),
     /// At the far end of a channel.
     Channel(&'a Channel),
 }
 
-/// A connection that an application asked for.
+/// A connection that an application requested.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     /// Version of its request, and of the reply.
@@ -33,7 +33,7 @@ pub(crate) struct Wanted {
     /// Host and port as the application named them.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// Data behind the request. The credit for those that came through a channel is not given yet.
+    /// Data after the request. The channel's credit for it is not given yet.
     pub(crate) early_data: Vec<u8>,
 }
 
@@ -60,8 +60,8 @@ impl Wanted {
 }
 
 impl Application<'_> {
-    /// Waits for the request, and takes part in the handshake in front of it. The error is a sentence for the log; the
-    /// application has heard it, where SOCKS has words for it.
+    /// Reads the request, and answers the messages before it. The error is a sentence for the log; the application has
+    /// got a reply, if SOCKS has one for it.
     pub(crate) async fn request(self) -> Result<Wanted, String> {
         match timeout(TIME_LIMIT, self.read_request()).await {
             Ok(wanted) => wanted,
@@ -69,14 +69,14 @@ impl Application<'_> {
         }
     }
 
-    /// Tells the application what became of its request.
+    /// Sends the reply with the outcome of the request.
     pub(crate) async fn reply(self, wanted: &Wanted, outcome: Outcome) -> io::Result<()> {
         self.send(&wanted.version.reply(outcome)).await
     }
 
-    /// The same, where nothing came of it: the last that the application hears.
+    /// The same for a failure, after which the application gets nothing more.
     pub(crate) async fn refuse(self, wanted: &Wanted, outcome: Outcome) {
-        // An application that has gone needs no answer.
+        // An application that is gone needs no reply.
         let _ = self.reply(wanted, outcome).await;
         self.end();
     }
@@ -113,7 +113,7 @@ impl Application<'_> {
         }
     }
 
-    /// Waits for bytes, of which there are some.
+    /// Waits for at least one byte.
     async fn receive(self) -> Result<Vec<u8>, String> {
         let closed = || Err("closed during the SOCKS handshake".to_owned());
         match self {
@@ -146,7 +146,7 @@ impl Application<'_> {
         }
     }
 
-    /// Says EOF; that of a socket is its close.
+    /// Sends EOF; closes, in the case of a socket.
     fn end(self) {
         match self {
             Self::Socket(_) => {}

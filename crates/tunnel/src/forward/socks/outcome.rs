@@ -1,4 +1,4 @@
-//! How an attempt to connect ended, and the SOCKS replies that say so.
+//! Outcomes of an attempt to connect, and their SOCKS replies.
 
 use std::io;
 
@@ -6,12 +6,12 @@ use super::Version;
 use crate::forward::dial::DialError;
 use crate::net::outcome::{OpenError, Refusal};
 
-/// How the attempt to serve a request ended (RFC 1928 §6).
+/// Outcome of a request (RFC 1928 §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Connected.
     Succeeded,
-    /// Failed, and none of the other outcomes fits.
+    /// Failed for a reason that no other outcome names.
     GeneralFailure,
     /// A rule forbids it.
     NotAllowed,
@@ -21,16 +21,16 @@ pub enum Outcome {
     HostUnreachable,
     /// The host refuses connections to the port.
     ConnectionRefused,
-    /// The command is not served.
+    /// The command is not supported.
     CommandNotSupported,
-    /// The address type is not served.
+    /// The address type is not supported.
     AddressTypeNotSupported,
 }
 
 impl Version {
-    /// The reply that tells the application how its request ended.
+    /// Reply with the outcome of a request.
     ///
-    /// The bound address in it is 0.0.0.0:0: the address belongs to the far end of the tunnel.
+    /// Its bound address is 0.0.0.0:0, because the real one belongs to the far end of the tunnel.
     pub fn reply(self, outcome: Outcome) -> Vec<u8> {
         match (self, outcome) {
             (Self::V4, Outcome::Succeeded) => vec![0, 90, 0, 0, 0, 0, 0, 0],
@@ -54,7 +54,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome of a failed connect at this end.
+    /// Outcome of a failed connect at this end.
     pub fn of_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::ConnectionRefused,
@@ -67,7 +67,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome of a target that was not reached from this end.
+    /// Outcome of a target that was not reached from this end.
     pub(crate) fn of_dial(error: &DialError) -> Self {
         match error {
             DialError::Denied(_) => Self::NotAllowed,
@@ -77,7 +77,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome of a channel that the peer did not give.
+    /// Outcome of a channel that was not opened.
     pub(crate) fn of_open(error: &OpenError) -> Self {
         match error {
             OpenError::Refused(Refusal { failure, .. }) => {
@@ -101,7 +101,7 @@ impl Outcome {
     }
 }
 
-/// What the system and its resolver call a host that cannot be reached or found.
+/// Error messages of systems and resolvers for a host that cannot be reached or found.
 const UNREACHABLE_HOST: [&str; 6] = [
     "No route to host",
     "Host is unreachable",
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_connect_here_is_refused_there() {
+    fn refused_connect_at_this_end_is_connection_refused_in_socks() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         assert_eq!(Outcome::of_io(&refused), Outcome::ConnectionRefused);
         let odd = io::Error::other("odd");

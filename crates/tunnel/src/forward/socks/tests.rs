@@ -36,7 +36,7 @@ fn curl_requests() -> Vec<(Vec<u8>, Request)> {
     ]
 }
 
-/// The replies, the request and the bytes behind it.
+/// Replies, request, and bytes after it.
 type Heard = (Vec<u8>, Option<Request>, Vec<u8>);
 
 /// Runs a handshake in pieces of `piece` bytes.
@@ -60,7 +60,7 @@ fn run(stream: &[u8], piece: usize) -> Result<Heard, SocksError> {
     Ok((replies, None, Vec::new()))
 }
 
-/// The error of a SOCKS5 request behind good methods, whole and byte by byte.
+/// Error of a SOCKS5 request after valid methods, given whole and byte by byte.
 fn v5_error(request: &[u8]) -> SocksError {
     error(&[V5_METHODS, request].concat())
 }
@@ -99,7 +99,7 @@ fn a_request_cut_short_anywhere_waits_for_more() {
 }
 
 #[test]
-fn megabytes_behind_a_request_are_not_kept() {
+fn megabytes_after_a_request_are_not_kept() {
     let mut socks = Socks::new();
     let stream = [V4_IPV4, &vec![7; 1 << 20]].concat();
     let Progress::Request { consumed, .. } = socks.handle(&stream).unwrap() else {
@@ -126,7 +126,7 @@ fn the_longest_messages_fit_the_bound() {
 }
 
 #[test]
-fn endless_texts_are_cut_off() {
+fn texts_without_end_are_refused() {
     let mut user = vec![4, 1, 0, 80, 127, 0, 0, 1];
     user.resize(user.len() + 256, b'u');
     assert_eq!(error(&user), SocksError::LongUser);
@@ -136,7 +136,7 @@ fn endless_texts_are_cut_off() {
 }
 
 #[test]
-fn methods_without_ours_are_refused_with_ff() {
+fn unsupported_methods_are_refused_with_ff() {
     for methods in [&[5, 0][..], &[5, 1, 2], &[5, 2, 1, 2]] {
         let error = error(methods);
         assert_eq!(error, SocksError::NoAcceptableMethod);
@@ -230,7 +230,7 @@ fn address_zero_is_not_taken_for_socks4a() {
 }
 
 #[test]
-fn a_web_browser_is_told_that_this_is_a_socks_proxy() {
+fn http_request_is_answered_with_a_hint_at_socks() {
     let requests: [&[u8]; 3] = [
         b"GET http://db.internal:5432/ HTTP/1.1\r\nHost: db.internal:5432\r\n\r\n",
         b"CONNECT db.internal:5432 HTTP/1.1\r\n\r\n",
@@ -249,7 +249,7 @@ fn a_web_browser_is_told_that_this_is_a_socks_proxy() {
 }
 
 #[test]
-fn other_protocols_are_refused_in_silence() {
+fn other_protocols_are_refused_without_reply() {
     for (bytes, first) in [
         (&b"SSH-2.0-x"[..], b'S'),
         (b"\x16\x03\x01", 0x16),
@@ -271,7 +271,7 @@ fn a_v5_request_with_another_version_is_refused() {
 }
 
 #[test]
-fn nothing_is_taken_once_the_handshake_is_over() {
+fn no_bytes_are_accepted_after_the_handshake() {
     let mut done = Socks::new();
     assert!(matches!(done.handle(V4_IPV4), Ok(Progress::Request { .. })));
     assert_eq!(done.handle(b"x"), Err(SocksError::Over));
@@ -281,7 +281,7 @@ fn nothing_is_taken_once_the_handshake_is_over() {
 }
 
 #[test]
-fn arbitrary_bytes_never_panic_nor_pile_up() {
+fn arbitrary_bytes_never_panic_and_use_bounded_memory() {
     // A small generator (xorshift) with a fixed seed, so that a failure can be repeated.
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {

@@ -1,4 +1,4 @@
-//! An uplink without listeners.
+//! Tests of an uplink without listeners.
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -11,14 +11,14 @@ fn bounds(applications: usize) -> WaitingBounds {
     WaitingBounds { applications, time }
 }
 
-/// An application's connection, and the application.
+/// An application's connection, and the application's end of it.
 fn app() -> (Stream, UnixStream) {
     let (app, application) = UnixStream::pair().unwrap();
     (app.into(), application)
 }
 
 #[tokio::test]
-async fn who_is_refused_hears_why_there_is_no_connection() {
+async fn refusal_of_an_application_says_why_there_is_no_connection() {
     let uplink = ChangingUplink::new(bounds(1), "no route to host");
     let (first, _application) = app();
     let (second, _application) = app();
@@ -41,7 +41,7 @@ async fn who_is_refused_hears_why_there_is_no_connection() {
 }
 
 #[tokio::test]
-async fn connection_that_has_ended_is_not_waited_out() {
+async fn application_waits_for_the_next_connection_if_this_one_has_ended() {
     let pair = Pair::new().await;
     let fixed = Uplink::Fixed(pair.client.clone());
     let uplink = ChangingUplink::new(bounds(1), "");
@@ -64,7 +64,7 @@ async fn connection_that_has_ended_is_not_waited_out() {
 }
 
 #[tokio::test]
-async fn uplink_that_is_over_stays_so() {
+async fn uplink_that_is_over_never_comes_back() {
     let pair = Pair::new().await;
     let uplink = ChangingUplink::new(bounds(1), "");
     uplink.set_over(Ended::ClosedByPeer);
@@ -75,7 +75,7 @@ async fn uplink_that_is_over_stays_so() {
 }
 
 #[tokio::test]
-async fn half_closed_applications_wait_in_as_many_places_of_their_own() {
+async fn half_closed_applications_wait_in_places_of_their_own() {
     let uplink = ChangingUplink::new(bounds(1), "");
     let mut waiting = Vec::new();
     let mut applications = Vec::new();
