@@ -1,4 +1,4 @@
-//! The account that the server runs as: the only one it admits, until connections are served under the rights of
+//! The account that the server runs as. It admits no other, as long as connections are not served with the rights of
 //! the user who logged in.
 
 use std::path::{Path, PathBuf};
@@ -8,32 +8,32 @@ use nix::unistd::{Uid, User};
 use crate::policy::Account;
 use crate::small_file;
 
-/// The longest file with a port in it, in bytes.
+/// Longest file with a port number, in bytes.
 const MAX_NUMBER: u64 = 64;
 
 /// An account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalAccount {
-    /// The name.
+    /// Name.
     pub name: String,
-    /// The number.
+    /// User number.
     pub uid: u32,
-    /// The home directory.
+    /// Home directory.
     pub home: PathBuf,
-    /// The lowest port that it may listen on without being root.
+    /// Lowest port on which it may listen without being root.
     pub first_unprivileged_port: u16,
 }
 
-/// Where Linux says which ports need privilege.
+/// File of Linux with the first port that needs no privilege.
 const PORT_START: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
-/// The customary limit, for where there is no such file.
+/// Usual limit, for systems without that file.
 const CUSTOMARY_PORT_START: u16 = 1024;
 
 impl LocalAccount {
     /// The account of this process.
     ///
     /// # Errors
-    /// A sentence, where the user database has no entry for it.
+    /// A sentence, if the user database has no entry for it.
     pub fn own() -> Result<Self, String> {
         let uid = Uid::effective();
         match User::from_uid(uid) {
@@ -52,7 +52,7 @@ impl LocalAccount {
         }
     }
 
-    /// Whether it is the superuser.
+    /// True for the superuser.
     pub fn is_root(&self) -> bool {
         self.uid == 0
     }
@@ -80,7 +80,7 @@ mod tests {
     use crate::policy::{Ask, Grant, KeyRules, ServerRules};
 
     #[test]
-    fn the_system_says_which_ports_need_privilege() {
+    fn first_unprivileged_port_is_read_from_the_system() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("start");
         assert_eq!(first_unprivileged_port(&file), 1024);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_account_listens_from_the_systems_limit_on() {
+    fn ordinary_account_listens_on_unprivileged_ports_only() {
         let mut account = LocalAccount {
             name: "eve".into(),
             uid: 1000,

@@ -1,4 +1,4 @@
-//! The login: the conversation with a client until it is let in, or leaves.
+//! The login: the conversation with a client until it is logged in, or its connection ends.
 //!
 //! ```text
 //!   authenticate ─▶ Conversation::decide ─▶ authorizer ─▶ readers ─▶ key_search
@@ -30,20 +30,20 @@ use crate::policy::Grant;
 use authorizer::Authorizer;
 use login_log::LoginLog;
 
-/// A login: its user, and what it may do.
+/// A login: its user, and the grant.
 #[derive(Debug)]
 pub(super) struct Login {
     pub(super) user: String,
     pub(super) grant: Grant,
     pub(super) peer: Option<SocketAddr>,
-    /// Share that its sockets are of; logins with the same key have it together.
+    /// Share of its sockets; logins with the same key have the same one.
     pub(super) descriptors: Share,
-    /// The place of the connection's own socket.
+    /// Permit for the connection's own socket.
     pub(super) _socket: Permit,
 }
 
 impl Login {
-    /// How messages name it: `user from 127.0.0.1:51000`.
+    /// Name in messages: `user from 127.0.0.1:51000`.
     pub(super) fn who(&self) -> String {
         match self.peer {
             Some(peer) => format!("{} from {peer}", self.user),
@@ -52,12 +52,12 @@ impl Login {
     }
 }
 
-/// The connection ended before a login.
+/// Error of a connection that ended before a login.
 #[derive(Debug)]
 pub(super) struct NoLogin;
 
-/// Time from a request to its refusal, or a multiple of it: how long the work took is not seen, and who exists neither.
-/// OpenSSH waits as long.
+/// Time from a request to its refusal, or a multiple of it. It hides how long the work took, and so whether the user
+/// exists. OpenSSH waits as long.
 const REFUSAL_DELAY: Duration = Duration::from_millis(5);
 
 /// Answers authentication requests until one succeeds.
@@ -101,7 +101,7 @@ struct Conversation<'a> {
 }
 
 impl Conversation<'_> {
-    /// Answers one request; gives the login that comes of it.
+    /// Answers one request; returns the login if it succeeds.
     async fn decide(
         &mut self,
         request: LoginRequest<'_>,
@@ -116,7 +116,7 @@ impl Conversation<'_> {
         if self.requests == 1 {
             self.log.first_request(&user);
         }
-        // It asks which methods there are, and costs nothing, as in OpenSSH; a second one is an attempt like others.
+        // It asks for the list of methods, and is no attempt, as in OpenSSH. A second one is an attempt.
         if self.requests == 1 && matches!(method, AuthMethod::None) {
             answer.reject().map_err(|_| NoLogin)?;
             return Ok(None);
@@ -145,7 +145,7 @@ impl Conversation<'_> {
         Ok(None)
     }
 
-    /// Notes what the connection's address pays for if no login comes of it.
+    /// Notes the cause of the penalty that the connection's address gets if it does not log in.
     fn note_attempt(&mut self, user: &str) {
         self.visit.blame(match user == self.settings.account.name {
             true => Cause::AuthFail,
@@ -153,10 +153,10 @@ impl Conversation<'_> {
         });
     }
 
-    /// The options of the line that lets `user` in with this key.
+    /// Options of the line that lets `user` in with this key.
     ///
-    /// The client's next packets are not read before the answer, so nobody hears of its leaving. `LoginGraceTime` ends the
-    /// wait for a disk that does not answer.
+    /// The client's next packets are not read before the answer, so its departure is not noticed. `LoginGraceTime`
+    /// limits the wait for a disk that does not answer.
     async fn authorize(&self, user: &str, key: &PublicKey) -> Option<KeyOptions> {
         let found = self.authorizer.authorize(user, key).await;
         self.log.remarks(&found.remarks);
@@ -194,7 +194,7 @@ impl Conversation<'_> {
         Ok((login, success))
     }
 
-    /// Counts an attempt against `MaxAuthTries`, and refuses it once the time for that has come.
+    /// Counts an attempt against `MaxAuthTries`, and sends the refusal after its delay.
     async fn reject(
         &mut self,
         answer: PendingAnswer<'_>,

@@ -1,4 +1,4 @@
-//! What a logged-in client may have: connections made for it (`-L`, `-D`), and listeners (`-R`, in `remote`).
+//! Forwards of a logged-in client: connections made for it (`-L`, `-D`), and listeners (`-R`, in `remote`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::net::{Handle, Inbox, Incoming, IncomingRequest};
 use crate::policy::{Ask, Denied};
 use crate::status::ForwardCounters;
 
-/// Requests about listeners that wait for the one in front, whose name may take long to resolve. More do not wait for their
-/// answers in `proto` either.
+/// Limit of the requests about listeners that wait for an earlier one, whose name may take long to resolve. `proto` has
+/// the same limit for requests without an answer.
 const MAX_WAITING_REQUESTS: usize = 4096;
 
 /// Serves requests until the connection ends; its listeners end with it.
@@ -40,7 +40,7 @@ pub(super) async fn serve(
         counters: Arc::default(),
         dials: Arc::new(dials),
     };
-    // Beside each other: a listener's name may take long to resolve, and channels do not wait for that.
+    // In parallel, so that channels do not wait while a listener's name is resolved.
     let (requests, waiting) = channel(MAX_WAITING_REQUESTS);
     tokio::select! {
         () = forwards.serve(handle, incoming, &requests) => {}
@@ -51,13 +51,13 @@ pub(super) async fn serve(
 struct Forwards {
     settings: Arc<ServerSettings>,
     login: Arc<Login>,
-    /// What is carried for this client's own `-L` and `-D`, which the server cannot tell apart.
+    /// Counters of this client's `-L` and `-D`, which the server cannot tell apart.
     counters: Arc<ForwardCounters>,
     dials: Arc<Dials>,
 }
 
 impl Forwards {
-    /// Opens channels, and passes on what is asked about listeners.
+    /// Opens channels, and passes on the requests about listeners.
     async fn serve(
         &self,
         handle: &Handle,
@@ -124,7 +124,7 @@ impl Forwards {
     }
 }
 
-/// The target of a channel of `-L` or `-D`, and what to ask the policy about it; none of other channels.
+/// The target of a channel of `-L` or `-D`, and the question for the policy; none for other channels.
 fn target_of(channel_type: &ChannelType) -> Option<(Endpoint, Ask<'_>)> {
     match channel_type {
         ChannelType::DirectTcpip(TcpAddresses { host, port, .. }) => {
@@ -174,9 +174,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn channel_opens_while_a_request_waits_for_its_answer() {
+    async fn channel_opens_while_a_request_waits() {
         let (client, server, mut incoming) = Pair::new().await.into_client_and_server();
-        // Nobody takes the request from here, as while a name is being resolved.
+        // No request is taken from this queue, as while a name is resolved.
         let (requests, mut waiting) = channel(1);
         let serving = tokio::spawn(async move {
             forwards().serve(&server, &mut incoming, &requests).await;
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_requests_than_may_wait_end_the_connection() {
+    async fn more_waiting_requests_than_the_limit_end_the_connection() {
         let (client, server, mut incoming) = Pair::new().await.into_client_and_server();
         let (requests, _waiting) = channel(1);
         let ask = || client.global_request(listen());

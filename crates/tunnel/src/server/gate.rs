@@ -1,5 +1,5 @@
-//! Who may come in: `MaxStartups`, `PerSourceMaxStartups` and `PerSourcePenalties`, before anything is done for a
-//! connection; and what its end costs its address.
+//! The gate: limits on connections before any work is done for them (`MaxStartups`, `PerSourceMaxStartups`,
+//! `PerSourcePenalties`), and penalties for their addresses at their end.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use super::settings::ServerSettings;
 use super::startups::{Exceeded, Startup, Startups};
 use crate::repeats::{self, Source};
 
-/// The gate of a server.
+/// Gate of a server.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     startups: Startups,
@@ -23,7 +23,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Lets a connection in, or says why not.
+    /// Admits a connection, or returns the reason of the refusal.
     pub(super) fn enter(
         &self,
         peer: Option<SocketAddr>,
@@ -53,7 +53,7 @@ impl Gate {
         })
     }
 
-    /// Logs a refusal in OpenSSH's words; many of one address are counted.
+    /// Logs a refusal with OpenSSH's text. Repeated ones of an address are counted.
     pub(super) fn log(
         &self,
         refusal: Refusal,
@@ -76,17 +76,17 @@ impl Gate {
     }
 }
 
-/// Why a connection is not let in.
+/// Reason why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// For what its address did.
+    /// Its address has penalties.
     ShutOut(ShutOut),
-    /// For how many there are.
+    /// Too many connections have not logged in yet.
     Startups(Exceeded),
 }
 
 impl Refusal {
-    /// OpenSSH's words for the log.
+    /// OpenSSH's text for the log.
     fn in_the_log(self) -> &'static str {
         match self {
             Self::ShutOut(ShutOut::For(cause, _)) => cause.in_the_log(),
@@ -96,7 +96,7 @@ impl Refusal {
         }
     }
 
-    /// The reason for the client. It does not say whether a user exists.
+    /// Reason for the client. It does not reveal whether a user exists.
     pub(super) fn for_the_client(self) -> String {
         let (what, left) = match self {
             Self::ShutOut(ShutOut::For(cause, left)) => {
@@ -118,12 +118,12 @@ impl Refusal {
                 return "too many connections from your address are about to log in, try again in a moment".into();
             }
         };
-        // Whoever comes back after so many seconds is let in.
+        // A client that comes back after this time is admitted.
         let seconds = left.as_secs() + 1;
         format!("{what} from your address, try again in {seconds} s")
     }
 
-    /// The same as a number (RFC 4253 §11.1).
+    /// The reason as a code (RFC 4253 §11.1).
     pub(super) fn code(self) -> DisconnectReason {
         match self {
             Self::ShutOut(_) => DisconnectReason::HOST_NOT_ALLOWED_TO_CONNECT,
@@ -132,8 +132,8 @@ impl Refusal {
     }
 }
 
-/// A connection that was let in, until it logs in. If it is served and ends before, its address pays for it; if it could
-/// not be served, that is no fault of its address.
+/// A connection that was admitted, until it logs in. If it is served and ends before, its address gets a penalty; if it
+/// could not be served, it gets none.
 #[derive(Debug)]
 pub(super) struct Visit {
     pub(super) peer: Option<SocketAddr>,
@@ -145,17 +145,17 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    /// Notes what the connection has done: that is what its address pays for.
+    /// Notes what the connection has done: the cause of its address's penalty.
     pub(super) fn blame(&mut self, cause: Cause) {
         self.cause = Some(cause);
     }
 
-    /// Notes that its address has nothing to pay for, as after a login.
+    /// Notes that its address gets no penalty, as after a login.
     pub(super) fn forgive(&mut self) {
         self.cause = None;
     }
 
-    /// Makes room for the next one: this one has logged in.
+    /// Notes the login, which frees a place for the next connection.
     pub(super) fn logged_in(&mut self) {
         self.forgive();
         self.startup = None;
@@ -180,7 +180,8 @@ impl Visit {
             let address = peer.ip().to_canonical();
             let why = cause.in_the_log();
             let line = format_args!("{address}: shut out for {} s: {why}", span.as_secs());
-            // Each address has one such line only: a bound for each would be none.
+            // One kind for all addresses: each address has one such line only, so a bound for each would not limit
+            // them.
             repeats::log(Level::Info, Source::Others, "addresses shut out", line);
         }
     }
@@ -188,7 +189,7 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        // Before its login only, after which nothing is to pay for.
+        // None after a login.
         if let Some(cause) = self.cause {
             let cause = match thread::panicking() {
                 true => Cause::Crash,
@@ -220,7 +221,7 @@ mod tests {
         Some(SocketAddr::from(([192, 0, 2, 1], 50_000)))
     }
 
-    /// Lets in and ends so many connections that did this.
+    /// Admits `count` connections and ends them with this cause.
     fn visits(gate: &Gate, settings: &Arc<ServerSettings>, count: usize, cause: Option<Cause>) {
         for _ in 0..count {
             let mut visit = gate.enter(peer(), settings, Instant::now()).unwrap();
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn logins_cost_nothing_and_failures_shut_their_address_out() {
+    fn failed_logins_shut_their_address_out_and_successful_ones_do_not() {
         let (gate, settings) = (Gate::default(), settings(&[]));
         visits(&gate, &settings, 10_000, None);
         visits(&gate, &settings, 4, Some(Cause::AuthFail));
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn visit_that_could_not_be_served_costs_nothing() {
+    fn connection_that_could_not_be_served_causes_no_penalty() {
         let (gate, settings) = (Gate::default(), settings(&[]));
         for _ in 0..100 {
             assert!(gate.enter(peer(), &settings, Instant::now()).is_ok());
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn exempt_address_pays_nothing() {
+    fn exempt_address_gets_no_penalty() {
         for lines in [
             &["PerSourcePenaltyExemptList 10.0.0.0/8,192.0.2.*"][..],
             &["PerSourcePenalties no"],
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_that_makes_the_server_panic_costs_as_much_as_a_crash() {
+    fn connection_that_makes_the_server_panic_is_punished_like_a_crash() {
         let (gate, settings) = (Gate::default(), settings(&[]));
         let mut visit = gate.enter(peer(), &settings, Instant::now()).unwrap();
         visit.blame(Cause::NoAuth);
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_may_have_so_many_on_their_way_to_a_login() {
+    fn connections_of_one_address_without_login_are_limited() {
         let (gate, settings) = (Gate::default(), settings(&["PerSourceMaxStartups 2"]));
         let enter = |peer| gate.enter(peer, &settings, Instant::now());
         let mut first = enter(peer()).unwrap();

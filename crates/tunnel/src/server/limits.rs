@@ -1,35 +1,36 @@
-//! The descriptors of the process: what it needs itself, and what is left for forwarding.
+//! Descriptors of the process: those that it needs itself, and those for forwarding.
 
 use std::num::NonZero;
 use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-/// Threads for each core: a few busy connections hardly ever share one while a core has nothing to do.
+/// Threads per core: a few busy connections rarely share a thread while a core is idle.
 const WORKERS_PER_CORE: usize = 4;
-/// A runtime's own descriptors: two of its poller, one that wakes it, one for signals.
+/// Descriptors of one runtime: two for its poller, one to wake it, one for signals.
 const OF_A_WORKER: usize = 4;
-/// One thread for so many descriptors at most, so that a machine of many cores keeps some to serve with.
+/// Descriptors of the process for each thread, at least. On a machine of many cores this limits the threads.
 const DESCRIPTORS_FOR_A_WORKER: usize = 64;
-/// The process's own: standard streams, the log, listening sockets, the accepting runtime, files that are read.
+/// Descriptors of the process itself: standard streams, log, listening sockets, the accepting runtime, files that are
+/// read.
 const OF_THE_PROCESS: usize = 32;
-/// Where a system does not say how many there are.
+/// Usual limit, for systems that do not report it.
 const CUSTOMARY: usize = 1024;
 
-/// How many descriptors this process may have.
+/// Limit of the descriptors of this process.
 pub(super) fn descriptors() -> usize {
     let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((CUSTOMARY as u64, 0));
     usize::try_from(soft).unwrap_or(usize::MAX)
 }
 
-/// The most threads that serve connections.
+/// Limit of the threads that serve connections.
 pub(super) fn workers(descriptors: usize) -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     (WORKERS_PER_CORE * cores).clamp(1, (descriptors / DESCRIPTORS_FOR_A_WORKER).max(1))
 }
 
-/// What logins may have between them: all but what accepting takes, and as many connections that have not logged in as
-/// may be there at once (`MaxStartups`). At least half.
+/// Descriptors that all logins share: all but those for accepting, and for as many connections without login as
+/// `MaxStartups` permits. At least half.
 pub(super) fn for_logins(descriptors: usize, workers: usize, startups: u32) -> usize {
     let startups = usize::try_from(startups).unwrap_or(usize::MAX);
     let own = (OF_THE_PROCESS + workers * OF_A_WORKER).saturating_add(startups);

@@ -61,17 +61,17 @@ pub struct Server {
 /// Resources that all connections of a server share.
 #[derive(Debug, Clone)]
 struct Commons {
-    /// Descriptors of logins.
+    /// Descriptors for logins.
     descriptors: Pool,
     /// Threads that read key files.
     readers: Arc<Readers>,
 }
 
 impl Server {
-    /// Binds every address the settings name.
+    /// Binds all addresses of the settings.
     ///
     /// # Errors
-    /// The first address that could not be bound.
+    /// The error of the first address that could not be bound.
     pub async fn bind(settings: Arc<ServerSettings>) -> Result<Self, BindError> {
         let mut listeners = Vec::new();
         for (host, port) in &settings.listen_on {
@@ -94,7 +94,7 @@ impl Server {
         })
     }
 
-    /// The addresses it listens on.
+    /// Addresses that it listens on.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         let addresses = self.listeners.iter().filter_map(|listener| match listener {
             Listener::Tcp(listener) => listener.local_addr().ok(),
@@ -103,12 +103,12 @@ impl Server {
         addresses.collect()
     }
 
-    /// Other settings, for connections that come from now on; the listening sockets stay.
+    /// Sets the settings of later connections. The listening sockets stay.
     pub fn reload(&self, settings: Arc<ServerSettings>) {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
-    /// Serves until the task is ended. Connections have threads of their own and go on until the server is dropped.
+    /// Serves until the task ends. Connections have their own threads and continue until the server is dropped.
     pub async fn run(self: Arc<Self>) {
         seed::prepare();
         let mut accepting = tokio::task::JoinSet::new();
@@ -119,7 +119,7 @@ impl Server {
         while accepting.join_next().await.is_some() {}
     }
 
-    /// Accepts until the task is ended. A socket counts in a share once its login is known.
+    /// Accepts until the task ends. A socket counts in a share only after its login.
     async fn accept(self: Arc<Self>, index: usize) {
         let address = self.local_addrs().get(index).map(ToString::to_string);
         let acceptor = Acceptor {
@@ -232,7 +232,7 @@ async fn serve_connection(
     let (handle, mut incoming) = connection.finish(success);
     forwards::serve(&handle, &mut incoming, &settings, login).await;
     if !handle.is_ended() {
-        // Nobody would answer the client any more.
+        // Nothing answers the client any more.
         handle.end("no longer served");
     }
     log_end(name, "", &handle.why_ended());
@@ -248,14 +248,14 @@ async fn begin(
         transport: settings.transport.clone(),
         keep_alive: settings.keep_alive,
         peer_ident: ident.line,
-        // A fault of this machine, for which nobody else pays.
+        // A fault of this machine: the client's address gets no penalty.
         seed: seed::draw().inspect_err(|_| visit.forgive())?,
         windows: memory::windows(),
     };
     Ok(ServerLogin::start(socket, config, &ident.early))
 }
 
-/// The future's output, or none once the deadline has passed.
+/// Output of the future, or none if the deadline has passed.
 async fn before<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
     match deadline {
         None => Some(future.await),
@@ -287,13 +287,13 @@ fn log_end(peer: Peer, when: &str, ended: &Ended) {
     }
 }
 
-/// A peer as messages name it: `127.0.0.1 port 51000`.
+/// Name of a peer in messages: `127.0.0.1 port 51000`.
 #[derive(Debug, Clone, Copy)]
 struct Peer(Option<SocketAddr>);
 
 impl Peer {
-    /// Writes a line that this peer can cause at will: beyond the first few of a kind they are counted. True if it was
-    /// written.
+    /// Writes a log line that this peer can cause at will. After the first few of a kind they are only counted. True if
+    /// it was written.
     fn log(self, level: Level, kind: &'static str, line: fmt::Arguments<'_>) -> bool {
         let source = Source::from(self.0.map(|address| address.ip()));
         repeats::log(level, source, kind, line)

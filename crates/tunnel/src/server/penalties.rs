@@ -1,11 +1,11 @@
-//! `PerSourcePenalties`: addresses whose connections come to nothing are not let in for a while.
+//! `PerSourcePenalties`: addresses whose connections lead to no login are refused for a while.
 //!
-//! Each connection that ends without a login adds some seconds to what its source has to wait. Beyond `min` the source is
-//! shut out until the wait is over. Key exchanges in a row that lead to no login add up like failed logins, so that nobody
-//! keeps the server computing (DHEat). A login costs nothing, however often it comes.
+//! Each connection that ends without a login adds some seconds to the penalty of its source. Above `min` the source is
+//! shut out until the penalty is over. Key exchanges without a login add up like failed logins, so nobody can keep the
+//! server busy with them (DHEat). A login adds nothing.
 //!
-//! No clock is read here, and the work for a connection does not grow with what it says: tables are bounded, and an entry
-//! that is taken out was put in once.
+//! No clock is read here, and the work for a connection does not depend on its content: tables are bounded, and each
+//! entry is added and removed once.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::sshd_config::{NetBlockSize, Overflow, PenaltyOptions};
 
-/// An address, or the network that is taken for one.
+/// An address, or a network that counts as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum NetBlock {
     V4(u32),
@@ -21,7 +21,7 @@ pub(super) enum NetBlock {
 }
 
 impl NetBlock {
-    /// The source of a peer, as `PerSourceNetBlockSize` cuts addresses.
+    /// Source of a peer, for a `PerSourceNetBlockSize`.
     pub(super) fn of(peer: IpAddr, size: NetBlockSize) -> Self {
         match peer.to_canonical() {
             IpAddr::V4(v4) => {
@@ -36,23 +36,23 @@ impl NetBlock {
     }
 }
 
-/// Why a connection led to no login.
+/// Cause of a penalty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// It made the server panic.
+    /// The connection made the server panic.
     Crash,
-    /// Its attempts failed.
+    /// Its login attempts failed.
     AuthFail,
-    /// The same, for a user that there is not.
+    /// The same, for a user that does not exist.
     InvalidUser,
-    /// It made no attempt.
+    /// It made no login attempt.
     NoAuth,
-    /// It took longer than LoginGraceTime.
+    /// It exceeded LoginGraceTime.
     GraceExceeded,
 }
 
 impl Cause {
-    /// OpenSSH's words for the log.
+    /// OpenSSH's text for the log.
     pub(super) fn in_the_log(self) -> &'static str {
         match self {
             Self::Crash => "penalty: caused crash",
@@ -64,7 +64,7 @@ impl Cause {
     }
 }
 
-/// The penalties in numbers.
+/// Lengths and limits of the penalties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PenaltyRules {
     crash: Duration,
@@ -78,7 +78,7 @@ pub struct PenaltyRules {
     v6: Bounds,
 }
 
-/// How many sources there may be, and what happens then.
+/// Limit of the number of sources, and the rule for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Bounds {
     sources: usize,
@@ -86,7 +86,7 @@ struct Bounds {
 }
 
 impl PenaltyRules {
-    /// With OpenSSH's defaults for what is not set; none where penalties are switched off.
+    /// Rules with OpenSSH's defaults; none if penalties are switched off.
     pub(super) fn new(options: &PenaltyOptions) -> Option<Self> {
         const SOURCES: u32 = 65_536;
         if options.enabled == Some(false) {
@@ -121,16 +121,16 @@ impl PenaltyRules {
     }
 }
 
-/// Why a source is shut out.
+/// Reason why a source is shut out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ShutOut {
-    /// For what it did, and for how long from now.
+    /// Its latest cause, and the time that is left.
     For(Cause, Duration),
-    /// Too many others are (`overflow:deny-all`).
+    /// Too many other sources have penalties (`overflow:deny-all`).
     TableFull,
 }
 
-/// What every source has to wait for.
+/// Penalties of all sources.
 #[derive(Debug, Default)]
 pub(super) struct Penalties {
     v4: Table,
@@ -138,7 +138,7 @@ pub(super) struct Penalties {
 }
 
 impl Penalties {
-    /// May this source be let in?
+    /// Checks that a source is not shut out.
     pub(super) fn judge(
         &mut self,
         source: NetBlock,
@@ -159,7 +159,7 @@ impl Penalties {
         }
     }
 
-    /// Adds a penalty. Where the source is shut out from now on: for how long.
+    /// Adds a penalty. Returns its length, if it shuts the source out from now on.
     pub(super) fn add(
         &mut self,
         source: NetBlock,
@@ -202,12 +202,12 @@ impl Penalties {
 #[derive(Debug, Clone, Copy)]
 struct Penalty {
     until: Instant,
-    /// It has come to `min`, and lasts to its end.
+    /// True once the penalty has exceeded `min`; it then lasts until its end.
     active: bool,
     cause: Cause,
 }
 
-/// The penalties of one family of addresses, by source and by their end.
+/// Penalties of one address family, by source and by end.
 #[derive(Debug, Default)]
 struct Table {
     by_source: HashMap<NetBlock, Penalty>,
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn source_is_shut_out_once_more_than_the_minimum_has_come_together() {
+    fn source_is_shut_out_if_its_penalty_exceeds_the_minimum() {
         let (rules, start) = (rules(|_| {}), Instant::now());
         let mut penalties = Penalties::default();
         for _ in 0..3 {
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_far_apart_do_not_come_together() {
+    fn penalties_that_are_over_do_not_add_up() {
         let (rules, start) = (rules(|_| {}), Instant::now());
         let mut penalties = Penalties::default();
         for n in 0..1000 {
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn key_exchanges_in_a_row_let_one_source_in_less_than_twice_a_second() {
+    fn key_exchanges_of_one_source_without_login_are_less_than_two_a_second() {
         let (rules, start) = (rules(|_| {}), Instant::now());
         let mut penalties = Penalties::default();
         let let_in = (0..60_000).filter(|millis| {
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn full_table_forgets_who_would_be_free_first_or_lets_nobody_in() {
+    fn full_table_drops_the_entry_that_ends_first_or_refuses_all() {
         let start = Instant::now();
         let fill = |overflow| {
             let rules = rules(|o| {
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_costs_nothing_leaves_no_trace() {
+    fn penalty_of_no_seconds_adds_no_entry() {
         let (rules, now) = (rules(|o| o.no_auth = Some(Duration::ZERO)), Instant::now());
         let mut penalties = Penalties::default();
         assert_eq!(penalties.add(A, Cause::NoAuth, &rules, now), None);
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_one_block_are_one_source() {
+    fn addresses_of_one_net_block_are_one_source() {
         let size = NetBlockSize { v4: 24, v6: 64 };
         let of = |text: &str| NetBlock::of(text.parse().unwrap(), size);
         assert_eq!(of("10.0.0.1"), of("10.0.0.255"));

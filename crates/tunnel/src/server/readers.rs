@@ -1,8 +1,8 @@
-//! Threads that read files for connections: a disk that is slow, or a file server that is gone, holds up those who wait
-//! for it, and none of the connections that share a thread.
+//! Threads that read files for connections. A slow disk or an unreachable file server then delays only the connection
+//! that waits for it, and no other one of the same thread.
 //!
-//! A thread that was started stays for a while, for the next to use. They are not those that resolve names, which a
-//! login may keep busy for long.
+//! A thread stays for a while for further jobs. These threads do not resolve names: a login can keep those busy for
+//! long.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 
-/// Most jobs that are under way at once, each on a thread; those beyond wait for one to end.
+/// Limit of the jobs that run at once, each on its own thread; further jobs wait.
 const MOST: usize = 16;
-/// Time that a thread waits for another job before it ends.
+/// Time without a job after which a thread ends.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// One job, with its place among [`MOST`].
+/// A job, which holds one of the [`MOST`] places.
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads, and the jobs that wait for them.
+/// Threads and their queue of jobs.
 #[derive(Debug)]
 pub(super) struct Readers {
     places: Arc<Semaphore>,
@@ -36,7 +36,7 @@ struct Queue {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
-    /// Threads that wait for a job, less those for which one is there.
+    /// Threads that wait for a job, minus the jobs that are already queued for them.
     idle: usize,
 }
 
@@ -50,8 +50,8 @@ impl Default for Readers {
 }
 
 impl Readers {
-    /// Runs `work` on a thread of its own. Whoever does not wait any more leaves no work behind, unless it has begun:
-    /// then it keeps its place until it ends.
+    /// Runs `work` on a thread of its own. If the caller stops waiting, work that has not begun is dropped; work that
+    /// has begun keeps its place until it ends.
     ///
     /// # Errors
     /// No thread could be started, or the work panicked.
@@ -63,7 +63,7 @@ impl Readers {
         let (sender, receiver) = oneshot::channel();
         self.queue.push(Box::new(move || {
             if !sender.is_closed() {
-                // Nobody may wait for it any more.
+                // The caller may have stopped waiting.
                 let _ = sender.send(work());
             }
             drop(place);
@@ -74,7 +74,7 @@ impl Readers {
 }
 
 impl Queue {
-    /// Gives the job to a thread that waits, or to a new one.
+    /// Queues the job for an idle thread, or starts a new one.
     fn push(self: &Arc<Self>, job: Job) -> io::Result<()> {
         {
             let mut state = self.state();
@@ -95,14 +95,14 @@ impl Queue {
             .map(drop)
     }
 
-    /// One thread's life after its first job.
+    /// Runs jobs after a thread's first one, until it is idle for too long.
     fn work(&self) {
         while let Some(job) = self.next() {
             job();
         }
     }
 
-    /// The next job; none once there has been none for long enough.
+    /// The next job; none after [`IDLE`].
     fn next(&self) -> Option<Job> {
         let mut state = self.state();
         state.idle += 1;
@@ -133,11 +133,11 @@ mod tests {
 
     use super::*;
 
-    /// Jobs that wait for a disk, until this is dropped.
+    /// A disk that does not answer until this is dropped.
     pub(in crate::server) struct Disk(#[expect(dead_code)] Vec<mpsc::Sender<()>>);
 
     impl Readers {
-        /// Gives every place to a job that waits.
+        /// Occupies all places with jobs that wait.
         pub(in crate::server) async fn all_busy(&self) -> Disk {
             let mut answers = Vec::new();
             for _ in 0..MOST {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_is_done_on_another_thread_that_is_used_again() {
+    async fn work_runs_on_another_thread_that_is_reused() {
         let readers = Readers::default();
         let id = || thread::current().id();
         let first = readers.run(id).await.unwrap();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_beyond_the_bound_waits_and_is_not_begun_for_who_has_left() {
+    async fn work_above_the_limit_waits_and_is_dropped_with_its_caller() {
         let readers = Readers::default();
         let disk = readers.all_busy().await;
         let mut left = Box::pin(readers.run(|| panic!("nobody waits for this")));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn panic_is_an_error_and_leaves_its_place_to_others() {
+    async fn panic_is_an_error_and_frees_its_place() {
         let readers = Readers::default();
         for _ in 0..2 * MOST {
             assert!(readers.run(|| panic!("as a test")).await.is_err());

@@ -1,4 +1,4 @@
-//! Telling a client why it is not let in: once, in one write, without waiting for it.
+//! Refusal of a client before its login: one write with the reason, without waiting for the client.
 //!
 //! ```text
 //!   Not allowed at this time: WHY        a line before the identification (RFC 4253 §4.2), for those who show it
@@ -6,7 +6,8 @@
 //!   SSH_MSG_DISCONNECT with WHY          for ssh, PuTTY and their like, which show this one
 //! ```
 //!
-//! The text is short and the same for everybody, and nothing is computed for it: refusing is no work worth asking for.
+//! The text is short and the same for everybody, and needs no computation: causing refusals must not be a way to keep
+//! the server busy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +21,14 @@ use tokio::time::timeout;
 use super::gate::Refusal;
 use crate::net::Stream;
 
-/// The most refused connections that are open yet.
+/// Limit of the refused connections that are still open.
 const OPEN: usize = 16;
-/// The time that such a client has to read and go.
+/// Time for such a client to read the reason and close.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The most that is read of what it says meanwhile, in bytes: its identification and its algorithms.
+/// Limit of the bytes read from it meanwhile: enough for its identification and its algorithms.
 const SAID: usize = 16 << 10;
 
-/// Refused connections that are open yet: a client that still writes to a closed socket may never read the reason.
+/// Refused connections that are still open. A client that writes to a closed socket may never read the reason.
 #[derive(Debug)]
 pub(super) struct Refused(Arc<Semaphore>);
 
@@ -38,14 +39,14 @@ impl Default for Refused {
 }
 
 impl Refused {
-    /// Says why, and closes as soon as the client does, or at once where too many are refused.
+    /// Sends the reason. Closes as soon as the client does, or at once if too many refused connections are open.
     pub(super) fn tell(&self, socket: Stream, refusal: Refusal) {
-        // A client that has gone, or that has no room for so little, is not told.
+        // A client that is gone, or whose buffer is full, gets no reason.
         let told = socket.write_at_once(&text(refusal)).is_ok();
         let Ok(place) = self.0.clone().try_acquire_owned() else {
             return;
         };
-        // Whoever reads to the end has it now, and goes.
+        // A client that reads until EOF now has the reason, and closes.
         if told && socket.shutdown_write().is_ok() {
             tokio::spawn(async move {
                 let _ = timeout(PATIENCE, until_it_goes(&socket)).await;
@@ -72,7 +73,7 @@ fn text(refusal: Refusal) -> Vec<u8> {
         reason: refusal.code(),
         description: why,
     };
-    // Without it the line is there.
+    // If the packet does not fit, the line is still sent.
     let _ = Sealer::new().seal_message(&disconnect.encode(), &mut text);
     text
 }

@@ -1,4 +1,4 @@
-//! A client's remote forwards: listeners here whose connections go to it.
+//! Remote forwards of a client: listeners at the server whose connections go to the client.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,14 +23,14 @@ use crate::net::listener;
 use crate::net::{Handle, IncomingRequest};
 use crate::policy::{Ask, LISTEN_NOTICE, remote_bind};
 
-/// The accept loops of one remote forward; they end when it is dropped.
+/// Accept loops of one remote forward, which end when this is dropped.
 struct Listening {
     accepting: JoinSet<()>,
-    /// The places of its sockets.
+    /// Permit for its sockets.
     _descriptors: Permit,
 }
 
-/// What listens for one client.
+/// Remote forwards of one client.
 pub(super) struct RemoteForwards {
     handle: Handle,
     settings: Arc<ServerSettings>,
@@ -48,7 +48,7 @@ impl RemoteForwards {
         }
     }
 
-    /// Answers one request after the other, as RFC 4254 §4 wants it, until the connection ends.
+    /// Answers the requests one after the other, as RFC 4254 §4 requires, until the connection ends.
     pub(super) async fn serve(mut self, mut requests: Receiver<IncomingRequest>) {
         while let Some(IncomingRequest { request, reply }) = requests.recv().await {
             let answer = self.answer(request).await;
@@ -207,7 +207,7 @@ impl RemoteForwards {
     async fn cancel(&mut self, key: &RemoteAddress) -> Result<Option<u16>, RequestRefused> {
         match self.listening.remove(key) {
             Some(mut listening) => {
-                // The next request may be for the same address: it must be free by then.
+                // The next request may be for the same address, which must be free by then.
                 listening.accepting.shutdown().await;
                 debug!("{}: remote forward {key} cancelled", self.login.who());
                 Ok(None)
@@ -216,7 +216,7 @@ impl RemoteForwards {
         }
     }
 
-    /// Says why, here and to the client, whose wire format has no room for a reason.
+    /// Logs the reason, and sends it to the client in a debug message: the reply of the protocol cannot carry it.
     fn refuse_listen(&self, what: &str, why: &str) -> RequestRefused {
         let who = self.login.who();
         let line = format_args!("{who}: refused remote forward {what}: {why}");

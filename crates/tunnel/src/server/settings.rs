@@ -1,4 +1,4 @@
-//! What the server runs with: `sshd_config` with every default filled in and every key loaded.
+//! Settings of the server: `sshd_config` with all defaults filled in and all keys loaded.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use crate::net::listener::StaleSocket;
 use crate::pattern::PeerList;
 use crate::policy::{AllowForwarding, Forwarding, GatewayPorts, RuleList, ServerRules};
 
-/// OpenSSH's defaults.
+/// Defaults of OpenSSH.
 const LOGIN_GRACE: Duration = Duration::from_secs(120);
 const MAX_AUTH_TRIES: u32 = 6;
 const CLIENT_ALIVE_COUNT_MAX: u32 = 3;
@@ -42,7 +42,7 @@ pub struct ServerSettings {
     pub keep_alive: Option<KeepAlive>,
     /// `TCPKeepAlive`.
     pub tcp_keep_alive: TcpKeepAlive,
-    /// Where to listen: a host, or none for every address, and a port.
+    /// Addresses to listen on: a host, or none for all addresses, and a port.
     pub listen_on: Vec<(Option<String>, u16)>,
     /// `AddressFamily`.
     pub family: AddressFamily,
@@ -58,11 +58,11 @@ pub struct ServerSettings {
     pub net_block_size: NetBlockSize,
     /// `PerSourcePenalties`; none where they are switched off.
     pub penalties: Option<PenaltyRules>,
-    /// `PerSourcePenaltyExemptList`; none where it names nobody.
+    /// `PerSourcePenaltyExemptList`; none if it is empty.
     pub penalty_exempt: Option<PeerList>,
     /// Rules on logins to the account.
     pub logins: Arc<LoginRules>,
-    /// The forwarding rules.
+    /// Forwarding rules.
     pub rules: ServerRules,
     /// `StreamLocalBindMask`.
     pub stream_local_bind_mask: u32,
@@ -72,11 +72,11 @@ pub struct ServerSettings {
     pub account: Arc<LocalAccount>,
     /// `SyslogFacility`.
     pub syslog_facility: SyslogFacility,
-    /// `PidFile`; none where it says so, and where it says nothing.
+    /// `PidFile`; none if it is `none` or not set.
     pub pid_file: Option<PathBuf>,
 }
 
-/// Rules on logins to one account: who, and with which keys.
+/// Rules on logins to one account: its users and their keys.
 #[derive(Debug)]
 pub struct LoginRules {
     /// `AllowUsers`, `DenyUsers`.
@@ -96,9 +96,9 @@ pub struct LoginRules {
 /// Use of public keys for logins (`PubkeyAuthentication`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PublicKeys {
-    /// A key in the account's files lets in.
+    /// Keys in the account's files are accepted.
     Accepted,
-    /// None does.
+    /// No key is accepted.
     Refused,
 }
 
@@ -122,7 +122,7 @@ impl LoginRules {
         }
     }
 
-    /// True if `user` may log in with a key of `account` from this address, where it is known.
+    /// True if `user` may log in with a key of `account` from this address, if it is known.
     pub(super) fn admit(
         &self,
         user: &str,
@@ -138,11 +138,11 @@ impl LoginRules {
 }
 
 impl ServerSettings {
-    /// Fills in the defaults. The second value is what to warn about: algorithms that were configured and that adit
-    /// does not have, and a time zone that cannot be used. As in the C library, such a zone is UTC.
+    /// Fills in the defaults. The second value is a list of warnings: about configured algorithms that adit does not
+    /// have, and about a time zone that cannot be used. As in the C library, such a zone counts as UTC.
     ///
     /// # Errors
-    /// A list of algorithms of which nothing is left.
+    /// No algorithm of a list is left.
     pub fn new(
         options: ServerOptions,
         host_keys: Vec<SigningKey>,
@@ -213,7 +213,7 @@ fn keep_alive(options: &ServerOptions) -> Option<KeepAlive> {
         .client_alive_count_max
         .unwrap_or(CLIENT_ALIVE_COUNT_MAX)
     {
-        // Zero: ask, and never disconnect.
+        // Zero: probes are sent, and never lead to a disconnect.
         0 => u32::MAX,
         n => n,
     };
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn compression_is_there_for_clients_unless_it_is_switched_off() {
+    fn compression_is_available_unless_it_is_switched_off() {
         let table: [(&[&str], Compression); 4] = [
             (&[], Compression::Delayed),
             (&["Compression yes"], Compression::Delayed),

@@ -1,4 +1,4 @@
-//! `MaxStartups` and `PerSourceMaxStartups`: how many connections may be on their way to a login at once.
+//! `MaxStartups` and `PerSourceMaxStartups`: limits on connections that have not logged in yet.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,25 +8,25 @@ use aws_lc_rs::rand;
 use super::penalties::NetBlock;
 use crate::config::sshd_config::MaxStartups;
 
-/// Counts connections that have not logged in yet.
+/// Numbers of connections that have not logged in yet.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Startups(Arc<Mutex<Counts>>);
 
 #[derive(Debug, Default)]
 struct Counts {
     all: u32,
-    /// Those of each source that has one.
+    /// Number for each source that has any.
     of_source: HashMap<NetBlock, u32>,
 }
 
-/// One of them; dropped once it has logged in, or ended.
+/// One such connection; dropped after its login, or at its end.
 #[derive(Debug)]
 pub(super) struct Startup {
     startups: Startups,
     source: Option<NetBlock>,
 }
 
-/// The limit that a connection would be beyond.
+/// Limit that a connection would exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exceeded {
     /// `MaxStartups`.
@@ -36,7 +36,7 @@ pub(super) enum Exceeded {
 }
 
 impl Startups {
-    /// Lets a connection in, or not: between `start` and `full` a growing share is dropped at random.
+    /// Admits a connection or not: between `start` and `full` a growing share is refused at random.
     pub(super) fn enter(
         &self,
         source: Option<NetBlock>,
@@ -44,7 +44,7 @@ impl Startups {
         of_source: u32,
     ) -> Result<Startup, Exceeded> {
         let mut random = [0; 4];
-        // Without random bytes the limit is the lower one.
+        // Without random bytes, all above `start` are refused.
         let dice = rand::fill(&mut random).map_or(0, |()| u32::from_be_bytes(random) % 100);
         let mut counts = self.lock();
         if dice < drop_percentage(counts.all, limits) {
@@ -64,7 +64,7 @@ impl Startups {
         })
     }
 
-    /// How many there are.
+    /// Number of connections that have not logged in yet.
     pub(super) fn count(&self) -> u32 {
         self.lock().all
     }
@@ -86,7 +86,7 @@ impl Drop for Startup {
     }
 }
 
-/// Rises from `rate` at `start` to 100 at `full`.
+/// Percentage of refused connections: rises from `rate` at `start` to 100 at `full`.
 fn drop_percentage(now: u32, limits: MaxStartups) -> u32 {
     if now < limits.start {
         return 0;
@@ -109,7 +109,7 @@ mod tests {
     };
 
     #[test]
-    fn share_of_dropped_connections_rises_from_rate_to_all() {
+    fn share_of_refused_connections_rises_from_rate_to_all() {
         assert_eq!(drop_percentage(9, LIMITS), 0);
         assert_eq!(drop_percentage(10, LIMITS), 30);
         assert_eq!(drop_percentage(55, LIMITS), 65);

@@ -1,9 +1,9 @@
-//! The threads that serve connections. A connection keeps to one of them with all its tasks, so that what its driver
-//! and its relays tell each other never crosses from core to core (ADR 3).
+//! Threads that serve connections. All tasks of a connection run on one thread, so that its driver and its relays
+//! exchange data without crossing from core to core (ADR 3).
 //!
-//! Up to a bound, each connection finds a thread of its own, and the kernel spreads those over the cores; beyond, the
-//! thread with the fewest takes the next. A thread that was started stays, for the connections to come, and ends with the
-//! server, together with the connections that are left.
+//! Up to a limit each connection gets a thread of its own, and the kernel spreads the threads over the cores. Above the
+//! limit the next connection goes to the thread that has the fewest. A thread stays for later connections; it ends with
+//! the server, and its remaining connections with it.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +12,10 @@ use std::thread::{self, JoinHandle};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// Threads of each worker that wait for names to be resolved.
+/// Limit of the threads that resolve names, for each worker.
 const RESOLVING: usize = 64;
 
-/// The threads that were started so far.
+/// Threads that were started so far.
 #[derive(Debug)]
 pub(super) struct Workers {
     most: usize,
@@ -23,7 +23,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Up to so many threads.
+    /// Workers with at most this number of threads.
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
@@ -31,10 +31,10 @@ impl Workers {
         }
     }
 
-    /// Runs `serving` to its end on the thread that has the least to do, with everything that it spawns.
+    /// Runs `serving` to its end, with all tasks that it spawns, on the thread with the fewest connections.
     ///
     /// # Errors
-    /// There is no thread yet, and none can be started.
+    /// No thread is running, and none can be started.
     pub(super) fn serve(
         &self,
         serving: impl Future<Output = ()> + Send + 'static,
@@ -44,7 +44,7 @@ impl Workers {
         if all_are_busy && started.len() < self.most {
             match Worker::start() {
                 Ok(worker) => started.push(worker),
-                // Those that there are carry on.
+                // The running threads serve this connection, too.
                 Err(_) if !started.is_empty() => {}
                 Err(error) => return Err(error),
             }
@@ -57,25 +57,25 @@ impl Workers {
 }
 
 impl Drop for Workers {
-    /// Returns once every connection has let go of what it held, its socket files among it.
+    /// Returns when all connections have released their resources, such as socket files.
     fn drop(&mut self) {
         let started = self.started.get_mut();
         for worker in started.unwrap_or_else(PoisonError::into_inner).drain(..) {
             drop(worker.until);
-            // A panic there has been reported by its thread.
+            // The thread itself has reported a panic.
             let _ = worker.thread.join();
         }
     }
 }
 
-/// One thread.
+/// A thread and its runtime.
 #[derive(Debug)]
 struct Worker {
     runtime: Handle,
     thread: JoinHandle<()>,
-    /// The thread ends when this is dropped.
+    /// Ends the thread when it is dropped.
     until: oneshot::Sender<()>,
-    /// Every connection holds another one.
+    /// Counts connections: each holds a clone.
     count: Arc<()>,
 }
 
@@ -90,9 +90,9 @@ impl Worker {
         let thread = thread::Builder::new()
             .name("connections".into())
             .spawn(move || {
-                // Nothing is ever sent.
+                // Nothing is sent, so this returns when the sender is dropped.
                 let _ = runtime.block_on(dropped);
-                // A name that is still being resolved is not waited for.
+                // Lookups of names that are still running are not waited for.
                 runtime.shutdown_background();
             })?;
         Ok(Self {
@@ -109,7 +109,7 @@ impl Worker {
 
     fn spawn(&self, serving: impl Future<Output = ()> + Send + 'static) {
         let counted = self.count.clone();
-        // A future that is awaited by another would stand in it twice: where it came in, and where it runs.
+        // Boxed: a future that another one awaits would be stored twice, as an argument and where it runs.
         let serving = Box::pin(serving);
         self.runtime.spawn(async move {
             serving.await;
@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection that lasts until it is dropped, and the thread that serves it.
+    /// A connection that lasts until the sender is dropped, and the thread that serves it.
     async fn connect(workers: &Workers) -> (ThreadId, oneshot::Sender<()>) {
         let (began, begun) = oneshot::channel();
         let (end, ended) = oneshot::channel();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_have_threads_of_their_own_up_to_the_bound_and_then_share_the_emptiest() {
+    async fn connections_share_threads_only_above_the_limit_and_then_the_emptiest() {
         let workers = Workers::new(2);
         let (first, first_open) = connect(&workers).await;
         let (second, _second_open) = connect(&workers).await;
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_let_go_of_what_they_hold_before_the_workers_are_gone() {
+    async fn connections_release_their_resources_before_the_workers_are_dropped() {
         let workers = Workers::new(1);
         let (_, open) = connect(&workers).await;
         drop(workers);

@@ -1,4 +1,4 @@
-//! The decision on one key: does a line of the account's files let it in, and do the rules admit who asks?
+//! The decision on one key: a line of the account's files must have it, and the rules must admit the user.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::server::settings::LoginRules;
 pub(super) struct Authorizer<'a> {
     pub(super) account: Arc<LocalAccount>,
     pub(super) rules: Arc<LoginRules>,
-    /// Address of the client, where it is known.
+    /// Address of the client, if it is known.
     pub(super) address: Option<IpAddr>,
     pub(super) readers: &'a Readers,
 }
 
 impl Authorizer<'_> {
-    /// Finds the options of the line that lets `user` in with this key. The work is the same for every name: who may not
-    /// log in is found out after the key was looked for.
+    /// Finds the options of the line that lets `user` in with this key. The work is the same for all user names: the
+    /// rules are checked after the search.
     pub(super) async fn authorize(&self, user: &str, key: &PublicKey) -> Found {
         let search = KeySearch {
             account: self.account.clone(),

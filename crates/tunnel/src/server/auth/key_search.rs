@@ -1,5 +1,5 @@
-//! The search for one key in the files of an account: it touches the disk, and nothing else. What there is to say about
-//! it comes back with the answer.
+//! The search for one key in the files of an account. It reads the disk and has no other effect; its remarks for the
+//! log are part of its result.
 
 use std::io;
 use std::net::IpAddr;
@@ -19,35 +19,35 @@ use crate::server::settings::LoginRules;
 pub(super) struct KeySearch {
     pub(super) account: Arc<LocalAccount>,
     pub(super) rules: Arc<LoginRules>,
-    /// Address of whoever holds the key, where it is known.
+    /// Address of the client, if it is known.
     pub(super) address: Option<IpAddr>,
     pub(super) blob: Vec<u8>,
 }
 
-/// Outcome of a search.
+/// Result of a search.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Options of the line that lets the key in; none without one.
+    /// Options of the line with the key; none if no line lets it in.
     pub(super) options: Option<KeyOptions>,
     /// Remarks for the log.
     pub(super) remarks: Vec<Remark>,
 }
 
-/// Why a file or a line does not count.
+/// Reason why a file or a line does not count.
 #[derive(Debug)]
 pub(super) enum Remark {
-    /// `AuthorizedKeysFile` names none that can be opened.
+    /// A name in `AuthorizedKeysFile` cannot be expanded.
     BadName(ExpandError),
-    /// The file is not read.
+    /// The file could not be read.
     Unread(ReadError),
-    /// The line holds the key, and does not let it in.
+    /// The line has the key, but does not let it in.
     Passed(PathBuf, Skipped),
     /// The search did not end.
     Failed(io::Error),
 }
 
 impl KeySearch {
-    /// Looks through the files in their order, until one has a line that lets the key in.
+    /// Searches the files in order, until a line lets the key in.
     pub(super) fn run(&self) -> Found {
         let mut found = Found::default();
         let LocalAccount {

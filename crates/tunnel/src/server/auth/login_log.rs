@@ -1,5 +1,4 @@
-//! The log lines of a login. Log watchers, fail2ban for one, know some of them by OpenSSH's words, and by nothing else
-//! standing in them.
+//! Log lines of a login. Log watchers such as fail2ban recognize some of them by OpenSSH's exact text.
 
 use adit_proto::key::PublicKey;
 use adit_proto::peer_text;
@@ -15,9 +14,9 @@ use crate::server::Peer;
 #[derive(Debug)]
 pub(super) struct LoginLog<'a> {
     peer: Peer,
-    /// Name of the account that there is.
+    /// Name of our account.
     account: &'a str,
-    /// Name of another account that was asked for, and that the log has not named yet.
+    /// Name of another account that the client asked for, until it is logged.
     invalid_user: Option<String>,
 }
 
@@ -30,20 +29,20 @@ impl<'a> LoginLog<'a> {
         }
     }
 
-    /// Notes the name of the first request.
+    /// Notes the user name of the first request.
     pub(super) fn first_request(&mut self, user: &str) {
         if user != self.account {
             self.invalid_user = Some(user.to_owned());
         }
     }
 
-    /// Says that a login succeeded.
+    /// Logs a successful login.
     pub(super) fn accepted(&self, user: &str, key: &PublicKey) {
         let (peer, kind, fingerprint) = (self.peer, key.key_type(), key.fingerprint_sha256());
         info!("Accepted publickey for {user} from {peer} ssh2: {kind} {fingerprint}");
     }
 
-    /// Says that an attempt failed, and of the last one that there were too many.
+    /// Logs a failed attempt; after the last one, that there were too many.
     pub(super) fn failed(&mut self, user: &str, method: &str, is_last: bool) {
         self.name_invalid_user();
         let (name, peer) = (peer_text::name(user), self.peer);
@@ -62,21 +61,21 @@ impl<'a> LoginLog<'a> {
         }
     }
 
-    /// Says why the core can do nothing with a key.
+    /// Logs why a key cannot be used.
     pub(super) fn unusable_key(&self, user: &str, why: &str) {
         let (name, peer) = (peer_text::name(user), self.peer);
         let line = format_args!("key of {peer} for {name}: {why}");
         peer.log(Level::Info, "unusable keys", line);
     }
 
-    /// Says that the logins with a key have too many sockets for another one.
+    /// Logs that a login is refused because the share of its key is full.
     pub(super) fn full(&self, user: &str, full: &Full) {
         let peer = self.peer;
         let line = format_args!("refused {user} from {peer}: {full}");
         peer.log(Level::Error, "logins beyond their key's share", line);
     }
 
-    /// Says which files and lines did not count for a key.
+    /// Logs which files and lines did not count for a key.
     pub(super) fn remarks(&self, remarks: &[Remark]) {
         remarks.iter().for_each(|remark| self.remark(remark));
     }
@@ -104,8 +103,8 @@ impl<'a> LoginLog<'a> {
         self.peer.log(level, kind, format_args!("{line}"));
     }
 
-    /// Names an account that there is not, once. Not before an attempt was refused or the client has left: the answer to
-    /// the first question leaves at once, and must not come later for that.
+    /// Logs the name of an account that does not exist, once. That is after the first refusal or after the client has
+    /// left, so that the answer to the first request is not delayed.
     fn name_invalid_user(&mut self) {
         let Some(user) = self.invalid_user.take() else {
             return;

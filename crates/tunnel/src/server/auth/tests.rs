@@ -1,4 +1,4 @@
-//! A login whose client is the test.
+//! Tests of a login whose client is the test.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ fn commons() -> Commons {
     }
 }
 
-/// All that a client called `user` hears at a server of that account, and how it ends: it sends these requests behind
-/// the core's own `none`.
+/// Answers that a client called `user` gets from a server of this account, and the end of its connection. It sends
+/// these requests after the first `none` of the core.
 async fn exchange(account: &str, requests: &[Method<'_>]) -> (Vec<String>, Ended) {
     let home = tempfile::tempdir().unwrap();
     let account = LocalAccount {
@@ -63,7 +63,7 @@ async fn exchange(account: &str, requests: &[Method<'_>]) -> (Vec<String>, Ended
 }
 
 #[tokio::test]
-async fn account_that_there_is_and_one_that_there_is_not_hear_the_same() {
+async fn existing_and_other_accounts_get_the_same_answers() {
     let key = SigningKey::generate_ed25519().unwrap();
     let query = Method::PublicKey {
         algorithm: "ssh-ed25519",
@@ -82,14 +82,14 @@ async fn account_that_there_is_and_one_that_there_is_not_hear_the_same() {
 }
 
 #[tokio::test]
-async fn none_is_an_attempt_unless_it_comes_first() {
+async fn none_is_an_attempt_unless_it_is_the_first_request() {
     let (heard, ended) = exchange("user", &[const { Method::None }; 9]).await;
     assert_eq!(heard.len(), 3, "{heard:?}");
     assert!(ended.to_string().contains("Too many"), "{ended}");
 }
 
 #[tokio::test]
-async fn refusal_leaves_at_a_time_that_does_not_tell_how_long_the_work_took() {
+async fn time_of_a_refusal_does_not_reveal_the_time_of_the_work() {
     let arrived = Instant::now();
     for (work, delays) in [(0, 1), (1, 1), (4999, 1), (5000, 2), (12_345, 3)] {
         let now = arrived + Duration::from_micros(work);
@@ -98,7 +98,7 @@ async fn refusal_leaves_at_a_time_that_does_not_tell_how_long_the_work_took() {
 }
 
 #[tokio::test]
-async fn disk_that_does_not_answer_holds_up_the_login_that_waits_for_it_and_no_other_connection() {
+async fn disk_that_does_not_answer_delays_only_the_login_that_waits_for_it() {
     let account = LocalAccount::own().unwrap();
     let (settings, _) = ServerSettings::new(ServerOptions::default(), Vec::new(), account).unwrap();
     let (commons, settings) = (commons(), Arc::new(settings));
@@ -128,7 +128,7 @@ async fn disk_that_does_not_answer_holds_up_the_login_that_waits_for_it_and_no_o
     assert!(login.is_err());
 }
 
-/// The name of the server's next answer about the login.
+/// Name of the server's next answer.
 async fn answer(client: &mut ClientLogin) -> &'static str {
     while let Some(event) = client.next().await {
         match event {
