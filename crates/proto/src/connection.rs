@@ -1,4 +1,5 @@
-//! One SSH connection, either role: transport, authentication, global requests and channels behind one dispatcher.
+//! One SSH connection of a client or a server: transport, authentication, global requests and channels behind one
+//! dispatcher.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,30 +29,31 @@ pub use crate::global_requests::{GlobalReply, RequestRefused};
 pub use crate::liveness::KeepAlive;
 pub use crate::ordered_replies::ReplyToken;
 
-/// What happened, for the owner of the connection.
+/// Event for the owner of the connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Client: is this the server's key? [`LoginAsClient::accept_host_key`], or end the connection.
+    /// Client: the server's key, which the owner accepts with [`LoginAsClient::accept_host_key`], or else ends the
+    /// connection.
     HostKey(PublicKey),
     /// A key exchange is complete.
     KeysChanged,
-    /// Client: an answer in user authentication.
+    /// Client: an event of user authentication.
     Auth(ClientAuthEvent),
-    /// Server: a request to answer, see [`LoginAsServer`].
+    /// Server: a request that needs an answer, see [`LoginAsServer`].
     AuthRequest(AuthRequest),
-    /// Something happened to a channel.
+    /// An event of a channel.
     Channel(ChannelEvent),
     /// A global request of the peer.
     GlobalRequest {
-        /// The request.
+        /// Content of the request.
         request: GlobalRequest,
-        /// The right to answer it with `reply_global`, where it wants an answer. Replies leave in the order of the requests,
-        /// whichever is given first.
+        /// Right to answer with `reply_global`, if the peer wants a reply. Replies are sent in the order of the
+        /// requests, whichever is given first.
         reply: Option<ReplyToken>,
     },
-    /// The reply to the oldest unanswered `send_global_request`.
+    /// Reply to the oldest unanswered `send_global_request`.
     GlobalReply(GlobalReply),
-    /// The peer tells something for a person who debugs.
+    /// A debug message of the peer.
     Debug(String),
 }
 
@@ -61,7 +63,7 @@ enum Auth {
     Server(ServerAuth),
 }
 
-/// One SSH connection as a state machine; its contract stands at the top of this crate.
+/// One SSH connection as a state machine. The crate's documentation has its contract.
 #[derive(Debug)]
 pub struct Connection {
     transport: Transport,
@@ -69,27 +71,27 @@ pub struct Connection {
     peer: Traits,
     channels: Channels,
     global_requests: GlobalRequests,
-    /// Client: requests of the login that were on their way when it was over. RFC 4252 §5.1 has the server pass over them;
-    /// OpenSSH calls each unimplemented.
+    /// Client: login requests under way when the login succeeded. RFC 4252 §5.1 requires the server to ignore them;
+    /// OpenSSH answers each with UNIMPLEMENTED.
     overtaken: usize,
     events: VecDeque<Event>,
     liveness: Liveness,
-    /// None towards peers that are not probed.
+    /// None if the peer is not probed.
     round_trip: Option<RoundTrip>,
 }
 
-/// What a connection begins with, beside its role.
+/// Configuration of a connection, for both roles.
 #[derive(Debug)]
 pub struct ConnectionConfig {
     /// Algorithms, limits and host keys.
     pub transport: Arc<TransportConfig>,
-    /// When to ask a silent peer for a sign of life.
+    /// Interval and number of probes to a silent peer.
     pub keep_alive: Option<KeepAlive>,
     /// The peer's identification line.
     pub peer_ident: String,
-    /// Fresh random bytes: the cookies of the key exchanges are drawn from them.
+    /// Fresh random bytes, which generate the cookies of the key exchanges.
     pub seed: [u8; 32],
-    /// What this connection's windows are taken from, shared by all connections of the process.
+    /// Source of this connection's windows, shared by all connections of the process.
     pub windows: Arc<WindowPool>,
 }
 
@@ -137,22 +139,22 @@ impl Connection {
         }
     }
 
-    /// The transport, to look at.
+    /// The transport, read-only.
     pub fn transport(&self) -> &Transport {
         &self.transport
     }
 
-    /// Traits of the program at the other end.
+    /// Known traits of the peer's program.
     pub fn peer(&self) -> &Traits {
         &self.peer
     }
 
-    /// The channel table. Its messages go out with `poll_transmit`, its events with `poll_event`.
+    /// The channel table. `poll_transmit` returns its messages, `poll_event` its events.
     pub fn channels(&mut self) -> &mut Channels {
         &mut self.channels
     }
 
-    /// Whether the user is logged in.
+    /// True once the user is logged in.
     pub fn is_authenticated(&self) -> bool {
         match &self.auth {
             Auth::Client(auth) => auth.is_over(),
@@ -160,23 +162,24 @@ impl Connection {
         }
     }
 
-    /// Whether the peer takes data of channels that it has not confirmed.
+    /// True if the peer accepts early data.
     pub fn takes_early_data(&self) -> bool {
         self.channels.takes_early_data()
     }
 
-    /// Whether channel data may be sealed now.
+    /// True if channel data may be sealed now.
     pub fn may_send_data(&self) -> bool {
         self.transport.may_send_data()
     }
 
-    /// Whether the next packet may be handled now: not while a verdict is awaited.
+    /// True if the next packet may be handled now: not while the owner must decide about a host key or a login.
     pub fn wants_input(&self) -> bool {
         let deciding = matches!(&self.auth, Auth::Server(auth) if auth.is_pending());
         self.transport.wants_input() && !deciding
     }
 
-    /// One packet of the peer, opened. Channel data comes back as a slice of it; all else as events.
+    /// Handles one opened packet of the peer. Channel data is returned as a slice of it; everything else becomes
+    /// events.
     pub fn handle_packet<'a>(
         &mut self,
         payload: &'a [u8],
@@ -199,7 +202,7 @@ impl Connection {
             number,
             number::USERAUTH_SUCCESS | number::CHANNEL_OPEN | number::CHANNEL_OPEN_CONFIRMATION
         ) {
-            // Before there is a backlog of bulk data that the answer could queue behind.
+            // The probe is sent before a backlog of bulk data could delay its answer.
             self.probe_round_trip(now)?;
         }
         while let Some(event) = self.channels.poll_event() {
@@ -240,7 +243,7 @@ impl Connection {
 
     fn recv_ext_info(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.transport.recv_ext_info(payload)?;
-        // Only where we have announced it, too.
+        // Early data needs the announcement of both sides.
         if self.transport.announces() {
             let window = self.transport.peer_ext_info().early_data;
             self.channels.set_early_data(window);
@@ -346,7 +349,7 @@ impl Connection {
         self.events.pop_front()
     }
 
-    /// The next thing to seal or to install. Channel data is not among it: see `Channels::reserve`.
+    /// The next packet to seal, or change to install. Channel data is not included: see `Channels::reserve`.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         if let Some(transmit) = self.transport.poll_transmit() {
             return Some(transmit);
@@ -358,12 +361,12 @@ impl Connection {
         Some(Transmit::Packet(message.into()))
     }
 
-    /// What the last key exchange agreed on.
+    /// Algorithms of the last key exchange.
     pub fn negotiated(&self) -> Option<&Negotiated> {
         self.transport.negotiated()
     }
 
-    /// Whether `poll_transmit` has something.
+    /// True if `poll_transmit` would return something.
     pub fn has_transmit(&self) -> bool {
         self.transport.has_transmit() || (self.transport.may_send() && self.channels.has_message())
     }
@@ -373,14 +376,14 @@ impl Connection {
         self.transport.poll_open_change()
     }
 
-    /// When `handle_timeout` wants to be called.
+    /// Time at which `handle_timeout` wants to be called.
     pub fn next_timeout(&self) -> Option<Instant> {
         let keep_alive = self.keep_alive_due();
         let rekey = self.transport.next_timeout();
         keep_alive.into_iter().chain(rekey).min()
     }
 
-    /// Does what time asks for.
+    /// Does the work that is due at this time.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.transport.handle_timeout(now);
         if self.keep_alive_due().is_some_and(|due| due <= now) {
@@ -392,12 +395,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Not before the login, which has its own time limit.
+    /// Time of the next probe. None before the login, which has a time limit of its own.
     fn keep_alive_due(&self) -> Option<Instant> {
         self.liveness.due().filter(|_| self.is_authenticated())
     }
 
-    /// Changes keys where the volume under the present ones asks for it.
+    /// Starts a key exchange if the present keys have reached their limit.
     pub fn note_usage(&mut self, sealed: Usage, opened: Usage) {
         self.transport.note_sealed(sealed);
         if self.transport.is_rekey_due(sealed, opened) {
@@ -405,10 +408,10 @@ impl Connection {
         }
     }
 
-    /// The login of a client.
+    /// Methods of a client for its login.
     ///
     /// # Errors
-    /// The user is in, or this is a server.
+    /// The user is logged in, or this is a server.
     pub fn login_as_client(&mut self) -> Result<LoginAsClient<'_>, Error> {
         match &mut self.auth {
             Auth::Client(auth) if !auth.is_over() => {
@@ -418,10 +421,10 @@ impl Connection {
         }
     }
 
-    /// The login of a server's client.
+    /// Methods of a server for the login of its client.
     ///
     /// # Errors
-    /// The user is in, or this is a client.
+    /// The user is logged in, or this is a client.
     pub fn login_as_server(&mut self) -> Result<LoginAsServer<'_>, Error> {
         match &mut self.auth {
             Auth::Server(auth) if !auth.is_over() => {
@@ -436,7 +439,7 @@ impl Connection {
         Ok(self.ask(request, Purpose::Owner)?)
     }
 
-    /// Answers a global request, once: the answer takes the token.
+    /// Answers a global request, once: the answer consumes the token.
     ///
     /// ```
     /// # use adit_proto::connection::{Connection, ReplyToken, RequestRefused};
@@ -457,12 +460,12 @@ impl Connection {
         Ok(self.send_replies()?)
     }
 
-    /// Tells the peer something for a person who debugs.
+    /// Sends a debug message to the peer.
     pub fn debug(&mut self, text: &str) -> Result<(), Error> {
         Ok(self.send(transport::encode_debug(text))?)
     }
 
-    /// Says good-bye; the caller ends the connection once it is sent.
+    /// Sends DISCONNECT. The caller ends the connection once it is sent.
     pub fn disconnect(&mut self, disconnect: &Disconnect) {
         self.transport.send_urgent(disconnect.encode());
     }

@@ -1,8 +1,8 @@
-//! The client's side: requests, and what the server answers to each, in their order (RFC 4252 §5.1).
+//! User authentication of a client: requests, and the server's answers in the same order (RFC 4252 §5.1).
 //!
-//! The first request is always `none`, which asks what methods there are. It leaves together with the request for the
-//! service, so that it costs no round trip of its own; and whoever has a likely request at hand need not wait for the
-//! answer to `none` either.
+//! The first request is always `none`, which asks for the list of methods. It is sent together with the service
+//! request, so it costs no round trip of its own. A client with a likely request need not wait for the answer to `none`
+//! either.
 
 use std::collections::VecDeque;
 
@@ -16,25 +16,25 @@ use crate::message::userauth::{
     self as message, Failure, InfoRequest, Method, PkOk, Request, encode_info_response,
 };
 
-/// What the server answered.
+/// Answer of the server, or another message of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAuthEvent {
-    /// The request failed, or was right and not enough.
+    /// The request failed, or succeeded and is not enough.
     Failure(Failure),
-    /// The password was right, and the server wants it changed first (RFC 4252 §8), which adit does not do. What the server
-    /// said of it comes as a `Banner` before.
+    /// The password was correct, but the server requires a new one first (RFC 4252 §8), which adit does not support.
+    /// The server's text precedes this as a `Banner`.
     PasswordExpired,
-    /// The key that was asked about would be accepted: sign with it.
+    /// The server would accept the key of the query: sign with it.
     KeyAccepted,
-    /// Questions for the user.
+    /// Questions of the server for the user.
     Prompts(InfoRequest),
-    /// A text to show.
+    /// Text to show to the user.
     Banner(String),
     /// The user is logged in.
     Success,
 }
 
-/// A request that is not answered yet.
+/// A request without an answer yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Waiting {
     Request,
@@ -48,21 +48,21 @@ enum Waiting {
 enum Progress {
     ServiceAsked,
     ServiceGranted,
-    /// The user is in.
+    /// The user is logged in.
     Over,
 }
 
-/// The client's side of user authentication.
+/// State of a client's user authentication.
 #[derive(Debug)]
 pub struct ClientAuth {
     user: String,
     progress: Progress,
-    /// The oldest first; as many as the owner sends without waiting.
+    /// Requests without an answer, the oldest first. The owner may send several.
     waiting: VecDeque<Waiting>,
 }
 
 impl ClientAuth {
-    /// Begins for an account, with the messages to send: for the service, and the request `none`.
+    /// Begins the login to an account. Returns the first messages: the service request, and the request `none`.
     pub fn new(user: String) -> (Self, [Zeroizing<Vec<u8>>; 2]) {
         let mut auth = Self {
             user,
@@ -74,14 +74,14 @@ impl ClientAuth {
         (auth, [service.into(), none])
     }
 
-    /// The account.
+    /// Account of the login.
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// A request, as the message to send.
+    /// Message of a request.
     pub fn request(&mut self, method: Method<'_>) -> Zeroizing<Vec<u8>> {
-        // Another request instead of answers to its questions abandons it (RFC 4252 §5.1).
+        // Another request, in place of answers to the server's questions, abandons the questions (RFC 4252 §5.1).
         self.waiting.retain(|w| *w != Waiting::KeyboardInteractive);
         self.waiting.push_back(match &method {
             Method::PublicKey {
@@ -104,27 +104,27 @@ impl ClientAuth {
         .encode()
     }
 
-    /// Takes out the requests that have no answer, and tells how many they were.
+    /// Removes the requests without an answer, and returns their number.
     pub(crate) fn take_unanswered(&mut self) -> usize {
         std::mem::take(&mut self.waiting).len()
     }
 
-    /// True once the user is in.
+    /// True once the user is logged in.
     pub(crate) fn is_over(&self) -> bool {
         self.progress == Progress::Over
     }
 
-    /// What the signature for a key must cover.
+    /// Data that the signature of a key covers.
     pub fn data_to_sign(&self, session_id: &[u8], algorithm: &str, key: &[u8]) -> Vec<u8> {
         message::publickey_signed_data(session_id, &self.user, CONNECTION_SERVICE, algorithm, key)
     }
 
-    /// The answers to `Prompts`, as the message to send.
+    /// Message with the answers to `Prompts`.
     pub fn answer<S: AsRef<str>>(&mut self, answers: &[S]) -> Zeroizing<Vec<u8>> {
         encode_info_response(answers)
     }
 
-    /// One message of the server; it means nothing to the owner if it only grants the service.
+    /// Handles a message of the server. There is no event if it only accepts the service request.
     pub(crate) fn recv(&mut self, payload: &[u8]) -> Result<Vec<ClientAuthEvent>, Error> {
         match (payload[0], self.progress, self.waiting.front()) {
             (number::USERAUTH_BANNER, ..) => {
@@ -146,7 +146,7 @@ impl ClientAuth {
         }
     }
 
-    /// The password was right and has expired. The server takes another method as well as the new password (RFC 4252 §8).
+    /// Handles an expired password. The server accepts other methods in place of the new password (RFC 4252 §8).
     fn recv_password_change_request(
         &mut self,
         payload: &[u8],
@@ -159,7 +159,7 @@ impl ClientAuth {
         ])
     }
 
-    /// What is said to the oldest request.
+    /// Handles the answer to the oldest request.
     fn recv_answer(&mut self, payload: &[u8]) -> Result<ClientAuthEvent, Error> {
         match (payload[0], self.waiting.front()) {
             (number::USERAUTH_SUCCESS, _) => {
@@ -195,7 +195,7 @@ mod tests {
         encode_service(number::SERVICE_ACCEPT, "ssh-userauth")
     }
 
-    /// After the refusal of `none`.
+    /// A login after the refusal of `none`.
     fn ready() -> ClientAuth {
         let (mut auth, _) = ClientAuth::new("u".into());
         assert_eq!(auth.recv(&accept()), Ok(vec![]));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_asked_together_with_the_service() {
+    fn none_is_sent_together_with_the_service_request() {
         let (mut auth, [service, none]) = ClientAuth::new("u".into());
         assert_eq!(parse_service(&service).unwrap(), "ssh-userauth");
         let request = Request::parse(&none).unwrap();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_before_the_service_is_granted_is_misbehaviour() {
+    fn answer_before_the_service_is_accepted_is_misbehaviour() {
         let (mut auth, _) = ClientAuth::new("u".into());
         assert!(auth.recv(&[number::USERAUTH_SUCCESS]).is_err());
     }
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_that_nobody_answers_are_abandoned_by_the_next_request() {
+    fn questions_without_answers_are_abandoned_by_the_next_request() {
         let mut auth = ready();
         auth.request(Method::KeyboardInteractive);
         auth.request(Method::Password(b"x"));
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn expired_password_is_told_and_leaves_the_other_methods() {
+    fn expired_password_is_reported_and_other_methods_stay_possible() {
         let mut auth = ready();
         auth.request(Method::Password(b"old"));
         let mut w = crate::wire::Writer::message(number::USERAUTH_60);

@@ -1,10 +1,10 @@
-//! Proofs of a login: values that only the code can make that checked them. Whoever lets a user in must hand one over.
+//! Proofs of a login: values that only verifying code can create. The code that logs a user in needs one.
 
 use super::CONNECTION_SERVICE;
 use crate::key::{KeyError, PublicKey, SignatureAlgorithm};
 use crate::message::userauth::publickey_signed_data;
 
-/// Reason to let a user in. A password that was checked, or a `none` that is permitted, would be further kinds.
+/// Reason to log a user in. A verified password, or a permitted `none`, would be further kinds.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Proof {
@@ -18,23 +18,23 @@ impl From<VerifiedKey> for Proof {
     }
 }
 
-/// Statement of a client that it signed: in this session, this user wants the connection service with this key.
+/// Content of a signature: in this session, this user requests the connection service with this key.
 #[derive(Debug)]
 pub struct Claim<'a> {
-    /// `H` of the connection's first key exchange: a signature is good for one connection.
+    /// Session identifier: `H` of the connection's first key exchange. A signature is valid for one connection only.
     pub session_id: &'a [u8],
-    /// The account.
+    /// Account of the login.
     pub user: &'a str,
-    /// The algorithm that it signed with.
+    /// Algorithm of the signature.
     pub algorithm: SignatureAlgorithm,
-    /// The key.
+    /// Key of the signature.
     pub key: PublicKey,
 }
 
-/// Proof that a user has the private half of a key: its signature over the session id, the account and the service was
-/// right. It says nothing about who may log in with the key.
+/// Proof that a user has the private key: its signature of the session identifier, the account and the service is
+/// valid. It does not say who may log in with the key.
 ///
-/// It comes with a client's request, or from [`verify`](Self::verify). Nobody else can make one:
+/// It comes with a client's request, or from [`verify`](Self::verify). No other code can create one:
 /// ```
 /// # use adit_proto::userauth::proof::{Claim, VerifiedKey};
 /// fn prove(claim: Claim<'_>, signature: &[u8]) -> Option<VerifiedKey> {
@@ -55,10 +55,10 @@ pub struct VerifiedKey {
 }
 
 impl VerifiedKey {
-    /// Checks the signature of a claim (RFC 4252 §7).
+    /// Verifies the signature of a claim (RFC 4252 §7).
     ///
     /// # Errors
-    /// The signature is wrong, or made with another algorithm than the claim names.
+    /// The signature is invalid, or made with another algorithm than that of the claim.
     pub fn verify(claim: Claim<'_>, signature: &[u8]) -> Result<Self, KeyError> {
         let Claim {
             session_id,
@@ -76,17 +76,17 @@ impl VerifiedKey {
         })
     }
 
-    /// The key.
+    /// The verified key.
     pub fn key(&self) -> &PublicKey {
         &self.key
     }
 
-    /// The account that the signature names.
+    /// Account that the signature names.
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// True for a signature that was made in this session and for this user.
+    /// True if the signature was made in this session and for this user.
     pub(super) fn is_of(&self, session_id: &[u8], user: &str) -> bool {
         self.session_id == session_id && self.user == user
     }

@@ -1,4 +1,4 @@
-//! The server's side: checks signatures, and asks its owner about everything else.
+//! User authentication of a server: verifies signatures, and leaves every decision to its owner.
 
 use super::proof::{Claim, Proof, VerifiedKey};
 use super::{CONNECTION_SERVICE, USERAUTH_SERVICE};
@@ -9,41 +9,41 @@ use crate::message::transport::{encode_service, parse_service};
 use crate::message::userauth::{Failure, Method, PkOk, Request};
 use crate::peer_text;
 
-/// Requests of one connection, queries included, before it is cut off whatever its owner counts.
+/// Limit of the requests of one connection, queries included, whatever limit its owner has.
 const MAX_REQUESTS: u32 = 1024;
 
-/// Request of a client, to be decided.
+/// Request of a client, which needs a decision.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AuthRequest {
-    /// The account.
+    /// Account of the login.
     pub user: String,
-    /// The way in that it tries.
+    /// Method of the request.
     pub method: AuthMethod,
-    /// The right to answer it; nothing more is read until then.
+    /// Right to answer the request. No further packet is handled before the answer.
     pub answer: AnswerToken,
 }
 
-/// The right to one answer: given with a request, taken by `accept`, `confirm_key` or `reject`.
+/// Right to give one answer: it comes with a request, and `accept`, `confirm_key` or `reject` consumes it.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the client waits for the answer"]
 pub struct AnswerToken(u32);
 
-/// Way in that a client tries.
+/// Authentication method of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum AuthMethod {
-    /// None: it asks which methods there are.
+    /// `none`, which asks for the list of methods.
     None,
-    /// Would this key do?
+    /// Query for a key: the client asks if the server would accept its signature.
     KeyQuery(KeyQuery),
-    /// It has signed, and the signature is right.
+    /// Signature that is valid.
     KeySigned(VerifiedKey),
-    /// It has signed, and the signature is wrong; or the key is not of a kind that we take.
+    /// Signature that is invalid, or a key that we do not support.
     KeyUnusable(String),
-    /// A method that this server does not do.
+    /// A method that this server does not support.
     Unsupported(String),
 }
 
-/// Question for a key, without a signature.
+/// Query for a key, without a signature.
 #[derive(Debug, PartialEq, Eq)]
 pub struct KeyQuery {
     algorithm: SignatureAlgorithm,
@@ -51,55 +51,55 @@ pub struct KeyQuery {
 }
 
 impl KeyQuery {
-    /// The key.
+    /// Key of the query.
     pub fn key(&self) -> &PublicKey {
         &self.key
     }
 }
 
-/// The server's side of user authentication.
+/// State of a server's user authentication.
 #[derive(Debug)]
 pub struct ServerAuth {
     accepted: Vec<SignatureAlgorithm>,
-    /// The client has asked for user authentication, which comes before its requests (RFC 4253 §10).
+    /// True after the client's service request, which must precede its other requests (RFC 4253 §10).
     is_started: bool,
-    /// User and service of the first request; they stay.
+    /// User and service of the first request, which must not change.
     asked_for: Option<(String, String)>,
     requests: u32,
     turn: Turn,
 }
 
-/// Who acts next.
+/// Side that acts next.
 #[derive(Debug)]
 enum Turn {
     /// The client, with a request.
     Client,
-    /// The owner, with the answer to this one.
+    /// The owner, with the answer to this request.
     Owner(Pending),
-    /// Nobody: the user is in.
+    /// Neither: the user is logged in.
     Over,
 }
 
-/// The request that waits for its answer.
+/// A request without an answer yet.
 #[derive(Debug)]
 struct Pending {
-    /// Its number, which its token has too.
+    /// Number of the request, equal to that of its token.
     number: u32,
-    /// The key whose signature came with it and was right.
+    /// Key of a valid signature in the request.
     signed_with: Option<PublicKey>,
 }
 
-/// What a message of the client leads to.
+/// Result of a message of the client.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ServerAuthStep {
-    /// An answer that needs nobody's decision.
+    /// An answer that needs no decision.
     Reply(Vec<u8>),
-    /// A request to decide.
+    /// A request that needs a decision.
     Decide(AuthRequest),
 }
 
 impl ServerAuth {
-    /// A server that takes signatures of these kinds.
+    /// A server that accepts these signature algorithms.
     pub(crate) fn new(accepted: Vec<SignatureAlgorithm>) -> Self {
         Self {
             accepted,
@@ -110,7 +110,7 @@ impl ServerAuth {
         }
     }
 
-    /// One message of the client.
+    /// Handles a message of the client.
     pub(crate) fn recv(
         &mut self,
         payload: &[u8],
@@ -174,7 +174,7 @@ impl ServerAuth {
         }))
     }
 
-    /// What was found out about one user must not count for another.
+    /// Checks that user and service have not changed: results about one user must not count for another.
     fn check_unchanged(&mut self, request: &Request<'_>) -> Result<(), Misbehaviour> {
         let (user, service) = (request.user, request.service);
         let first = self
@@ -193,8 +193,8 @@ impl ServerAuth {
         }
     }
 
-    /// The algorithm of that name, or why it will not do, in OpenSSH's words. A query is held to it as much as a
-    /// signature, so that no client is led to sign for nothing.
+    /// The algorithm of this name, or an error with OpenSSH's text. A query must pass the same check as a signature, so
+    /// that no client signs in vain.
     fn accepts(&self, name: &str) -> Result<SignatureAlgorithm, String> {
         SignatureAlgorithm::from_name(name)
             .filter(|known| self.accepted.contains(known))
@@ -204,8 +204,8 @@ impl ServerAuth {
             })
     }
 
-    /// Lets the user in, if the proof is the one that the client has just given; else it is a rejection. Gives the message
-    /// to send.
+    /// Logs the user in, if the proof is that of the request; otherwise refuses the request. Returns the message to
+    /// send.
     pub(crate) fn accept(
         &mut self,
         token: AnswerToken,
@@ -224,13 +224,13 @@ impl ServerAuth {
         Ok(vec![number::USERAUTH_SUCCESS])
     }
 
-    /// Refuses the request: the message to send.
+    /// Refuses the request. Returns the message to send.
     pub(crate) fn reject(&mut self, token: AnswerToken) -> Result<Vec<u8>, Error> {
         self.answered(token)?;
         Ok(failure())
     }
 
-    /// Tells that the key would do: the message to send.
+    /// Answers that the key would be accepted. Returns the message to send.
     pub(crate) fn confirm_key(
         &mut self,
         token: AnswerToken,
@@ -244,7 +244,7 @@ impl ServerAuth {
         Ok(ok.encode())
     }
 
-    /// Takes out the request that a token is for.
+    /// Removes the request that the token belongs to.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "a token is good for one answer"
@@ -264,7 +264,7 @@ impl ServerAuth {
         matches!(self.turn, Turn::Owner(_))
     }
 
-    /// True once the user is in.
+    /// True once the user is logged in.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.turn, Turn::Over)
     }
@@ -278,7 +278,7 @@ fn failure() -> Vec<u8> {
     .encode()
 }
 
-/// Question or proof; or why the key will not do.
+/// Query or proof of a key; or an error that says why the key cannot be used.
 fn judge_key(
     session_id: &[u8],
     user: &str,
@@ -328,7 +328,7 @@ mod tests {
         .to_vec()
     }
 
-    /// A server that has been asked for user authentication.
+    /// A server after the client's service request.
     fn started(accepted: Vec<SignatureAlgorithm>) -> ServerAuth {
         let mut auth = ServerAuth::new(accepted);
         let ask = encode_service(number::SERVICE_REQUEST, USERAUTH_SERVICE);
@@ -336,7 +336,7 @@ mod tests {
         auth
     }
 
-    /// The client asks so.
+    /// The owner's request for a message of the client.
     fn asked(auth: &mut ServerAuth, request: &[u8]) -> AuthRequest {
         match auth.recv(request, SESSION).unwrap() {
             ServerAuthStep::Decide(request) => request,
@@ -344,7 +344,7 @@ mod tests {
         }
     }
 
-    /// The same, and it is refused.
+    /// The method of a request that is refused.
     fn refused(auth: &mut ServerAuth, request: &[u8]) -> AuthMethod {
         let request = asked(auth, request);
         assert_eq!(auth.reject(request.answer), Ok(failure()));
@@ -365,7 +365,7 @@ mod tests {
         .to_vec()
     }
 
-    /// The proof of a key that signed.
+    /// Token and proof of a request with a valid signature.
     fn proof(auth: &mut ServerAuth, key: &SigningKey) -> (AnswerToken, Proof) {
         let request = asked(auth, &request(key, SESSION));
         let AuthMethod::KeySigned(proof) = request.method else {
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn proof_that_came_with_the_request_lets_the_user_in() {
+    fn proof_of_the_request_logs_the_user_in() {
         let mut auth = started(SignatureAlgorithm::ALL.to_vec());
         let (answer, proof) = proof(&mut auth, &SigningKey::generate_ed25519().unwrap());
         let message = auth.accept(answer, &proof, SESSION);
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn proof_of_an_earlier_request_is_none_for_a_question_or_another_key() {
+    fn proof_of_an_earlier_request_does_not_count_for_a_query_or_another_key() {
         let key = SigningKey::generate_ed25519().unwrap();
         let other = SigningKey::generate_ed25519().unwrap();
         for later in [query(&key), request(&other, SESSION)] {
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn proof_of_another_session_or_user_lets_nobody_in() {
+    fn proof_of_another_session_or_user_does_not_count() {
         let key = SigningKey::generate_ed25519().unwrap();
         for (session, user) in [(&b"other"[..], "u"), (SESSION, "v")] {
             let name = SignatureAlgorithm::Ed25519.as_str();
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn token_of_another_request_answers_nothing() {
+    fn token_of_another_request_is_an_error() {
         let key = SigningKey::generate_ed25519().unwrap();
         let mut other = started(SignatureAlgorithm::ALL.to_vec());
         refused(&mut other, &query(&key));
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn signature_of_a_kind_that_is_not_accepted_proves_nothing() {
+    fn signature_with_an_algorithm_that_is_not_accepted_does_not_count() {
         let key = SigningKey::generate_ed25519().unwrap();
         let mut auth = started(vec![SignatureAlgorithm::RsaSha512]);
         let signed = refused(&mut auth, &request(&key, SESSION));
@@ -456,14 +456,14 @@ mod tests {
     }
 
     #[test]
-    fn second_request_before_the_verdict_is_misbehaviour() {
+    fn second_request_before_the_answer_is_misbehaviour() {
         let key = SigningKey::generate_ed25519().unwrap();
         let mut auth = started(SignatureAlgorithm::ALL.to_vec());
         auth.recv(&request(&key, SESSION), SESSION).unwrap();
         assert!(auth.recv(&request(&key, SESSION), SESSION).is_err());
     }
 
-    /// Asks which methods there are.
+    /// A request `none`.
     fn ask(user: &str, service: &str) -> Vec<u8> {
         let method = Method::None;
         Request {
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn request_before_the_service_is_misbehaviour() {
+    fn request_before_the_service_request_is_misbehaviour() {
         let mut auth = ServerAuth::new(SignatureAlgorithm::ALL.to_vec());
         let early = auth.recv(&ask("u", CONNECTION_SERVICE), SESSION);
         let unexpected = Misbehaviour::UnexpectedMessage(number::USERAUTH_REQUEST);
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn user_and_service_stay_what_the_first_request_had() {
+    fn user_and_service_must_not_change() {
         for (user, service) in [("v", CONNECTION_SERVICE), ("u", "ssh\u{202e}")] {
             let mut auth = started(SignatureAlgorithm::ALL.to_vec());
             for _ in 0..2 {
@@ -504,14 +504,14 @@ mod tests {
     }
 
     #[test]
-    fn service_that_is_asked_for_without_end_is_misbehaviour() {
+    fn endless_service_requests_are_misbehaviour() {
         let mut auth = ServerAuth::new(SignatureAlgorithm::ALL.to_vec());
         let ask = encode_service(number::SERVICE_REQUEST, USERAUTH_SERVICE);
         assert!((0..2000).any(|_| auth.recv(&ask, SESSION).is_err()));
     }
 
     #[test]
-    fn channel_messages_are_not_for_this_layer() {
+    fn channel_message_is_misbehaviour_during_authentication() {
         assert!(
             ServerAuth::new(SignatureAlgorithm::ALL.to_vec())
                 .recv(&[number::CHANNEL_OPEN], SESSION)
