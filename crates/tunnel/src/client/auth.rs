@@ -1,4 +1,4 @@
-//! Logging in: keys of the agent, keys of files, prompts, a password, in that order or in that of
+//! The login: keys of the agent, keys in files, the server's questions, a password, in this order or that of
 //! `PreferredAuthentications`.
 
 mod keys;
@@ -19,18 +19,20 @@ use super::{Echo, Prompts, Trust};
 use crate::net::login::{ClientLoginEvent, LoginSuccess};
 use crate::net::{ClientLogin, Ended};
 
-/// Times that a passphrase is asked for.
+/// Attempts to enter a passphrase.
 const PASSPHRASE_PROMPTS: u32 = 3;
-/// How long the server may take over one answer: OpenSSH's LoginGraceTime, and time for a person who is asked elsewhere.
+/// Time limit for one answer of the server: OpenSSH's LoginGraceTime, and time for a user who must confirm on another
+/// device.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often a server may say that it wants more.
+/// Limit of the server's answers that say that more is required.
 const MAX_PARTIAL_SUCCESSES: u32 = 8;
-/// Refused keys after which a server that ends the login does so because of them; some take no more than three.
+/// Number of refused keys after which the end of a login is attributed to them; some servers accept no more than three
+/// attempts.
 const MANY_KEYS: usize = 3;
 /// Rounds of questions in one keyboard-interactive attempt.
 const MAX_ROUNDS: u32 = 16;
 
-/// Logs in, or says why not.
+/// Logs in, or returns the reason why not.
 pub(super) async fn log_in(
     connection: &mut ClientLogin,
     settings: &ClientSettings,
@@ -42,14 +44,14 @@ pub(super) async fn log_in(
     if methods.first() == Some(&LoginMethod::PublicKey) {
         login.offer_first_key().await?;
     }
-    // The answer to `none`, which the core has asked.
+    // The answer to `none`, which the core has sent.
     if let Some(success) = login.success().await? {
         return Ok(success);
     }
     for _ in 0..=MAX_PARTIAL_SUCCESSES {
         match login.try_all(methods, trust).await? {
             Attempts::Success(success) => return Ok(success),
-            // What the server did not take before it may take now.
+            // The server may now accept a method that it refused before.
             Attempts::PartialSuccess => {}
             Attempts::Exhausted => break,
         }
@@ -66,43 +68,43 @@ pub(super) async fn log_in(
     })
 }
 
-/// Banners of a login that are shown.
+/// Limit of the banners that are shown.
 const MAX_BANNERS: u32 = 3;
 
 struct Login<'a> {
     connection: &'a mut ClientLogin,
     settings: &'a ClientSettings,
     prompts: &'a Prompts,
-    /// What the server would still take, by its last answer. Some servers name nothing, and take something all the same.
+    /// Methods that the server would accept, by its last answer. Some servers name none, and accept some nevertheless.
     methods: Vec<String>,
-    /// What is not tried again, until the server has taken something else.
+    /// Methods that are not tried again before the next partial success.
     spent: Vec<&'static str>,
     /// Keys of the agent that were tried.
     agent_keys: usize,
-    /// The server took something since this was last asked, and wants more.
+    /// True if the server reported a partial success since this was last read.
     partial_success: bool,
-    /// What `public_keys` has still to try, once it is known.
+    /// Keys that `public_keys` still has to try, once they are known.
     keys: Option<Keys>,
-    /// Banners that came, of which the first few are shown.
+    /// Banners received, of which only the first few are shown.
     banners: u32,
 }
 
-/// What came of trying every method.
+/// Result of trying all methods.
 enum Attempts {
     Success(LoginSuccess),
     PartialSuccess,
     Exhausted,
 }
 
-/// What a server says to a request.
+/// Answer of the server to a request.
 enum Reply {
-    /// It would take the key that it was asked about.
+    /// It would accept the key of the query.
     WantsSignature,
     /// It has questions for the user.
     Asks(InfoRequest),
-    /// The user is in.
+    /// The user is logged in.
     Success(LoginSuccess),
-    /// It refuses, or wants more.
+    /// It refuses, or requires more.
     Failure,
 }
 
@@ -125,7 +127,7 @@ impl<'a> Login<'a> {
         }
     }
 
-    /// Tries one method after the other, until the server has taken something.
+    /// Tries one method after the other, until one is accepted.
     async fn try_all(
         &mut self,
         methods: &[LoginMethod],
@@ -134,7 +136,7 @@ impl<'a> Login<'a> {
         for method in methods {
             let success = match method {
                 LoginMethod::PublicKey => self.public_keys().await?,
-                // An impostor is given no secrets.
+                // A server that may be an attacker gets no secrets.
                 LoginMethod::Ask(_) if trust != Trust::Full => None,
                 LoginMethod::Ask(asking) => self.ask(*asking).await?,
             };
@@ -161,9 +163,10 @@ impl<'a> Login<'a> {
         }
     }
 
-    /// What the server says next to a request, or to a key that it was asked about; banners are shown on the way.
+    /// Next answer of the server to a request or a query for a key. Banners before it are shown.
     ///
-    /// To a question about a key RFC 4252 §7 has no success; a server that lets the user in without a signature has done so.
+    /// RFC 4252 §7 does not permit USERAUTH_SUCCESS as the answer to a query. A server that sends it has logged the
+    /// user in without a signature.
     async fn reply(&mut self) -> Result<Reply, ConnectError> {
         loop {
             return Ok(match self.next_event().await? {
@@ -189,7 +192,7 @@ impl<'a> Login<'a> {
         }
     }
 
-    /// Shows a banner, and of too many no more than that there were.
+    /// Shows a banner. If there are too many, one line says so, and the rest are dropped.
     fn show_banner(&mut self, text: &[u8]) {
         self.banners += 1;
         if self.banners == MAX_BANNERS + 1 {
@@ -226,7 +229,7 @@ impl<'a> Login<'a> {
         }
     }
 
-    /// Sends a request that is answered by success or failure.
+    /// Sends a request whose answer is success or failure.
     async fn attempt(&mut self, method: Method<'_>) -> Result<Option<LoginSuccess>, ConnectError> {
         self.connection
             .authenticate(method)
@@ -234,7 +237,7 @@ impl<'a> Login<'a> {
         self.success().await
     }
 
-    /// Waits for success or failure of the request that was sent.
+    /// Waits for the success or failure of the request that was sent.
     async fn success(&mut self) -> Result<Option<LoginSuccess>, ConnectError> {
         loop {
             match self.reply().await? {
@@ -261,13 +264,14 @@ impl<'a> Login<'a> {
         self.partial_success |= failure.partial_success;
     }
 
-    /// Whether a method is worth a try. A server that names none may take any: ssh, too, goes by its own list then.
+    /// True if a method may succeed. A server that names no methods may accept any: ssh then uses its own list, too.
     fn may(&self, method: &str) -> bool {
         let named = self.methods.is_empty() || self.methods.iter().any(|m| m == method);
         named && !self.spent.contains(&method)
     }
 
-    /// Asks the user as often as `NumberOfPasswordPrompts` allows, while the server takes the method.
+    /// Asks the user as often as `NumberOfPasswordPrompts` allows, until the server accepts the answer or no longer
+    /// offers the method.
     async fn ask(&mut self, asking: Asking) -> Result<Option<LoginSuccess>, ConnectError> {
         let (settings, method) = (&self.settings.login, LoginMethod::Ask(asking));
         if !settings.uses(method) {
@@ -321,7 +325,7 @@ impl<'a> Login<'a> {
         Ok(Interaction::Failure)
     }
 
-    /// The user's answers. Name and instruction stand above the first question: what is asked for may make no sense
+    /// Answers of the user. Name and instruction are shown above the first question, which may not be understandable
     /// without them.
     async fn answer(&self, request: &InfoRequest) -> Option<Vec<Zeroizing<String>>> {
         let heading =
@@ -367,12 +371,12 @@ impl<'a> Login<'a> {
     }
 }
 
-/// How one round of asking ended.
+/// Result of one round of questions.
 enum Interaction {
     Success(LoginSuccess),
     Failure,
     NobodyAnswers,
-    /// The server refused without a question: it would do so again.
+    /// The server refused without a question, and would do so again.
     NothingAsked,
 }
 

@@ -1,4 +1,4 @@
-//! Is this the right server? known_hosts, `StrictHostKeyChecking`, and the user.
+//! Trust in the server's host key: known_hosts, `StrictHostKeyChecking`, and the user.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -30,33 +30,33 @@ pub(super) async fn receive(
     })
 }
 
-/// Part of a host on the route.
+/// Role of a host on the route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Others are reached through it.
+    /// Other hosts are reached through it.
     Hop,
-    /// The forwards are its own.
+    /// The forwards belong to it.
     Target,
 }
 
-/// The key that a host shows, and what else the decision rests on.
+/// Host key of a server, and the facts that the decision needs.
 #[derive(Debug)]
 pub(super) struct Presented {
     pub(super) key: PublicKey,
-    /// The address that was connected to; none through a hop.
+    /// Address of the server; none behind a hop.
     pub(super) address: Option<IpAddr>,
     pub(super) role: Role,
 }
 
 impl Presented {
-    /// True for this machine itself. A name alone doesn't tell, and a hop's `localhost` is not ours.
+    /// True for this machine. The name `localhost` alone does not decide: behind a hop it is another machine.
     fn is_this_machine(&self) -> bool {
         self.address
             .is_some_and(|ip| ip.to_canonical().is_loopback())
     }
 }
 
-/// Decides about it.
+/// Decides if the key is trusted.
 pub(super) async fn judge(
     settings: &ClientSettings,
     known: &[(PathBuf, String)],
@@ -73,7 +73,7 @@ pub(super) async fn judge(
     let text = message(&status, host, port, key);
     let refuse = |hint: Option<&'static str>| ConnectError::HostKey {
         message: text.clone().unwrap_or_default(),
-        // The message about a key that changed says it already.
+        // The message about a changed key has a hint already.
         hint: hint.filter(|_| is_new(&status)),
     };
     match decide(&status, rules.checking) {
@@ -112,8 +112,7 @@ pub(super) async fn judge(
     }
 }
 
-/// True where a connection without forwarding is of no use: a hop is nothing but a forward, and `ExitOnForwardFailure`
-/// says it of the target.
+/// True if a connection without forwards has no use: always for a hop, and for the target with `ExitOnForwardFailure`.
 fn ends_without_forwarding(settings: &ClientSettings, role: Role) -> bool {
     match role {
         Role::Hop => true,
@@ -121,17 +120,17 @@ fn ends_without_forwarding(settings: &ClientSettings, role: Role) -> bool {
     }
 }
 
-/// Hint about a new key where `StrictHostKeyChecking` says not to ask.
+/// Hint about a new key if `StrictHostKeyChecking` forbids a question.
 const NOT_LISTED: &str = "compare the fingerprint with the host's own, then add the line that ssh-keyscan prints to known_hosts, or use -o StrictHostKeyChecking=accept-new";
-/// Hint about a new key where nobody answers.
+/// Hint about a new key if the question has no answer.
 const NOBODY_TO_ASK: &str = "there is no terminal to ask at, or BatchMode is on; compare the fingerprint with the host's own, then accept the key: say yes at a terminal once, or add the line that ssh-keyscan prints to known_hosts, or use -o StrictHostKeyChecking=accept-new";
 
-/// True for a key of a host of which no key is known.
+/// True if no key of the host is known.
 fn is_new(status: &HostKeyStatus) -> bool {
     matches!(status, HostKeyStatus::Unknown { other_types } if other_types.is_empty())
 }
 
-/// Asks until the answer is yes, no or the fingerprint; at most a few times. None where nobody answers.
+/// Asks until the answer is yes, no or the fingerprint, at most a few times. None without an answer.
 async fn consents(prompts: &Prompts, question: String, key: &PublicKey) -> Option<bool> {
     let mut question = question;
     for _ in 0..5 {
@@ -146,7 +145,7 @@ async fn consents(prompts: &Prompts, question: String, key: &PublicKey) -> Optio
     Some(false)
 }
 
-/// A key that cannot be kept is no reason to end a connection that is right. The system's files are not added to.
+/// Adds the key to the user's first file. An error does not end the connection, as the key is trusted.
 fn add(settings: &ClientSettings, key: &PublicKey) {
     let HostKeyRules {
         name: host,
@@ -178,7 +177,8 @@ mod tests {
     use crate::known_hosts::StrictHostKeyChecking;
     use crate::known_hosts::file::{Hashing, entry};
 
-    /// Accepts a new key, with that many files of the user and two of the system; which of them were written.
+    /// Accepts a new key with `user_files` files of the user and two of the system. Returns the files that were
+    /// written.
     async fn written(user_files: usize) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let paths = |names: &[&str]| -> Vec<PathBuf> {
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(written(2).await, ["user1"]);
     }
 
-    /// The outcome for a key, while another of the host is known and StrictHostKeyChecking is no.
+    /// Result for a key that is not the known one, with StrictHostKeyChecking off.
     async fn changed(presented: &Presented, also: ClientOptions) -> Result<Trust, ConnectError> {
         let options = ClientOptions {
             strict_host_key_checking: Some(StrictHostKeyChecking::No),
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn localhost_is_the_address_not_the_name() {
+    async fn localhost_is_recognized_by_its_address_only() {
         let alias = Some("127.example");
         let table = [
             (Some("192.0.2.1"), None, Trust::NoForwarding),

@@ -7,8 +7,8 @@
 //!                      serving ─▶ remote (connections of remote forwards)
 //! ```
 //!
-//! What the user asked for, listeners among it, belongs to the [`tunnel`](crate::tunnel), which outlives a connection.
-//! The client prints nothing: what a user must hear goes to `log`, questions go through [`Prompts`].
+//! The user's forwards and their listeners belong to the [`tunnel`](crate::tunnel), which outlives a connection. The
+//! client prints nothing: messages for the user go to `log`, questions go through [`Prompts`].
 
 mod asks;
 mod auth;
@@ -38,7 +38,7 @@ pub use prompts::{Echo, Prompts, Question, Subject};
 use serving::{Command, Serving};
 pub use settings::ClientSettings;
 
-/// A logged-in connection: a handle to the task that serves it. It ends with the last clone of this handle.
+/// A logged-in connection: a handle to the task that serves it. The connection ends when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Client(Arc<Owner>);
 
@@ -46,7 +46,7 @@ pub struct Client(Arc<Owner>);
 struct Owner {
     settings: Arc<ClientSettings>,
     handle: Handle,
-    /// The connections to the hosts on the way; they live as long as this one.
+    /// Connections to the hops, which live as long as this one.
     _hops: Vec<Client>,
     trust: Trust,
     commands: mpsc::Sender<Command>,
@@ -54,7 +54,7 @@ struct Owner {
     ended: watch::Receiver<Option<Ended>>,
 }
 
-/// A connection that has been logged in and is not served yet.
+/// A connection after its login, which is not served yet.
 #[derive(Debug)]
 struct LoggedIn {
     handle: Handle,
@@ -62,30 +62,31 @@ struct LoggedIn {
     trust: Trust,
 }
 
-/// Degree of trust in the server's host key.
+/// Trust in the server's host key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// It is the right one.
+    /// The key is the right one.
     Full,
-    /// It changed, and the user goes on all the same: no passwords, no forwards. Never that of a host on the way, whose
-    /// use is a forward.
+    /// The key changed, and the user continues nevertheless: without passwords and forwards. Not possible for a hop,
+    /// whose only use is a forward.
     NoForwarding,
 }
 
-/// Event of one connection, for its tunnel.
+/// Event of a connection, for its tunnel.
 #[derive(Debug)]
 pub(crate) enum ClientNews {
-    /// The server's answer to a remote forward: the port that it chose, where it was asked to.
+    /// Answer of the server to a remote forward: the port that the server chose, if it had to choose.
     Answer(ForwardId, Result<Option<u16>, ForwardError>),
-    /// The server takes its time over these forwards, named by their labels.
+    /// No answer for these forwards yet, which are named by their labels.
     Silence(Vec<String>),
 }
 
 impl Client {
-    /// Connects to the last of `route` through those before it, and logs in. Must be called within a runtime.
+    /// Connects to the last destination of `route` through the ones before it, and logs in. Must be called within a
+    /// runtime.
     ///
     /// # Errors
-    /// What was attempted, on what, and why it failed.
+    /// The failed step, its object, and the cause.
     pub async fn connect(
         route: Vec<ClientSettings>,
         prompts: &Prompts,
@@ -107,7 +108,7 @@ impl Client {
         Err(ConnectError::NoRoute)
     }
 
-    /// Starts the task of a connection. A host on the way has one, too: a queue that nobody takes from would stop it.
+    /// Starts the task of a connection. A hop needs one, too, because its queue of events must not fill up.
     fn serve(settings: Arc<ClientSettings>, logged_in: LoggedIn, hops: Vec<Self>) -> Self {
         let LoggedIn {
             handle,
@@ -138,27 +139,27 @@ impl Client {
         &self.0.settings
     }
 
-    /// The connection itself, to open channels on.
+    /// Handle of the connection, to open channels.
     pub fn handle(&self) -> &Handle {
         &self.0.handle
     }
 
-    /// Ends the connection with a good-bye, for every clone.
+    /// Ends the connection with DISCONNECT, for all clones.
     pub fn end(&self) {
         self.0.handle.end("disconnected by user");
     }
 
-    /// Waits for the end of the connection; gives its reason. By then everything that the server had sent is handled.
+    /// Waits for the end of the connection, and returns the reason. All that the server had sent is handled by then.
     pub async fn ended(&self) -> Ended {
         let mut ended = self.0.ended.clone();
         match ended.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(ended)) => ended.clone(),
-            // The task has gone without a word: the runtime ends.
+            // The task ended without a reason: the runtime is shutting down.
             _ => self.0.handle.why_ended(),
         }
     }
 
-    /// Counts of the connection at this moment.
+    /// Counters of the connection.
     pub fn status(&self) -> ConnectionStatus {
         let settings = &self.0.settings;
         ConnectionStatus {
@@ -178,19 +179,20 @@ impl Client {
         }
     }
 
-    /// Asks the server for a remote forward. The answer comes out of [`news`](Self::news), in the order of the requests.
+    /// Requests a remote forward. The answer comes from [`news`](Self::news), in the order of the requests.
     ///
     /// # Errors
-    /// The connection has ended, or is asked for more than it may have.
+    /// The connection has ended, or has too many remote forwards.
     pub(crate) fn ask(&self, ask: RemoteAsk) -> Result<(), ForwardError> {
         let sent = self.0.commands.try_send(Command::Ask(ask));
         sent.map_err(|error| self.not_commanded(error))
     }
 
-    /// Has the server listen no more for a remote forward; the receiver hears its answer. Connections that are open go on.
+    /// Requests that the server no longer listens for a remote forward; the receiver gets the answer. Open channels
+    /// continue.
     ///
     /// # Errors
-    /// The connection has ended, or is asked faster than it can ask the server.
+    /// The connection has ended, or too many commands wait.
     pub(crate) fn cancel(
         &self,
         id: ForwardId,
@@ -208,7 +210,7 @@ impl Client {
         }
     }
 
-    /// Waits for the next event; none once the connection has ended. May be dropped at any time.
+    /// Waits for the next event; none after the end of the connection. Cancel safe.
     pub(crate) async fn news(&self) -> Option<ClientNews> {
         self.0.news.lock().await.recv().await
     }
@@ -220,7 +222,7 @@ impl Drop for Owner {
     }
 }
 
-/// Does what may wait for a disk, or compute for a while, on another thread: this one listens for signals.
+/// Runs work that waits for a disk or computes for long on another thread, because this one handles signals.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(io::Error::other)

@@ -1,4 +1,5 @@
-//! Remote forwards: the server listens, connections are made here; for `-R port` the application says where to.
+//! Remote forwards: the server listens, and connections are made here. With `-R port` the application names its target
+//! in SOCKS.
 
 use std::fmt;
 
@@ -13,7 +14,7 @@ use crate::net::incoming::ChannelAsked;
 use crate::repeats::{self, Source};
 
 impl Serving {
-    /// A connection came to one of our ports at the server.
+    /// Handles a channel that the server opens for one of our listeners.
     pub(super) fn serve_remote(&self, asked: ChannelAsked) {
         let Some(address) = forwarded_from(&asked.channel_type) else {
             let name = peer_text::name(asked.channel_type.name());
@@ -59,7 +60,7 @@ impl Serving {
     }
 }
 
-/// The remote address that a connection came to; none where the channel is of another type.
+/// Listening address of a channel; none for other types of channels.
 fn forwarded_from(channel_type: &ChannelType) -> Option<RemoteAddress> {
     match channel_type {
         ChannelType::ForwardedTcpip(a) => Some(RemoteAddress::Tcp {
@@ -73,7 +74,7 @@ fn forwarded_from(channel_type: &ChannelType) -> Option<RemoteAddress> {
     }
 }
 
-/// Writes a line that the server can cause at will.
+/// Logs a line that the server can cause at will.
 fn log_unasked(line: fmt::Arguments<'_>) {
     let source = Source::Named("the server".into());
     repeats::log(Level::Warn, source, "channels that nobody asked for", line);

@@ -1,6 +1,7 @@
-//! The task of a connection: takes what the server sends, in order, and the commands of whoever holds the [`Client`].
+//! The task of a connection: it handles the server's messages in order, and the commands from the [`Client`].
 //!
-//! What has arrived goes before a command: what a server said before a request is not about it.
+//! Messages that have arrived are handled before a command, because a text that came before a request does not belong
+//! to it.
 //!
 //! [`Client`]: super::Client
 
@@ -17,18 +18,18 @@ use crate::forward::registry::{MAX_REMOTE_FORWARDS, Registry, RemoteForward};
 use crate::net::{Ended, Handle, Inbox, Incoming};
 use crate::status::ForwardId;
 
-/// Commands that wait for the task. It waits for nothing itself, so that one forward more than a connection may have finds
-/// room, and is refused as such.
+/// Length of the queue of commands. The task never blocks, so a forward above the limit still finds room, and is
+/// refused with the right error.
 pub(super) const COMMANDS: usize = 2 * MAX_REMOTE_FORWARDS;
-/// Events that wait for the tunnel, which waits for nothing either.
+/// Length of the queue of events. The tunnel never blocks either.
 pub(super) const NEWS: usize = 64;
 
-/// Something that the task is told to do.
+/// Command for the task.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Ask the server for a remote forward.
+    /// Request a remote forward.
     Ask(RemoteAsk),
-    /// Have it listen no more.
+    /// End a remote forward.
     Cancel(ForwardId, oneshot::Sender<Cancelled>),
 }
 
@@ -62,7 +63,7 @@ impl Serving {
         }
     }
 
-    /// Serves until the connection ends; gives the reason.
+    /// Serves until the connection ends. Returns the reason.
     pub(super) async fn run(mut self, news: Sender<ClientNews>) -> Ended {
         loop {
             let told = tokio::select! {
@@ -75,7 +76,7 @@ impl Serving {
                 () = self.asks.silence() => self.asks.tell_silence(),
             };
             if let Some(told) = told {
-                // Without its tunnel a connection goes on for as long as somebody holds it.
+                // A connection without a tunnel continues while a handle exists.
                 let _ = news.send(told).await;
             }
         }
@@ -91,11 +92,11 @@ impl Serving {
         }
     }
 
-    /// Does what an event asks for.
+    /// Handles an event.
     fn handle_event(&mut self, event: Incoming) -> Option<ClientNews> {
         match event {
             Incoming::Open(asked) => self.serve_remote(asked),
-            // A server has nothing to ask of a client.
+            // Global requests of a server are refused.
             Incoming::GlobalRequest(refused) => drop(refused),
             Incoming::GlobalReply(reply) => return self.take_answer(reply),
             Incoming::Debug(text) => {

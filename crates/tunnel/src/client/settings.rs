@@ -1,4 +1,4 @@
-//! Settings of one connection of the client: `ssh_config` with every default filled in.
+//! Settings of one connection of the client: `ssh_config` with all defaults filled in.
 
 mod login;
 
@@ -26,25 +26,25 @@ pub use login::{AgentKeys, Asking, Identities, LoginMethod, LoginSettings, Quest
 
 const SSH_PORT: u16 = 22;
 const SERVER_ALIVE_COUNT_MAX: u32 = 3;
-/// Without `ConnectTimeout` the kernel alone would wait over two minutes for each address.
+/// Time limit without `ConnectTimeout`. The kernel's own is more than two minutes for each address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
-/// Files in the user's home directory, without `UserKnownHostsFile`.
+/// Default of `UserKnownHostsFile`, in the user's home directory.
 const USER_KNOWN_HOSTS: [&str; 2] = [".ssh/known_hosts", ".ssh/known_hosts2"];
-/// Files of the system, without `GlobalKnownHostsFile`.
+/// Default of `GlobalKnownHostsFile`.
 const GLOBAL_KNOWN_HOSTS: [&str; 2] = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
 
 /// Settings of one connection; see `ssh_config(5)` for the keywords behind the fields.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
-    /// The host to connect to: a name or an address.
+    /// Host to connect to: a name or an address.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// The account to log in to.
+    /// Account of the login.
     pub user: String,
-    /// Hosts on the way, the first one first; none: directly (`ProxyJump`).
+    /// Hops, the first one first; none for a direct connection (`ProxyJump`).
     pub jump: Vec<Destination>,
-    /// `BindAddress`; none: the system's choice.
+    /// `BindAddress`; none if the system chooses.
     pub bind_address: Option<String>,
     /// `AddressFamily`.
     pub family: AddressFamily,
@@ -56,7 +56,7 @@ pub struct ClientSettings {
     pub keep_alive: Option<KeepAlive>,
     /// Files with known host keys.
     pub known_hosts: KnownHostsFiles,
-    /// Rules on the host's key.
+    /// Rules on the host key.
     pub host_key: HostKeyRules,
     /// Settings of the login.
     pub login: LoginSettings,
@@ -71,16 +71,16 @@ pub struct ClientSettings {
     /// `ExitOnForwardFailure`.
     pub on_forward_failure: OnForwardFailure,
     compression: Compression,
-    /// Lists of algorithms, and when to exchange keys.
+    /// Lists of algorithms, and limits of the key exchange.
     negotiation: ConnectionOptions,
 }
 
-/// Rules on the host's key.
+/// Rules on the host key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostKeyRules {
-    /// The name to look up in known_hosts: `HostKeyAlias`, or the host.
+    /// Name to look up in known_hosts: `HostKeyAlias`, or the host.
     pub name: String,
-    /// The port that goes with it; an alias has none.
+    /// Port that belongs to the name; an alias has none.
     pub port: u16,
     /// `StrictHostKeyChecking`.
     pub checking: StrictHostKeyChecking,
@@ -90,27 +90,26 @@ pub struct HostKeyRules {
     pub this_machine: ThisMachine,
 }
 
-/// Key of a host that is this machine (`NoHostAuthenticationForLocalhost`).
+/// Treatment of the key of this machine (`NoHostAuthenticationForLocalhost`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ThisMachine {
-    /// Checked like any other. Always where `HostKeyAlias` names the host: then a forward to another machine is meant,
-    /// mostly.
+    /// Checked like any other. Always so with `HostKeyAlias`, which mostly means a forward to another machine.
     Checked,
-    /// Taken as it is.
+    /// Accepted without a check.
     Trusted,
 }
 
-/// End of a client whose forward cannot be set up (`ExitOnForwardFailure`).
+/// Reaction to a forward that cannot be set up (`ExitOnForwardFailure`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnForwardFailure {
-    /// It ends.
+    /// The client ends.
     End,
-    /// It goes on without the forward.
+    /// The client continues without the forward.
     GoOn,
 }
 
 impl ClientSettings {
-    /// Settings for a host, from options that were expanded. `home` is the home directory of the local user.
+    /// Settings for a host, from expanded options. `home` is the home directory of the local user.
     pub fn new(host: &str, local_user: &str, home: PathBuf, options: ClientOptions) -> Self {
         let connection = &options.connection;
         let host = options.host_name.clone().unwrap_or_else(|| host.to_owned());
@@ -130,7 +129,7 @@ impl ClientSettings {
             },
             bind_address: options.bind_address.clone(),
             family: connection.family(),
-            // Zero, which `none` is, too, sets no limit of its own.
+            // Zero, or `none`, leaves the kernel's limit.
             connect_timeout: timeout.unwrap_or(CONNECT_TIMEOUT),
             tcp_keep_alive: connection.keep_alive_probes(),
             keep_alive: keep_alive(&options),
@@ -155,11 +154,11 @@ impl ClientSettings {
         }
     }
 
-    /// The core's configuration. Host key types that are known for the host come first, since another type could not be
-    /// compared; unless `HostKeyAlgorithms` says what comes first.
+    /// Configuration of the core. Unless `HostKeyAlgorithms` sets an order, known types of the host's keys come first,
+    /// because a key of another type could not be compared.
     ///
     /// # Errors
-    /// A list of algorithms of which nothing is left.
+    /// No algorithm of a list is left.
     pub fn transport(
         &self,
         known: &[(PathBuf, String)],
@@ -183,10 +182,10 @@ impl ClientSettings {
         }))
     }
 
-    /// Algorithms that keys of the user may sign with, the preferred first (`PubkeyAcceptedAlgorithms`).
+    /// Signature algorithms for the user's keys, the preferred one first (`PubkeyAcceptedAlgorithms`).
     ///
     /// # Errors
-    /// A list of which nothing is left.
+    /// No algorithm of the list is left.
     pub fn accepted_signatures(&self) -> Result<Vec<SignatureAlgorithm>, AlgorithmError> {
         self.negotiation.accepted_signatures()
     }
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn known_types_come_first_unless_the_list_says_the_order() {
+    fn known_types_come_first_unless_a_list_sets_the_order() {
         let known = [("/k".into(), "a ssh-rsa AAAAB3NzaC1yc2E=\n".to_owned())];
         let first = |list: &str, known: &[(PathBuf, String)]| {
             let mut options = ClientOptions::default();
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn connect_timeout_of_zero_is_no_limit_of_its_own() {
+    fn connect_timeout_of_zero_is_no_limit() {
         let limit = |connect_timeout| {
             let options = ClientOptions {
                 connect_timeout,

@@ -1,4 +1,4 @@
-//! A client that is logged in, and the server's end of its connection, for tests.
+//! A logged-in client and the server's end of its connection, for tests.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::config::ssh_config::ClientOptions;
 use crate::net::pair::{ends, log_in};
 use crate::net::{Handle, Inbox, Incoming, PendingReply};
 
-/// Longer than anything in a test takes.
+/// Time limit, longer than any test takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// The server's end of a connection.
 pub(crate) struct Server {
     pub(crate) handle: Handle,
     pub(crate) incoming: Inbox,
-    /// Requests that wait for an answer, the oldest first.
+    /// Requests without an answer, the oldest first.
     owed: VecDeque<PendingReply>,
 }
 
@@ -36,7 +36,7 @@ impl Server {
         }
     }
 
-    /// Waits for the next request to listen; the port that it names.
+    /// Waits for the next request to listen, and returns its port.
     pub(crate) async fn asked(&mut self) -> u16 {
         match self.request().await {
             GlobalRequest::TcpipForward { port, .. } => port,
@@ -49,7 +49,7 @@ impl Server {
         self.owed.pop_front().unwrap().send(reply).unwrap();
     }
 
-    /// Announces a connection that came to a port; true if the client takes it.
+    /// Opens a channel for a connection to a port; true if the client accepts it.
     pub(crate) async fn announce(&self, port: u16) -> bool {
         let addresses = TcpAddresses {
             host: "localhost".into(),
@@ -67,7 +67,7 @@ pub(crate) async fn logged_in() -> (Client, Server) {
     with_trust(Trust::Full).await
 }
 
-/// The same with a host key that is trusted so far.
+/// The same with this trust in the host key.
 pub(crate) async fn with_trust(trust: Trust) -> (Client, Server) {
     let (client, server) = ends();
     let ((handle, incoming), (server, requests)) = log_in(client, server).await;

@@ -1,4 +1,4 @@
-//! Public keys: which are tried, in which order, and what is asked of the server with each.
+//! Public key authentication: the keys to try, their order, and the request for each.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -22,16 +22,16 @@ use crate::identity::{IdentityError, file};
 use crate::net::login::{ClientLoginEvent, LoginSuccess};
 use crate::small_file::names_descriptor;
 
-/// The keys to try, in their order.
+/// Keys to try, in order.
 #[derive(Default)]
 pub(super) struct Keys {
     agent: Option<Agent>,
     candidates: VecDeque<Candidate>,
-    /// What has been sent of the first, together with `none`.
+    /// Request for the first key that was sent together with `none`.
     pub(super) sent: Option<Offer>,
-    /// Whether somebody named the first, with `-i` or `IdentityFile`.
+    /// True if the user named the first key, with `-i` or `IdentityFile`.
     first_is_named: bool,
-    /// What they may sign with, the preferred first.
+    /// Signature algorithms that keys may use, the preferred one first.
     accepted: Vec<SignatureAlgorithm>,
 }
 
@@ -42,7 +42,7 @@ pub(super) enum Candidate {
     File(PathBuf),
 }
 
-/// What is asked of the server with a key: with a signature to be let in, without one whether the key would do.
+/// Request for a key: with a signature it logs the user in, without one it is a query.
 pub(super) struct Offer {
     public: PublicKey,
     algorithm: SignatureAlgorithm,
@@ -50,9 +50,9 @@ pub(super) struct Offer {
 }
 
 impl Login<'_> {
-    /// Asks with the first key, before the answer to `none`: it saves a round trip.
+    /// Sends the request for the first key before the answer to `none`, which saves a round trip.
     ///
-    /// Only of servers that can bear it: [`KeyAhead`].
+    /// Only some servers support that: [`KeyAhead`].
     pub(super) async fn offer_first_key(&mut self) -> Result<(), ConnectError> {
         let key_ahead = self.connection.inspect(|c| c.peer().key_ahead);
         if key_ahead == KeyAhead::Never {
@@ -60,7 +60,7 @@ impl Login<'_> {
         }
         self.keys_changed().await?;
         if self.connection.inspect(compresses) {
-            // Where the server lets the user in without a key, it inflates all that follows.
+            // A server that logs the user in without a key decompresses all that follows.
             return Ok(());
         }
         let mut keys = self.keys().await?;
@@ -72,15 +72,15 @@ impl Login<'_> {
         if let Some(offer) = &keys.sent
             && self.offer(offer).is_err()
         {
-            // The user was let in meanwhile, or the connection is over: the answer to `none` tells.
+            // The user is logged in already, or the connection has ended: the answer to `none` shows which.
             keys.sent = None;
         }
         self.keys = Some(keys);
         Ok(())
     }
 
-    /// What can be asked with the first key. Those that are of no use here are let go; what is wrong with a file is said
-    /// when it is its turn.
+    /// Request for the first key that can be used; unusable ones before it are dropped. Errors of a file are reported
+    /// when its turn comes.
     async fn first_offer(&self, keys: &mut Keys) -> Option<Offer> {
         let server_has_told = self
             .connection
@@ -88,12 +88,12 @@ impl Login<'_> {
         while let Some(candidate) = keys.candidates.front() {
             let offer = match candidate {
                 Candidate::Agent(key) => self.offer_of_agent(keys, key),
-                // What comes out of a pipe comes once: when it is the key's turn.
+                // A pipe can be read only once: when the key's turn comes.
                 Candidate::File(path) if names_descriptor(path) => return None,
                 Candidate::File(path) => self.offer_of_file(keys, path).await.ok()?,
             };
             if let Some(offer) = offer {
-                // RSA keys can sign in several ways, of which the server may take one.
+                // RSA keys have several signature algorithms, of which the server may support only one.
                 let is_certain = server_has_told || offer.public.key_type() != KeyType::Rsa;
                 return is_certain.then_some(offer);
             }
@@ -102,8 +102,7 @@ impl Login<'_> {
         None
     }
 
-    /// Waits for the keys that the login is protected with. What the server announces, its signature algorithms among it,
-    /// comes right behind.
+    /// Waits for the first keys. The server's EXT_INFO with its signature algorithms follows right after them.
     async fn keys_changed(&mut self) -> Result<(), ConnectError> {
         while !matches!(self.next_event().await?, ClientLoginEvent::KeysChanged) {}
         Ok(())
@@ -123,7 +122,7 @@ impl Login<'_> {
             let (sent, allowed) = (keys.sent.take(), self.may("publickey"));
             success = self.try_key(&mut keys, &candidate, sent).await?;
             if !allowed {
-                // It was offered before it could be known that the server wants something else first.
+                // It was offered before it was known that the server requires another method first.
                 keys.candidates.push_front(candidate);
             }
         }
@@ -131,7 +130,7 @@ impl Login<'_> {
         Ok(success)
     }
 
-    /// The keys of the agent and of files; none where they shall not be used.
+    /// Keys of the agent and of files; none if they are not to be used.
     pub(super) async fn keys(&self) -> Result<Keys, ConnectError> {
         let settings = &self.settings.login;
         if !settings.uses(LoginMethod::PublicKey) {
@@ -142,7 +141,7 @@ impl Login<'_> {
         let mut agent = self.agent().await;
         let in_agent = match &mut agent {
             Some(agent) => agent.identities().await.unwrap_or_else(|error| {
-                // Of that long a wait, the user wants to know the reason.
+                // After so long a wait, the user needs to know the reason.
                 let level = match error.is_timeout() {
                     true => Level::Warn,
                     false => Level::Debug,
@@ -193,13 +192,13 @@ impl Login<'_> {
         }
     }
 
-    /// The agent may have to ask its user: whether the key would do is asked first.
+    /// Request for a key of the agent: a query, because the agent may have to ask its user before it signs.
     fn offer_of_agent(&self, keys: &Keys, key: &AgentKey) -> Option<Offer> {
         self.query(keys, PublicKey::parse(&key.blob).ok()?)
     }
 
-    /// A key without a passphrase signs at once; of another the server is asked whether it would do. An error where the file
-    /// does not even tell the public half.
+    /// Request for a key in a file: signed at once if it has no passphrase, otherwise a query. An error if the public
+    /// key cannot be read without the passphrase.
     async fn offer_of_file(
         &self,
         keys: &Keys,
@@ -239,7 +238,7 @@ impl Login<'_> {
         }
     }
 
-    /// None once the connection is over.
+    /// Data to sign; none after the end of the connection.
     fn data_to_sign(&self, offer: &Offer) -> Option<Vec<u8>> {
         let Offer {
             algorithm, public, ..
@@ -333,7 +332,7 @@ impl Login<'_> {
         }
     }
 
-    /// What to ask with a file's key. One that keeps even its public half to itself is unlocked for it.
+    /// Request for a key in a file. If the public key cannot be read without the passphrase, the user is asked for it.
     async fn offer_or_unlock(&self, keys: &Keys, path: &Path) -> Option<Offer> {
         match self.offer_of_file(keys, path).await {
             Ok(offer) => offer,
@@ -345,7 +344,7 @@ impl Login<'_> {
         }
     }
 
-    /// The signature of a key that needs its passphrase.
+    /// Signed request for a key that needs its passphrase.
     async fn unlocked(&self, keys: &Keys, path: &Path) -> Option<Offer> {
         match self.unlock(path).await {
             Ok(key) => self.signed(keys, path, &key),
@@ -375,7 +374,7 @@ impl Login<'_> {
         Err(error)
     }
 
-    /// A file that nobody named may be missing.
+    /// Reports an error of a key file. A file that the user did not name may be missing.
     fn complain(&self, path: &Path, error: &IdentityError) {
         let missing =
             matches!(error, IdentityError::Io { why, .. } if why.kind() == ErrorKind::NotFound);
@@ -389,8 +388,8 @@ impl Login<'_> {
         }
     }
 
-    /// What a key signs with: the first accepted algorithm of its type that the server says it can take (RFC 8332).
-    /// None: `PubkeyAcceptedAlgorithms` leaves the key none.
+    /// Signature algorithm for a key: the first accepted one of its type that the server supports (RFC 8332). None if
+    /// `PubkeyAcceptedAlgorithms` leaves none for the key.
     pub(super) fn algorithm(&self, keys: &Keys, key: &PublicKey) -> Option<SignatureAlgorithm> {
         let of_key = |a: &&SignatureAlgorithm| a.key_type() == key.key_type();
         let mut possible = keys.accepted.iter().filter(of_key).peekable();
@@ -412,7 +411,7 @@ impl Login<'_> {
         };
         match possible.find(taken) {
             Some(&algorithm) => Some(algorithm),
-            // A list may leave out what was there before lists were.
+            // A server's list may lack algorithms that are older than such lists.
             None if first.key_type() != KeyType::Rsa => Some(first),
             None => {
                 debug!(
@@ -435,7 +434,7 @@ impl Offer {
     }
 }
 
-/// Loads a key, which takes its time where it is encrypted.
+/// Loads a key. That takes long if the key is encrypted.
 async fn load(
     path: &Path,
     passphrase: Option<Zeroizing<String>>,
@@ -448,8 +447,9 @@ async fn load(
     })
 }
 
-/// The agent's keys that a file names, its others unless `IdentitiesOnly` forbids them, then the other files: a server
-/// lets a client try few keys, and those that were named are the likeliest.
+/// Keys in the order in which they are tried: keys of the agent that a file names, its other keys unless
+/// `IdentitiesOnly` forbids them, then the remaining files. Servers permit few attempts, and the named keys are the
+/// most likely ones.
 pub(super) fn ordered(
     mut keys: Vec<AgentKey>,
     files: &[(PathBuf, Option<PublicKey>)],
@@ -474,12 +474,12 @@ pub(super) fn ordered(
         .collect()
 }
 
-/// Whether the agent has the private half.
+/// True if the agent has the private key.
 fn is_half_of(public: &Option<PublicKey>, key: &AgentKey) -> bool {
     public.as_ref().is_some_and(|p| p.blob() == key.blob)
 }
 
-/// Whether what we send is compressed once we are logged in.
+/// True if our packets are compressed after the login.
 fn compresses(connection: &Connection) -> bool {
     let agreed = connection.negotiated();
     agreed.is_some_and(|agreed| agreed.client_to_server.compression == Compression::Delayed)

@@ -1,4 +1,4 @@
-//! What a server is asked for keys in files, and when the user is.
+//! Tests of the requests for keys in files, and of the questions to the user.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -24,16 +24,16 @@ use crate::net::ServerLogin;
 use crate::net::login::LoginRequest;
 use crate::net::pair::{ends, ends_with};
 
-/// Whether the test's server takes the key.
+/// Answer of the test's server to a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Key {
     Taken,
-    /// Without a signature, as RFC 4252 does not have it.
+    /// Accepted without a signature, against RFC 4252.
     TakenUnsigned,
     Refused,
 }
 
-/// What the test's server was asked.
+/// Request that the test's server got.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
     None,
@@ -41,7 +41,7 @@ enum Asked {
     Signed,
 }
 
-/// A login with one key file: whether it succeeded, what the server was asked, and what the user was.
+/// Logs in with one key file. Returns the success, the requests of the client, and the questions to the user.
 async fn log_in_with(
     passphrase: &str,
     verdict: Key,
@@ -51,7 +51,7 @@ async fn log_in_with(
     log_in_as(settings(path), verdict, answer).await
 }
 
-/// The same with any settings.
+/// The same with other settings.
 async fn log_in_as(
     settings: ClientSettings,
     verdict: Key,
@@ -85,7 +85,7 @@ async fn log_in_as(
     (result.is_ok(), judge.await.unwrap(), user.await.unwrap())
 }
 
-/// Answers until the client is in or gone, and notes what it asked.
+/// Answers until the client is logged in or gone, and notes its requests.
 async fn judge(
     server: &mut ServerLogin,
     verdict: Key,
@@ -145,7 +145,7 @@ fn settings_with(key: PathBuf, options: ClientOptions) -> ClientSettings {
 }
 
 #[tokio::test]
-async fn key_without_a_passphrase_is_signed_with_at_once() {
+async fn key_without_a_passphrase_signs_at_once() {
     let (success, asked, prompts) = log_in_with("", Key::Taken, "").await;
     assert!(success);
     assert_eq!(asked, [Asked::None, Asked::Signed]);
@@ -153,14 +153,14 @@ async fn key_without_a_passphrase_is_signed_with_at_once() {
 }
 
 #[tokio::test]
-async fn server_that_wants_no_signature_lets_the_user_in() {
+async fn server_may_log_the_user_in_without_a_signature() {
     let (success, asked, prompts) = log_in_with("open sesame", Key::TakenUnsigned, "").await;
     assert!(success);
     assert_eq!(asked, [Asked::None, Asked::Query]);
     assert!(prompts.is_empty());
 }
 
-/// Whether the first key goes out before anything is answered.
+/// True if the first key is sent before any answer.
 async fn offers_first_key(passphrase: &str, compression: Compression) -> bool {
     let (_folder, path) = made("ed25519", passphrase);
     let algorithms = Algorithms {
@@ -182,14 +182,14 @@ async fn first_key_does_not_wait_for_the_answer_to_none() {
     }
 }
 
-/// A server that lets the user in without a key inflates what follows.
+/// A server that logs the user in without a key decompresses what follows.
 #[tokio::test]
-async fn first_key_waits_where_what_follows_may_be_compressed() {
+async fn first_key_waits_if_compression_may_begin_after_the_login() {
     assert!(!offers_first_key("", Compression::Delayed).await);
 }
 
 #[tokio::test]
-async fn passphrase_is_asked_for_once_the_server_takes_the_key() {
+async fn passphrase_is_asked_for_after_the_server_accepts_the_key() {
     let (success, asked, prompts) = log_in_with("open sesame", Key::Taken, "open sesame").await;
     assert!(success);
     assert_eq!(asked, [Asked::None, Asked::Query, Asked::Signed]);
@@ -198,7 +198,7 @@ async fn passphrase_is_asked_for_once_the_server_takes_the_key() {
 }
 
 #[tokio::test]
-async fn passphrase_is_not_asked_for_where_the_server_refuses_the_key() {
+async fn passphrase_is_not_asked_for_if_the_server_refuses_the_key() {
     let (success, asked, prompts) = log_in_with("open sesame", Key::Refused, "open sesame").await;
     assert!(!success);
     assert_eq!(asked, [Asked::None, Asked::Query]);
@@ -213,9 +213,9 @@ async fn wrong_passphrase_is_asked_for_three_times() {
     assert_eq!(prompts.len(), 3, "{prompts:?}");
 }
 
-/// The clock is a simulated one, which jumps when nothing else is left to do.
+/// The clock is simulated, and advances when nothing else is left to do.
 #[tokio::test(start_paused = true)]
-async fn server_that_falls_silent_in_the_login_is_given_up() {
+async fn login_times_out_if_the_server_does_not_answer() {
     let (mut client, _never_answers) = ends();
     accept_host_key(&mut client).await;
     let settings = settings("/nonexistent/key".into());
@@ -232,9 +232,9 @@ fn accepting(key: PathBuf, algorithms: &str) -> ClientSettings {
     settings_with(key, options)
 }
 
-/// The server lets everybody in, and says so before the agent has named its keys.
+/// The server logs the user in without a key, before the agent has listed its keys.
 #[tokio::test]
-async fn success_of_none_is_not_missed_while_the_agent_is_asked() {
+async fn success_of_none_is_noticed_while_the_agent_lists_its_keys() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("agent");
     let agent = tokio::net::UnixListener::bind(&socket).unwrap();
@@ -259,7 +259,7 @@ async fn success_of_none_is_not_missed_while_the_agent_is_asked() {
         let mut framed = Writer::new();
         framed.string(answer.as_slice());
         connection.write_all(framed.as_slice()).await.unwrap();
-        // Only now: an agent that goes is one without keys.
+        // Only now: an agent that closes earlier counts as one without keys.
         connection.read_to_end(&mut Vec::new()).await.unwrap();
     };
     let mut settings = settings("/nonexistent/key".into());
@@ -270,9 +270,9 @@ async fn success_of_none_is_not_missed_while_the_agent_is_asked() {
     assert!(result.is_ok(), "{result:?}");
 }
 
-/// `AuthenticationMethods keyboard-interactive,publickey`: the key has gone out before that was known.
+/// `AuthenticationMethods keyboard-interactive,publickey`: the key is sent before that is known.
 #[tokio::test]
-async fn method_that_the_server_takes_only_after_another_is_tried_again() {
+async fn method_is_tried_again_after_a_partial_success() {
     let (_folder, path) = made("ed25519", "");
     let (mut client, _never_answers) = ends();
     accept_host_key(&mut client).await;
@@ -316,7 +316,7 @@ async fn method_that_the_server_takes_only_after_another_is_tried_again() {
 }
 
 #[tokio::test]
-async fn keys_are_not_tried_where_another_method_is_preferred() {
+async fn keys_are_not_tried_before_a_preferred_method() {
     let (_folder, path) = made("ed25519", "");
     let mut settings = settings(path);
     settings.login.methods = vec![LoginMethod::Ask(Asking::Password)];
@@ -381,7 +381,7 @@ fn keys_of_the_agent_that_a_file_names_come_first() {
 }
 
 #[tokio::test]
-async fn questions_keep_their_lines_and_come_with_name_and_instruction() {
+async fn questions_keep_their_lines_and_have_name_and_instruction() {
     let prompt = |text: &str| Prompt {
         text: text.into(),
         echo: true,

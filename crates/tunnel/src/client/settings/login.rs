@@ -4,21 +4,21 @@ use std::path::{Path, PathBuf};
 
 use crate::config::ssh_config::{ClientOptions, IdentityAgent, PubkeyAuthentication};
 
-/// Times that a password is asked for, without `NumberOfPasswordPrompts`.
+/// Default of `NumberOfPasswordPrompts`.
 const PROMPTS: u32 = 3;
-/// Names of key files in `.ssh`, without `IdentityFile`.
+/// Default of `IdentityFile`, as names in `.ssh`.
 const CUSTOMARY: [&str; 3] = ["id_rsa", "id_ecdsa", "id_ed25519"];
-/// Variable that names the agent's socket, without `IdentityAgent`.
+/// Default of `IdentityAgent`: the variable with the agent's socket.
 const AGENT: &str = "SSH_AUTH_SOCK";
 
 /// Settings of the login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginSettings {
-    /// Methods to try, in their order (`PreferredAuthentications`).
+    /// Methods to try, in order (`PreferredAuthentications`).
     pub methods: Vec<LoginMethod>,
     /// Methods that are switched off (`PubkeyAuthentication`, `PasswordAuthentication`, `KbdInteractiveAuthentication`).
     pub switched_off: Vec<LoginMethod>,
-    /// Times that a password is asked for (`NumberOfPasswordPrompts`).
+    /// Attempts to enter a password (`NumberOfPasswordPrompts`).
     pub prompts: u32,
     /// Key files (`IdentityFile`).
     pub identities: Identities,
@@ -30,7 +30,7 @@ pub struct LoginSettings {
     pub questions: Questions,
 }
 
-/// A method of authentication that adit has.
+/// Authentication method that adit supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginMethod {
     /// A key.
@@ -42,7 +42,7 @@ pub enum LoginMethod {
 /// Kind of a question to the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asking {
-    /// The server's own questions.
+    /// The server's questions.
     KeyboardInteractive,
     /// The account's password.
     Password,
@@ -51,32 +51,32 @@ pub enum Asking {
 /// Key files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identities {
-    /// Those that `IdentityFile` or `-i` name.
+    /// Files named by `IdentityFile` or `-i`.
     Named(Vec<PathBuf>),
-    /// Those of the user's `.ssh`, which may be missing.
+    /// Default files in the user's `.ssh`, which may be missing.
     Customary(Vec<PathBuf>),
 }
 
-/// Keys of the agent that are used (`IdentitiesOnly`).
+/// Keys of the agent to use (`IdentitiesOnly`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentKeys {
-    /// All.
+    /// All keys.
     All,
-    /// Those of the key files.
+    /// Keys that a key file names.
     OfFiles,
 }
 
 /// Questions to the user (`BatchMode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Questions {
-    /// They are put.
+    /// Questions are asked.
     Asked,
-    /// They are not: nobody is there.
+    /// Questions are not asked.
     Suppressed,
 }
 
 impl LoginSettings {
-    /// Fills in the defaults. `home` is the home directory of the local user.
+    /// Settings with defaults filled in. `home` is the home directory of the local user.
     pub(super) fn new(options: &ClientOptions, home: &Path) -> Self {
         Self {
             methods: methods(options.preferred_authentications.as_deref()),
@@ -104,7 +104,7 @@ impl LoginSettings {
     }
 }
 
-/// The methods of a list, without those that adit does not have; all of them without a list.
+/// Methods of a list that adit supports; all methods without a list.
 fn methods(preferred: Option<&[String]>) -> Vec<LoginMethod> {
     let Some(preferred) = preferred else {
         return LoginMethod::ALL.to_vec();
@@ -126,14 +126,14 @@ fn switched_off(options: &ClientOptions) -> Vec<LoginMethod> {
 }
 
 impl LoginMethod {
-    /// Every method, in the order without `PreferredAuthentications`.
+    /// All methods, in the order without `PreferredAuthentications`.
     pub(crate) const ALL: [Self; 3] = [
         Self::PublicKey,
         Self::Ask(Asking::KeyboardInteractive),
         Self::Ask(Asking::Password),
     ];
 
-    /// Its name on the wire.
+    /// Name of the method in the protocol.
     pub fn name(self) -> &'static str {
         match self {
             Self::PublicKey => "publickey",
@@ -144,7 +144,7 @@ impl LoginMethod {
 }
 
 impl Identities {
-    /// The files that are named, without `none`; the customary ones where nothing is named.
+    /// The named files without `none`; the default files if none is named.
     fn new(named: &[PathBuf], home: &Path) -> Self {
         if named.is_empty() {
             let path = |name| home.join(".ssh").join(name);
@@ -154,14 +154,14 @@ impl Identities {
         Self::Named(named.iter().filter(|p| !is_none(p)).cloned().collect())
     }
 
-    /// The files, in the order in which they are tried.
+    /// Files in the order in which they are tried.
     pub fn files(&self) -> &[PathBuf] {
         match self {
             Self::Named(files) | Self::Customary(files) => files,
         }
     }
 
-    /// True where somebody named them.
+    /// True if the user named them.
     pub fn are_named(&self) -> bool {
         matches!(self, Self::Named(_))
     }
