@@ -1,9 +1,9 @@
-//! Remote forwards between their requests and the answers: all are asked for at once, and the answers, which come in the
-//! order of the requests (RFC 4254 §4), are taken while connections are served.
+//! Requests for remote forwards. All are sent at once, and their answers, which come in the same order (RFC 4254 §4),
+//! are handled while connections are served.
 //!
-//! A forward counts from its request on: a server may announce connections first, and some never answer. Only what is
-//! asked for with port 0 waits for the answer, which says how its connections will be announced. One that is cancelled
-//! counts until the server says that it listens no more.
+//! A forward counts from its request on: a server may open its channels before the answer, and some servers never
+//! answer. Only a forward with port 0 waits for the answer, which has the port of its channels. A cancelled forward
+//! counts until the server confirms that it no longer listens.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,41 +22,41 @@ use crate::forward::registry::{RemoteAddress, RemoteForward};
 use crate::policy::LISTEN_NOTICE;
 use crate::status::ForwardId;
 
-/// Time for an answer, after which the user hears what is awaited.
+/// Time for an answer, after which the user is told that it is missing.
 pub(crate) const SOON: Duration = Duration::from_secs(5);
-/// The most texts of a server that are kept for one answer.
+/// Limit of the server's texts that are kept for one answer.
 const MAX_SAID: usize = 16;
 
-/// A remote forward, as each connection is asked for it.
+/// A remote forward as it is requested on each connection.
 #[derive(Debug, Clone)]
 pub(crate) struct RemoteAsk {
-    /// Place at which the server shall listen.
+    /// Address on which the server shall listen.
     pub(crate) listen: ListenSpec,
-    /// Way of the connections that come.
+    /// The forward that gets the connections.
     pub(crate) forward: RemoteForward,
 }
 
-/// The server's answer to the end of a remote forward.
+/// Answer of the server to the end of a remote forward.
 pub(crate) type Cancelled = Result<(), RequestRefused>;
 
-/// The requests that wait for their answers, the oldest first.
+/// Requests without an answer, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Asks {
     waiting: VecDeque<Ask>,
-    /// Texts of the server since the last answer: they are about the next.
+    /// Texts of the server since the last answer. They belong to the next answer.
     said: Vec<String>,
-    /// Time at which the user hears what is awaited; none once that has been said.
+    /// Time at which the user is told that an answer is missing; none after that.
     patience: Option<Instant>,
 }
 
-/// One request that waits for its answer.
+/// A request without an answer.
 #[derive(Debug)]
 enum Ask {
     Listen {
         ask: RemoteAsk,
-        /// None where the answer will say it.
+        /// None if only the answer has the port.
         address: Option<RemoteAddress>,
-        /// Caller who has cancelled it meanwhile: only the answer will say what to cancel.
+        /// Sender for the task that cancelled the forward, if the answer is needed to know its address.
         cancelled: Option<oneshot::Sender<Cancelled>>,
     },
     Cancel {
@@ -67,7 +67,7 @@ enum Ask {
 }
 
 impl Asks {
-    /// Keeps a text for the next answer; gives it back where none is awaited.
+    /// Keeps a text for the next answer. Gives it back if no answer is missing.
     pub(super) fn keep(&mut self, said: String) -> Option<String> {
         if self.waiting.is_empty() || self.said.len() >= MAX_SAID {
             return Some(said);
@@ -76,7 +76,7 @@ impl Asks {
         None
     }
 
-    /// Waits until the server has taken its time over an answer.
+    /// Waits until an answer has been missing for too long.
     pub(super) async fn silence(&self) {
         match self.patience {
             Some(end) => sleep_until(end).await,
@@ -84,7 +84,7 @@ impl Asks {
         }
     }
 
-    /// The forwards that are awaited; none where only ends of forwards are.
+    /// Message about the forwards whose answers are missing; none if only ends of forwards have none.
     pub(super) fn tell_silence(&mut self) -> Option<ClientNews> {
         self.patience = None;
         let waiting = self.waiting.iter().filter_map(|ask| match ask {
@@ -100,7 +100,7 @@ impl Asks {
         self.waiting.push_back(ask);
     }
 
-    /// Takes out the oldest, with what the server has said about it.
+    /// Removes the oldest request, and returns it with the server's texts about it.
     fn pop(&mut self) -> Option<(Ask, Vec<String>)> {
         let ask = self.waiting.pop_front()?;
         self.patience = match self.waiting.is_empty() {
@@ -112,7 +112,7 @@ impl Asks {
 }
 
 impl Serving {
-    /// Asks for a remote forward; gives what has become of it already.
+    /// Requests a remote forward. Returns the outcome, if it is known already.
     pub(super) fn ask(&mut self, ask: RemoteAsk) -> Option<ClientNews> {
         let RemoteAsk { listen, forward } = &ask;
         let id = forward.id;
@@ -138,7 +138,7 @@ impl Serving {
         None
     }
 
-    /// Asks the server to listen no more for a forward.
+    /// Requests that the server no longer listens for a forward.
     pub(super) fn cancel(&mut self, id: ForwardId, done: oneshot::Sender<Cancelled>) {
         if let Some(address) = self.remote.address_of(|forward| forward.id == id) {
             let address = address.clone();
@@ -151,7 +151,7 @@ impl Serving {
         });
         match cancelled {
             Some(cancelled) => *cancelled = Some(done),
-            // The server does not listen for it. Who asked may have gone.
+            // The server does not listen for it. The task that cancelled it may be gone.
             None => drop(done.send(Ok(()))),
         }
     }
@@ -171,7 +171,7 @@ impl Serving {
         }
     }
 
-    /// The answer to the oldest request came.
+    /// Handles the answer to the oldest request.
     pub(super) fn take_answer(&mut self, reply: GlobalReply) -> Option<ClientNews> {
         let (ask, said) = self.asks.pop()?;
         match ask {
@@ -188,7 +188,7 @@ impl Serving {
             }
             Ask::Cancel { id, address, done } => {
                 said.iter().for_each(|said| log::debug!("Remote: {said}"));
-                // Also where the server goes on: nobody wants its connections any more.
+                // Also if the server goes on listening: its connections would have no target.
                 self.forget(id, Some(&address));
                 let _ = done.send(reply.map(|_| ()));
                 None
@@ -196,7 +196,7 @@ impl Serving {
         }
     }
 
-    /// A server listens, or does not: the port that it chose, or why not.
+    /// Outcome of a request to listen: the port that the server chose, or the reason of the refusal.
     fn listens(
         &mut self,
         ask: &RemoteAsk,
@@ -214,7 +214,7 @@ impl Serving {
         Ok(allocated_port)
     }
 
-    /// Enters the answer in the registry: the port that the server chose, or none at all of the forward.
+    /// Updates the registry with the answer: sets the port that the server chose, or removes the forward.
     fn settled(
         &mut self,
         ask: &RemoteAsk,
@@ -233,7 +233,7 @@ impl Serving {
         Some(allocated)
     }
 
-    /// Takes out a forward that is not to be. Another may have the same address, and be up.
+    /// Removes a forward that was refused or cancelled. Another forward with the same address may be up.
     fn forget(&mut self, id: ForwardId, address: Option<&RemoteAddress>) {
         if let Some(address) = address {
             self.remote.remove_one(address, |forward| forward.id == id);
@@ -241,7 +241,7 @@ impl Serving {
     }
 }
 
-/// The sentence about forwards that the server takes its time over.
+/// Sentence about forwards whose answers are missing.
 pub fn silence(labels: &[String]) -> String {
     let first = labels.first().map_or("", String::as_str);
     let more = match labels.len() {
@@ -254,8 +254,8 @@ pub fn silence(labels: &[String]) -> String {
     )
 }
 
-/// A refusal with the server's reason. sshd says `PATH:LINE: key options: …` right after the login, in time to be
-/// taken for one.
+/// A refusal with the server's reason. sshd sends `PATH:LINE: key options: …` right after the login, which is not such
+/// a reason.
 fn refused(label: String, listen: &ListenSpec, mut said: Vec<String>) -> ForwardError {
     said.retain(|text| !text.contains(": key options:"));
     let (what, port) = match listen {
@@ -270,7 +270,8 @@ fn refused(label: String, listen: &ListenSpec, mut said: Vec<String>) -> Forward
     }
 }
 
-/// Level of a server's words about a forward that is up: only another address than the one asked for is a warning.
+/// Log level of a server's text about a forward that is up: a warning if the server listens on another address,
+/// otherwise debug.
 fn loudness(said: &str) -> Level {
     match said.starts_with(LISTEN_NOTICE) {
         true => Level::Warn,
@@ -278,7 +279,7 @@ fn loudness(said: &str) -> Level {
     }
 }
 
-/// The request on the wire.
+/// Global request that asks the server to listen.
 fn request(listen: &ListenSpec) -> GlobalRequest {
     match listen {
         ListenSpec::Tcp { bind, port } => GlobalRequest::TcpipForward {
@@ -291,7 +292,7 @@ fn request(listen: &ListenSpec) -> GlobalRequest {
     }
 }
 
-/// The request that ends what [`request`] began.
+/// Global request that ends the forward of [`request`].
 fn cancel_request(address: &RemoteAddress) -> GlobalRequest {
     match address {
         RemoteAddress::Tcp { address, port } => GlobalRequest::CancelTcpipForward {
@@ -312,7 +313,7 @@ fn wire_address(bind: &BindAddress) -> String {
     }
 }
 
-/// The name under which the server announces connections; none as long as nobody knows the port.
+/// Address that the server names when it opens channels; none until the port is known.
 fn announced_at(listen: &ListenSpec, allocated: Option<u16>) -> Option<RemoteAddress> {
     Some(match listen {
         ListenSpec::Tcp { bind, port } => RemoteAddress::Tcp {
@@ -331,7 +332,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_another_listen_address_is_worth_a_warning() {
+    fn only_another_listen_address_is_a_warning() {
         let notice = "Forwarding listen address \"a\" overridden by server GatewayPorts";
         assert_eq!(loudness(notice), Level::Warn);
         let key_options = "/home/u/.ssh/authorized_keys:1: key options: port-forwarding";

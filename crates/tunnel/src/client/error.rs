@@ -1,4 +1,4 @@
-//! Reasons why a connection or a forward did not come about: what was attempted, on what, why it failed, and a hint.
+//! Errors of connections and forwards: what was attempted, on what, why it failed, and a hint.
 
 use std::fmt;
 use std::io;
@@ -10,61 +10,61 @@ use crate::net::Ended;
 use crate::net::listener::{BindError, describe};
 use crate::status::ForwardId;
 
-/// Words of OpenSSH that scripts look for.
+/// Text of OpenSSH that scripts search for.
 const NOT_TRUSTED: &str = "forwarding disabled due to host key check failure";
 
 /// Reason why there is no connection.
 #[derive(Debug)]
 pub enum ConnectError {
-    /// The name does not resolve.
+    /// The name could not be resolved.
     Resolve {
         /// The name.
         host: String,
-        /// The reason.
+        /// Cause.
         source: io::Error,
     },
-    /// No address took the connection.
+    /// No address accepted the connection.
     Connect {
         /// The host.
         host: String,
         /// The port.
         port: u16,
-        /// The reason.
+        /// Cause of the last attempt.
         source: io::Error,
     },
-    /// It did not get as far as keys.
+    /// The first key exchange did not succeed.
     Handshake {
         /// The host.
         host: String,
-        /// The reason.
+        /// Cause.
         why: String,
     },
     /// The connection ended before the login.
     Ended {
         /// The host.
         host: String,
-        /// The reason.
+        /// Cause.
         ended: Ended,
     },
-    /// The server ended the login after it had been shown key after key of the agent.
+    /// The server ended the login after several keys of the agent.
     TooManyKeys {
         /// The host.
         host: String,
-        /// The reason.
+        /// Cause.
         ended: Ended,
         /// Keys of the agent that were tried.
         keys: usize,
     },
     /// The host key was refused.
     HostKey {
-        /// Sentence on its fault, with a hint.
+        /// Description of the problem, with a hint.
         message: String,
-        /// Advice to the user, where the message gives none.
+        /// Hint, if the message has none.
         hint: Option<&'static str>,
     },
-    /// The host key changed, and what the connection is for is not to be done over it.
+    /// The host key changed, and the purpose of the connection needs a trusted key.
     NotTrusted {
-        /// Sentence on the key's fault, with a hint.
+        /// Description of the problem, with a hint.
         message: String,
     },
     /// No method of authentication succeeded.
@@ -73,7 +73,7 @@ pub enum ConnectError {
         user: String,
         /// The host.
         host: String,
-        /// Methods that the server would still take.
+        /// Methods that the server would accept.
         methods: Vec<String>,
     },
     /// A file or an agent could not be used.
@@ -129,7 +129,7 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {}
 
 impl ConnectError {
-    /// Advice to the user.
+    /// Hint for the user.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Resolve { .. } => Some("is the name right, and is there a network?"),
@@ -158,7 +158,7 @@ pub enum ForwardError {
     Bind {
         /// Name of the forward in messages.
         label: String,
-        /// The reason.
+        /// Cause.
         source: BindError,
     },
     /// The server refused to listen.
@@ -169,21 +169,21 @@ pub enum ForwardError {
         what: String,
         /// The port, unless it is a path.
         port: Option<u16>,
-        /// Words of the server about it, without control characters; most say nothing.
+        /// Texts of the server about it, without control characters; most servers send none.
         said: Vec<String>,
     },
     /// The host key is not trusted.
     NotTrusted,
-    /// More remote forwards were asked for at once than a connection may have.
+    /// More remote forwards were requested than a connection may have.
     TooMany,
-    /// The server goes on listening for a forward that was cancelled.
+    /// The server still listens for a forward that was cancelled.
     NotCancelled {
         /// Name of the forward in messages.
         label: String,
     },
     /// The tunnel has no such forward.
     Unknown(ForwardId),
-    /// The connection is over.
+    /// The connection has ended.
     Ended(Ended),
 }
 
@@ -215,7 +215,7 @@ impl fmt::Display for ForwardError {
 impl std::error::Error for ForwardError {}
 
 impl ForwardError {
-    /// Advice to the user.
+    /// Hint for the user.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Bind { source, .. } => match source.kind() {
@@ -244,7 +244,7 @@ impl ForwardError {
     }
 }
 
-/// True where most systems let only root listen; 0 is any port.
+/// True for a port on which most systems let only root listen; 0 is any port.
 fn is_privileged(port: Option<u16>) -> bool {
     port.is_some_and(|port| (1..1024).contains(&port))
 }

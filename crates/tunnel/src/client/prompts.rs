@@ -1,60 +1,60 @@
-//! Questions to the user: a queue that the program answers, or nobody.
+//! Questions to the user: a queue that the program reads, or none.
 
 use tokio::sync::{mpsc, oneshot};
 
-/// Visibility of an answer while it is typed.
+/// Display of an answer while it is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Echo {
-    /// It may.
+    /// The answer is shown.
     Visible,
-    /// It is a secret.
+    /// The answer is a secret.
     Hidden,
 }
 
-/// The matter of a question: who is told that nobody could be asked.
+/// Subject of a question: it decides what is logged if the question has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// A host key that is not known. The refusal that follows says all of it.
+    /// An unknown host key. The refusal that follows has all details.
     HostKey,
-    /// The login: a password, a passphrase, whatever the server wants to know.
+    /// The login: a password, a passphrase, or a question of the server.
     Login,
 }
 
-/// One question, to be answered through `answer`; dropping it means that nobody answers.
+/// A question, to be answered through `answer`. If that is dropped, there is no answer.
 #[derive(Debug)]
 pub struct Question {
-    /// Text to show.
+    /// Text of the question.
     pub text: String,
-    /// Visibility of the answer.
+    /// Display of the answer.
     pub echo: Echo,
-    /// The matter of it.
+    /// Subject of the question.
     pub subject: Subject,
-    /// Way of the answer.
+    /// Sender for the answer.
     pub answer: oneshot::Sender<String>,
 }
 
-/// Way that questions take.
+/// Sender for questions.
 #[derive(Debug, Clone, Default)]
 pub struct Prompts(Option<mpsc::Sender<Question>>);
 
 impl Prompts {
-    /// Nobody answers (`BatchMode`).
+    /// No questions are asked (`BatchMode`).
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// Questions come out of the receiver.
+    /// A sender, and the receiver of its questions.
     pub fn channel() -> (Self, mpsc::Receiver<Question>) {
         let (sender, receiver) = mpsc::channel(1);
         (Self(Some(sender)), receiver)
     }
 
-    /// Asks for something that the login needs; none where nobody answers.
+    /// Asks a question of the login; none without an answer.
     pub(super) async fn ask(&self, text: String, echo: Echo) -> Option<String> {
         self.put(text, echo, Subject::Login).await
     }
 
-    /// Asks about a host key; none where nobody answers.
+    /// Asks about a host key; none without an answer.
     pub(super) async fn ask_about_host_key(&self, text: String) -> Option<String> {
         self.put(text, Echo::Visible, Subject::HostKey).await
     }
