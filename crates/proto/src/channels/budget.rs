@@ -1,11 +1,11 @@
-//! How large windows may be together: limits for one, a budget for a connection, a pool for a process.
+//! Limits on the sizes of all windows together: one window, the budget of a connection, the pool of a process.
 //!
 //! ```text
 //!   WindowPool (a process) ──▶ WindowBudget (a connection) ──▶ RecvWindow::size (a channel)
 //! ```
 //!
-//! What is granted can all arrive and lie in memory, whoever reads it, so what is counted are the sizes. Every channel
-//! gets the least size whatever is left; what it has above that is taken from the budget and from the pool.
+//! A peer can send all that its windows grant, and unread data lies in memory, so the sizes are counted. Every channel
+//! gets the minimum whatever is left; the rest of its window is taken from the budget and the pool.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,26 +13,26 @@ use std::time::Instant;
 
 use super::window::RecvWindow;
 
-/// A new channel gets no more than one such part of what is left: thousands of idle ones leave some for those that work.
+/// A new channel gets at most this part of what is left: thousands of idle channels then leave some for busy ones.
 const SHARES: u64 = 256;
 
-/// Limits between which a receive window moves, in bytes.
+/// Limits of receive windows, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowLimits {
-    /// What a channel begins with where the budget allows, and what every busy one gets where there is room.
+    /// Size of a new window while the budget permits, and least size of a busy one while there is room.
     pub initial: u32,
-    /// The least, for a slow reader and where the budget is spent.
+    /// Least size, for a slow reader or when the budget is used up.
     pub min: u32,
-    /// The most one channel may have.
+    /// Largest size.
     pub max: u32,
-    /// The peer is told of credit when so much has gathered, or a quarter of the window where that is less.
+    /// Credit is sent when it reaches this, or a quarter of the window if that is less.
     pub credit: u32,
-    /// The most all channels of one connection may have together, beside the least size of each.
+    /// Limit of the sizes of one connection's windows together, without the least size of each.
     pub budget: u64,
 }
 
 impl WindowLimits {
-    /// Towards a peer that is adit: as much as a 300 ms, 10 Gbit/s link needs.
+    /// For a peer that is adit: as large as a link with 300 ms and 10 Gbit/s needs.
     pub const GENEROUS: Self = Self {
         initial: 2 << 20,
         min: 64 << 10,
@@ -41,11 +41,11 @@ impl WindowLimits {
         budget: 1 << 30,
     };
 
-    /// Towards OpenSSH, whose channel input buffer is 16 MiB and which misbehaves beyond.
+    /// For OpenSSH, whose input buffer of a channel is 16 MiB, and which misbehaves above that.
     ///
-    /// Credit in large parts makes it send in bursts. While its socket is full it reads ahead, as far as the window
-    /// reaches, into that buffer, which it makes longer by 32 KiB a time and copies each time. Measured over 100 ms at
-    /// 1 Gbit/s: seconds of 5 MB/s, and 62 MB/s over the first eight; with small parts 115.
+    /// Large parts of credit make it send in bursts. While its socket is full it reads ahead into that buffer, up to
+    /// the window; the buffer grows by 32 KiB at a time, and is copied each time. Measured over 100 ms at 1 Gbit/s:
+    /// seconds of 5 MB/s, and 62 MB/s over the first eight seconds; with small parts 115 MB/s.
     pub const OPENSSH: Self = Self {
         max: 15 << 20,
         credit: 64 << 10,
@@ -53,7 +53,7 @@ impl WindowLimits {
     };
 }
 
-/// What the windows of all connections of one process may have together, beside the least size of each.
+/// Limit of all windows of a process together, without the least size of each.
 #[derive(Debug)]
 pub struct WindowPool {
     limit: u64,
@@ -61,7 +61,7 @@ pub struct WindowPool {
 }
 
 impl WindowPool {
-    /// Enough for two connections that need all of theirs, or for a thousand channels at their initial size.
+    /// Enough for two connections with a full budget, or for a thousand channels with the initial size.
     pub const DEFAULT_LIMIT: u64 = 2 << 30;
 
     /// A pool of `limit` bytes.
@@ -72,7 +72,7 @@ impl WindowPool {
         })
     }
 
-    /// The sum of what the windows have above the least size, in bytes.
+    /// Sum of the sizes above the least size, in bytes.
     pub fn allotted(&self) -> u64 {
         self.allotted.load(Ordering::Relaxed)
     }
@@ -81,7 +81,8 @@ impl WindowPool {
         self.limit.saturating_sub(self.allotted())
     }
 
-    /// Takes `wanted` bytes, or what is left of them. No other memory hangs on the count, so its order is free.
+    /// Takes `wanted` bytes, or as many as are left. No other memory depends on the counter, so relaxed order is
+    /// enough.
     fn take_up_to(&self, wanted: u64) -> u64 {
         let mut taken = 0;
         let take = |allotted: u64| {
@@ -99,7 +100,7 @@ impl WindowPool {
     }
 }
 
-/// What the windows of one connection have together, against its budget and the pool of the process.
+/// Limit of the windows of one connection together, within the pool of the process.
 #[derive(Debug)]
 pub struct WindowBudget {
     limits: WindowLimits,
@@ -108,7 +109,7 @@ pub struct WindowBudget {
 }
 
 impl WindowBudget {
-    /// An unspent budget.
+    /// A budget of which nothing is used.
     pub fn new(limits: WindowLimits, pool: Arc<WindowPool>) -> Self {
         Self {
             limits,
@@ -117,7 +118,7 @@ impl WindowBudget {
         }
     }
 
-    /// The sum of what the windows have above the least size, in bytes.
+    /// Sum of the sizes above the least size, in bytes.
     pub fn allotted(&self) -> u64 {
         self.allotted
     }
@@ -126,7 +127,7 @@ impl WindowBudget {
         self.limits.budget.saturating_sub(self.allotted)
     }
 
-    /// A window for a new channel: the initial size, or less as the budget runs out, never below the minimum.
+    /// A window for a new channel: the initial size, or less if little is left, but at least the minimum.
     pub fn open_window(&mut self, now: Instant) -> RecvWindow {
         let share = self.left().min(self.pool.left()) / SHARES;
         let share = u32::try_from(share).unwrap_or(u32::MAX);
@@ -134,22 +135,22 @@ impl WindowBudget {
         RecvWindow::new(size, now)
     }
 
-    /// Takes a closed channel's share back.
+    /// Takes back the part of a closed channel.
     pub fn close_window(&mut self, window: &RecvWindow) {
         self.resize(window.size(), self.limits.min);
     }
 
-    /// The most credit that may gather untold, in bytes.
+    /// Limit of the credit that is not sent yet, in bytes.
     pub(super) fn most_credit(&self) -> u32 {
         self.limits.credit
     }
 
-    /// What a window that works should have at least, in bytes.
+    /// Least size of a busy window, in bytes.
     pub(super) fn working_size(&self) -> u32 {
         self.limits.initial
     }
 
-    /// The size that a window of `size` gets when it wants to be of `wanted` bytes.
+    /// New size of a window of `size` bytes that should have `wanted` bytes.
     pub(super) fn resize(&mut self, size: u32, wanted: u32) -> u32 {
         let wanted = wanted.clamp(self.limits.min, self.limits.max);
         if wanted <= size {
@@ -161,7 +162,7 @@ impl WindowBudget {
         let more = u64::from(wanted - size).min(self.left());
         let more = self.pool.take_up_to(more);
         self.allotted += more;
-        // It is a part of `wanted`, which is a u32.
+        // No more than `wanted`, which is a u32.
         size + u32::try_from(more).unwrap_or(0)
     }
 }

@@ -1,4 +1,4 @@
-//! One entry of the channel table.
+//! An entry of the channel table.
 
 use std::time::Instant;
 
@@ -8,44 +8,46 @@ use super::requests::Requests;
 use super::window::{RecvWindow, SendWindow, WindowExceeded};
 use super::{ChannelId, PLAIN_PACKET_SIZE, PeerChannelId};
 
-/// The most data bytes of one packet to any peer, whatever it claims to take.
+/// Limit of the data bytes in one packet, whatever the peer accepts.
 const LARGEST_DATA: u32 = 256 << 10;
 
-/// How far the opening of a channel has come.
+/// State of the opening of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// The peer asked for it; nobody has decided yet.
+    /// The peer has opened it, and our owner has not decided yet.
     Asked,
-    /// We asked for it; the peer has not decided yet.
+    /// We have opened it, and the peer has not decided yet.
     Opening,
-    /// The same, with a peer that takes early data: so many bytes.
+    /// The same, with a peer that accepts early data, of this many bytes.
     OpeningEarly { window: u32 },
-    /// The peer refused it. Its owner may still be about to send, so the number stays in use until it lets go.
+    /// The peer has refused it. The owner may still try to send, so the number stays in use until it releases the
+    /// channel.
     Refused,
-    /// Both agreed; `half_close` tells the rest.
+    /// Both sides have agreed; `half_close` has the rest of the state.
     Open,
 }
 
-/// One channel.
+/// A channel.
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) state: State,
-    /// What our messages call the channel: the peer's number. Meaningless while `Opening`, ours in `OpeningEarly`.
+    /// Recipient channel of our messages: the peer's number. Not valid in `Opening`; in `OpeningEarly` it is derived
+    /// from ours.
     pub(super) peer: PeerChannelId,
     pub(super) send: SendWindow,
     pub(super) recv: RecvWindow,
     pub(super) peer_max_packet: u32,
     pub(super) opened: Instant,
-    /// When it last carried a packet larger than interactive ones.
+    /// Time of the last packet larger than interactive ones.
     pub(super) last_large: Option<Instant>,
     pub(super) half_close: HalfClose,
-    /// Requests that wait for answers; none where neither end has any, as in a forward.
+    /// Requests that wait for replies; none if neither side uses requests, as in a forward.
     pub(super) requests: Option<Box<Requests>>,
-    /// A sender found the window too small: tell it when there is more.
+    /// True if a sender needs more window and wants a `Writable`.
     pub(super) wants_window: bool,
-    /// It stands in the queue of channels whose credit is due.
+    /// True if the channel is in the queue of channels whose credit is due.
     pub(super) credit_queued: bool,
-    /// The owner has let go; the number is free once CLOSE went both ways.
+    /// True after the owner's release. The number is free after CLOSE in both directions.
     pub(super) released: bool,
 }
 
@@ -67,25 +69,25 @@ impl Channel {
         }
     }
 
-    /// Data may go out before the peer has confirmed.
+    /// Permits early data before the peer's confirmation.
     pub(super) fn begin_early(&mut self, id: ChannelId, window: u32) {
         self.state = State::OpeningEarly { window };
         self.peer = early::number_of(id);
         self.send = SendWindow::new(window);
     }
 
-    /// Whether our owner may send data, if there is window, or end it.
+    /// True if the owner may send data, within the window, or EOF.
     pub(super) fn takes_data(&self) -> bool {
         let undecided_or_refused = matches!(self.state, State::Asked | State::Refused);
         !undecided_or_refused && !self.released && self.half_close.may_send()
     }
 
-    /// True where what is sent now is early data.
+    /// True if data that is sent now is early data.
     pub(super) fn is_early(&self) -> bool {
         matches!(self.state, State::OpeningEarly { .. })
     }
 
-    /// Bytes sent before the peer has decided.
+    /// Early data sent before the peer's decision, in bytes.
     pub(super) fn sent_early(&self) -> u32 {
         match self.state {
             State::OpeningEarly { window } => window - self.send.available(),
@@ -93,7 +95,7 @@ impl Channel {
         }
     }
 
-    /// What the peer told about its end. The early data is part of the window.
+    /// Applies the confirmation. Early data counts as part of the window that it grants.
     pub(super) fn confirm(
         &mut self,
         sender_channel: u32,
@@ -103,7 +105,7 @@ impl Channel {
         let sent = self.sent_early();
         self.peer = PeerChannelId(sender_channel);
         self.send = SendWindow::new(window.checked_sub(sent).ok_or(WindowExceeded)?);
-        // A peer that takes no bytes at all could never be sent anything; and no packet is longer than a sealer's.
+        // A limit of zero would block the channel, and no packet may be longer than the sealer permits.
         self.peer_max_packet = max_packet.clamp(1, LARGEST_DATA);
         Ok(())
     }

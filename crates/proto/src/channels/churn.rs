@@ -1,28 +1,28 @@
-//! Churn: short-lived channels that come and go, and how many of them there are at a time.
+//! Churn: the number of short-lived channels at a time.
 //!
-//! Each of them is interactive, but together they keep a connection busy. A stream beside them that leaves them the place
-//! in front, as it does for a single one, would have a fraction of what they have.
+//! Each of them is interactive, but together they keep a connection busy. A bulk channel that left room for them as for
+//! a single interactive channel would get only a fraction of the bandwidth.
 
 use std::time::{Duration, Instant};
 
-/// The time over which is counted. It is also how long a count is good for.
+/// Time of one count, and for which it is valid.
 const EPOCH: Duration = Duration::from_millis(100);
-/// A channel that lives longer is no part of it.
+/// Longest life of a channel that counts.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 
 /// The count of one epoch, while the next is counted.
 #[derive(Debug, Default)]
 pub(super) struct Churn {
-    /// Since when lives are added up.
+    /// Start of the present count.
     since: Option<Instant>,
-    /// The lives of the channels that have ended since then, one behind the other.
+    /// Sum of the lives of channels that ended since then.
     lived: Duration,
-    /// Channels at a time in the last epoch, on average, and when that was counted.
+    /// Average number of channels at a time in the last epoch, and the time of that count.
     last: Option<(u32, Instant)>,
 }
 
 impl Churn {
-    /// A channel has ended that was opened at `opened`.
+    /// Notes the end of a channel that was opened at `opened`.
     pub(super) fn ended(&mut self, opened: Instant, now: Instant) {
         let life = now.saturating_duration_since(opened);
         if life > SHORT_LIFE {
@@ -32,19 +32,19 @@ impl Churn {
         self.lived += life;
         let elapsed = now.saturating_duration_since(since);
         if elapsed >= EPOCH {
-            // Little's law: what has lived in a time, by that time, is how many there were at once.
+            // Little's law: the sum of the lives in a time, divided by that time, is the average number.
             let at_a_time = self.lived.as_micros().div_ceil(elapsed.as_micros().max(1));
             let at_a_time = u32::try_from(at_a_time).unwrap_or(u32::MAX);
             *self = Self {
                 since: Some(now),
                 lived: Duration::ZERO,
-                // A few that ended over a long time are none.
+                // Few channels that ended over a long time do not count.
                 last: (elapsed < 2 * EPOCH).then_some((at_a_time, now)),
             };
         }
     }
 
-    /// Short-lived channels at a time.
+    /// Number of short-lived channels at a time.
     pub(super) fn at_a_time(&self, now: Instant) -> u32 {
         match self.last {
             Some((at_a_time, counted)) if now.saturating_duration_since(counted) < 2 * EPOCH => {
@@ -59,7 +59,7 @@ impl Churn {
 mod tests {
     use super::*;
 
-    /// Channels that live for a millisecond each, so many at a time.
+    /// Channels that live for a millisecond each, `at_a_time` of them in parallel.
     fn churn(at_a_time: u32, time: Duration) -> (Churn, Instant) {
         let (mut churn, start) = (Churn::default(), Instant::now());
         let life = Duration::from_millis(1);
@@ -81,13 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn count_is_good_for_a_moment_only() {
+    fn count_is_valid_for_a_moment_only() {
         let (churn, now) = churn(32, Duration::from_secs(1));
         assert_eq!(churn.at_a_time(now + 2 * EPOCH), 0);
     }
 
     #[test]
-    fn channels_that_last_and_single_ones_are_no_churn() {
+    fn long_lived_and_single_channels_do_not_count() {
         let (mut churn, start) = (Churn::default(), Instant::now());
         for second in 0..10 {
             let now = start + Duration::from_secs(second);

@@ -1,39 +1,41 @@
-//! Data that is sent before the channel is confirmed: the extension `early-data` of docs/PROTOCOL.md.
+//! Early data: data that is sent before the channel open confirmation, by the extension `early-data` of
+//! docs/PROTOCOL.md.
 //!
-//! Whoever opens a channel does not know the other end's number of it yet, so it writes its own, with the highest bit set.
+//! The opener does not know the recipient's number of the channel yet, so it sends its own, with the highest bit set.
 
 use std::collections::HashMap;
 
 use super::window::WindowExceeded;
 use super::{ChannelId, EARLY_DATA, PeerChannelId};
 
-/// Marks the number of the opener where the number of the recipient belongs.
+/// Mark of an opener's number in the field of the recipient channel.
 const EARLY: u32 = 1 << 31;
 
-/// How many times the early data of one channel all channels that are not confirmed may have together.
+/// Limit of the early data of all unconfirmed channels together, as a multiple of that of one channel.
 const TOGETHER: u64 = 128;
 
-/// What both ends need where they send and take early data.
+/// State of early data on a connection whose ends both support it.
 #[derive(Debug)]
 pub(super) struct EarlyData {
-    /// What the peer takes of a channel that it has not confirmed, in bytes: a part of the window of its confirmation.
+    /// Early window: bytes that the peer accepts before it confirms a channel. They are part of the window that the
+    /// confirmation grants.
     pub(super) window: u32,
-    /// Early data that we have sent, and the peer has not confirmed the channel yet.
+    /// Early data sent on channels that the peer has not confirmed yet, in bytes.
     sent: u64,
-    /// Early data of the peer's that we hold, and have not confirmed the channel yet.
+    /// Early data of the peer on channels that we have not confirmed yet, in bytes.
     held: u64,
-    /// The peer's channels by the peer's numbers of them.
+    /// Channels that the peer opened, by the peer's numbers.
     opened_by_peer: HashMap<u32, ChannelId>,
 }
 
-/// Whom a message is for.
+/// Channel that a message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Addressee {
     /// The channel with this number of ours.
     Ours(ChannelId),
-    /// The channel that the peer opened under its number in the message.
+    /// The channel that the peer opened with this number of its own.
     Early(ChannelId),
-    /// A channel of the peer's that we have refused, or that is gone.
+    /// A channel of the peer that was refused, or that is gone.
     Gone,
 }
 
@@ -47,23 +49,23 @@ impl EarlyData {
         }
     }
 
-    /// How much of `want` may be sent, counting what all channels have sent that are not confirmed.
+    /// Part of `want` that may be sent within the limit of all unconfirmed channels.
     pub(super) fn may_send(&self, want: u32) -> u32 {
         let left = (TOGETHER * u64::from(self.window)).saturating_sub(self.sent);
         want.min(u32::try_from(left).unwrap_or(u32::MAX))
     }
 
-    /// So many bytes more were sent.
+    /// Counts early data that was reserved to be sent.
     pub(super) fn sent(&mut self, bytes: u32) {
         self.sent += u64::from(bytes);
     }
 
-    /// So many of them were not sent after all, or their channel is decided.
+    /// Uncounts early data that was not sent, or whose channel is decided.
     pub(super) fn settled(&mut self, bytes: u32) {
         self.sent = self.sent.saturating_sub(bytes.into());
     }
 
-    /// So many bytes more came for a channel that is not decided.
+    /// Counts early data of a channel that we have not decided about.
     pub(super) fn hold(&mut self, bytes: u32) -> Result<(), WindowExceeded> {
         self.held += u64::from(bytes);
         match self.held <= TOGETHER * u64::from(EARLY_DATA) {
@@ -72,17 +74,17 @@ impl EarlyData {
         }
     }
 
-    /// The channel of so many of them is decided.
+    /// Uncounts early data whose channel is decided.
     pub(super) fn let_go(&mut self, bytes: u32) {
         self.held = self.held.saturating_sub(bytes.into());
     }
 
-    /// The peer opened a channel.
+    /// Adds a channel that the peer opened.
     pub(super) fn insert(&mut self, peer: PeerChannelId, id: ChannelId) {
         self.opened_by_peer.insert(peer.0, id);
     }
 
-    /// A channel is gone. Where the peer has used the number again already, that channel stays.
+    /// Removes a channel that is gone, unless the peer uses the number for a newer one.
     pub(super) fn remove(&mut self, peer: PeerChannelId, id: ChannelId) {
         if self.opened_by_peer.get(&peer.0) == Some(&id) {
             self.opened_by_peer.remove(&peer.0);
@@ -100,7 +102,7 @@ impl EarlyData {
     }
 }
 
-/// What the peer knows a channel of ours by before it has confirmed it.
+/// Number that the peer knows our channel by before its confirmation.
 pub(super) fn number_of(id: ChannelId) -> PeerChannelId {
     PeerChannelId(EARLY | id.0)
 }

@@ -1,4 +1,4 @@
-//! The life of one channel after it is open: two directions that end on their own (RFC 4254 §5.3).
+//! States of an open channel: two directions that end independently (RFC 4254 §5.3).
 //!
 //! ```text
 //!   ours (outbound)                      theirs (inbound)
@@ -7,34 +7,34 @@
 //!     └───send_close────┴──▶ Closed        └───recv_close────┴──▶ Closed
 //! ```
 //!
-//! A channel is over when both are `Closed`. CLOSE may follow `Open` directly, and everything sent before it is still
-//! to be delivered: from most peers that is simply the end of the data, from adit it is a reset.
+//! A channel is over when both are `Closed`. CLOSE may follow `Open` directly, and all data sent before it must still
+//! be delivered: for most peers that is a normal end, for adit it is a reset.
 
-/// How far one direction has come.
+/// State of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
-    /// Data may flow.
+    /// Data may be sent.
     Open,
-    /// No more data will come; the other direction goes on.
+    /// No more data follows; the other direction continues.
     Eof,
     /// CLOSE was sent or received; nothing follows.
     Closed,
 }
 
-/// How the peer ended its direction.
+/// End of the peer's direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerClose {
-    /// Everything it had to say was said: behind its EOF, or by a peer that closes without one.
+    /// A normal end: after EOF, or without EOF by a peer that always closes so.
     Orderly,
-    /// Without EOF, by a peer that says so of a reset only: to be passed on as one, behind what came before.
+    /// A reset: without EOF, by a peer that closes so only for a reset. It is passed on as a reset, after the data.
     Reset,
 }
 
-/// A message that the state of the channel does not allow.
+/// Error of a message that the state of the channel does not permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AfterClose;
 
-/// Both directions of one channel.
+/// States of both directions of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HalfClose {
     ours: Direction,
@@ -50,41 +50,41 @@ impl HalfClose {
         }
     }
 
-    /// Whether we may send data.
+    /// True if we may send data.
     pub fn may_send(&self) -> bool {
         self.ours == Direction::Open
     }
 
-    /// Whether the peer may send data.
+    /// True if the peer may send data.
     pub fn may_receive(&self) -> bool {
         self.theirs == Direction::Open
     }
 
-    /// Whether both directions are closed.
+    /// True if both directions are closed.
     pub fn is_over(&self) -> bool {
         self.ours == Direction::Closed && self.theirs == Direction::Closed
     }
 
-    /// Whether we have sent CLOSE; RFC 4254 §5.3 lets nothing follow it.
+    /// True if we have sent CLOSE, after which RFC 4254 §5.3 permits nothing.
     pub fn closed_by_us(&self) -> bool {
         self.ours == Direction::Closed
     }
 
-    /// Ends our data; tells whether EOF must be sent.
+    /// Ends our data. True if EOF must be sent.
     pub fn send_eof(&mut self) -> bool {
         let first = self.ours == Direction::Open;
         self.ours = self.ours.max(Direction::Eof);
         first
     }
 
-    /// Closes our direction; tells whether CLOSE must be sent.
+    /// Closes our direction. True if CLOSE must be sent.
     pub fn send_close(&mut self) -> bool {
         let first = self.ours != Direction::Closed;
         self.ours = Direction::Closed;
         first
     }
 
-    /// The peer's EOF; a second one changes nothing.
+    /// Handles the peer's EOF. A second one changes nothing.
     pub fn recv_eof(&mut self) -> Result<(), AfterClose> {
         match self.theirs {
             Direction::Closed => Err(AfterClose),
@@ -95,7 +95,7 @@ impl HalfClose {
         }
     }
 
-    /// The peer's CLOSE; `without_eof` is what the peer means by one that no EOF came before.
+    /// Handles the peer's CLOSE. `without_eof` is its meaning if no EOF came before.
     pub fn recv_close(&mut self, without_eof: PeerClose) -> Result<PeerClose, AfterClose> {
         let close = match self.theirs {
             Direction::Open => without_eof,
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn close_without_eof_is_what_the_peer_means_by_it() {
+    fn close_without_eof_has_the_meaning_of_the_peer() {
         for without_eof in [PeerClose::Reset, PeerClose::Orderly] {
             let mut h = HalfClose::new();
             assert_eq!(h.recv_close(without_eof), Ok(without_eof));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_is_announced_once() {
+    fn each_end_is_sent_once() {
         let mut h = HalfClose::new();
         assert!(h.send_eof() && !h.send_eof());
         assert!(h.send_close() && !h.send_close());

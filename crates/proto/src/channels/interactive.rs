@@ -1,38 +1,38 @@
-//! Which channel is interactive: its small packets wait behind what the others have in flight, whose windows are
-//! therefore kept small while it speaks.
+//! Interactive channels. Their small packets wait behind the data that other channels have in flight, so the windows of
+//! those are kept small while a channel is interactive.
 
 use std::time::{Duration, Instant};
 
 use super::ChannelId;
 use super::window::Company;
 
-/// The largest packet of an interactive channel, in data bytes: a keystroke, a query, a small answer.
+/// Largest packet of an interactive channel, in data bytes: a keystroke, a query, a short answer.
 pub(super) const INTERACTIVE: usize = 1024;
 
-/// How long an interactive channel counts as company after its last packet, and how long a larger packet marks a channel
-/// as bulk: now and then bulk, too, comes in a small packet.
+/// Time after its last packet for which an interactive channel counts, and after a larger packet for which a channel
+/// counts as bulk: bulk channels send a small packet now and then, too.
 pub(super) const COMPANY_LASTS: Duration = Duration::from_secs(1);
 
-/// How long at most after its end: of short connections, the next is often not far behind. A stream that begins
-/// when a single one has just ended would run in lockstep with its credit for all that time.
+/// Limit of that time after the end of an interactive channel. Of short connections, the next often follows soon. After
+/// a single one, a bulk channel would be held back by its credit for all that time.
 pub(super) const AFTER_ITS_END: Duration = Duration::from_millis(200);
 
-/// The channel that was last seen to be interactive, and until when it counts.
+/// The channel that was last interactive, and the time until which it counts.
 #[derive(Debug, Default)]
 pub(super) struct Interactive(Option<(ChannelId, Instant)>);
 
 impl Interactive {
-    /// A small packet came on a channel that is not known as bulk.
+    /// Notes a small packet on a channel that is not bulk.
     pub(super) fn spoke(&mut self, id: ChannelId, now: Instant) {
         self.0 = Some((id, now + COMPANY_LASTS));
     }
 
-    /// It is bulk after all: its first packet was a request, or a header.
+    /// Notes that the channel is bulk: its first packet was a request, or a header.
     pub(super) fn turned_to_bulk(&mut self, id: ChannelId) {
         self.0.take_if(|(speaker, _)| *speaker == id);
     }
 
-    /// The peer sends nothing more on the channel.
+    /// Notes that the peer sends no more data on the channel.
     pub(super) fn ended(&mut self, id: ChannelId, now: Instant) {
         if let Some((speaker, until)) = &mut self.0
             && *speaker == id
@@ -41,7 +41,7 @@ impl Interactive {
         }
     }
 
-    /// Whom the channel shares the connection with; `churn` is the number of short-lived channels at a time.
+    /// Other use of the channel's connection; `churn` is the number of short-lived channels at a time.
     pub(super) fn company_of(&self, id: ChannelId, churn: u32, now: Instant) -> Company {
         match self.0 {
             Some((speaker, until)) if speaker != id && now < until => {
@@ -52,7 +52,7 @@ impl Interactive {
     }
 }
 
-/// Whether a large packet that came `at` still marks its channel as bulk.
+/// True if a large packet that came `at` still marks its channel as bulk.
 pub(super) fn is_recent(at: Instant, now: Instant) -> bool {
     now.saturating_duration_since(at) < COMPANY_LASTS
 }

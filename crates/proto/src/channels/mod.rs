@@ -1,8 +1,8 @@
 //! The channel table (RFC 4254 §5): opens, data, flow control, half-close.
 //!
-//! It does not know whether it is client or server, and nothing in it belongs to one transport: no keys, no
-//! sequence numbers, no sockets. Messages come in through `recv` (recv.rs), commands through the other methods;
-//! `poll_message` and `poll_event` give what must go out. Each of them is O(1) in the number of channels.
+//! The table is the same for client and server, and belongs to no transport: it has no keys, sequence numbers or
+//! sockets. Messages come in through `recv` (recv.rs), commands through the other methods; `poll_message` and
+//! `poll_event` return the output. Each method is O(1) in the number of channels.
 
 pub mod budget;
 mod channel;
@@ -33,7 +33,7 @@ use interactive::Interactive;
 pub use requests::{ChannelReplyToken, RequestError, RequestOutcome, WantReply};
 use window::Path;
 
-/// Our number of a channel: what the peer calls the recipient channel.
+/// Our number of a channel: the recipient channel of the peer's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelId(pub u32);
 
@@ -41,93 +41,94 @@ pub struct ChannelId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PeerChannelId(u32);
 
-/// The most channels one connection may have; more are refused with RESOURCE_SHORTAGE.
+/// Limit of the channels of one connection; more are refused with RESOURCE_SHORTAGE.
 pub const MAX_CHANNELS: usize = 65_536;
 
-/// The most of them that the peer may have asked for and nobody has decided yet, for they hold memory and no descriptor.
+/// Limit of the channels that the peer opened and our owner has not decided about: they use memory, but no descriptor.
 pub const MAX_UNDECIDED: usize = 8192;
 
-/// The most data bytes that a packet towards any peer may carry (RFC 4253 §6.1 asks everyone to take 32 KiB).
+/// Data bytes that every peer accepts in a packet (RFC 4253 §6.1 requires 32 KiB).
 pub const PLAIN_PACKET_SIZE: u32 = 32 << 10;
 
-/// Data of a channel that is taken before we have confirmed it, in bytes: a part of its first window.
+/// Early data that we accept on a channel before its confirmation, in bytes: a part of its first window.
 pub const EARLY_DATA: u32 = 32 << 10;
 const _: () = assert!(EARLY_DATA <= WindowLimits::GENEROUS.min);
 const _: () = assert!(EARLY_DATA <= WindowLimits::OPENSSH.min);
 
-/// What control messages may cost that wait for the transport; a peer that asks faster than it reads is cut off beyond.
+/// Limit of the control messages that wait for the transport, in bytes. A peer that provokes more than it reads is
+/// disconnected.
 const MAX_WAITING: usize = 4 << 20;
-/// What each channel may have waiting in any case: its OPEN or confirmation, EOF and CLOSE are no provocation.
+/// Part of that limit for each channel: its OPEN or confirmation, EOF and CLOSE are always permitted.
 const WAITING_OF_A_CHANNEL: usize = 512;
 
-/// Stream of a channel: each has bytes of its own in order, and all share the channel's window.
+/// Stream of a channel. Each has its own bytes in order, and all share the channel's window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChannelStream {
     /// SSH_MSG_CHANNEL_DATA.
     Data,
-    /// SSH_MSG_CHANNEL_EXTENDED_DATA of the type SSH_EXTENDED_DATA_STDERR; other types are not passed on.
+    /// SSH_MSG_CHANNEL_EXTENDED_DATA of type SSH_EXTENDED_DATA_STDERR; data of other types is dropped.
     Stderr,
 }
 
-/// Data of the peer's that has arrived.
+/// Data of the peer that has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelData<'a> {
     /// The channel.
     pub id: ChannelId,
     /// The stream of the channel.
     pub stream: ChannelStream,
-    /// The bytes, at the end of the payload that they came in. Tell with `taken` once the reader has them.
+    /// The bytes, which are the end of the payload. Call `taken` after the reader has got them.
     pub bytes: &'a [u8],
 }
 
-/// What happened to a channel.
+/// Event of a channel.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ChannelEvent {
-    /// The peer asks for a channel: answer with `accept` or `refuse`.
+    /// The peer opened a channel: answer with `accept` or `refuse`.
     Asked {
         /// The new channel.
         id: ChannelId,
-        /// What for.
+        /// Type of the channel.
         channel_type: ChannelType,
     },
-    /// The peer confirmed a channel that we asked for.
+    /// The peer confirmed a channel that we opened.
     Opened(ChannelId),
-    /// The peer refused a channel that we asked for; `release` it.
+    /// The peer refused a channel that we opened; `release` it.
     Refused {
         /// The channel.
         id: ChannelId,
-        /// Why.
+        /// Reason of the peer.
         failure: OpenFailure,
-        /// How many bytes of early data went with it, those of a turn that has just been reserved among them.
+        /// Bytes of early data that are lost, those of a turn that was just reserved included.
         lost: u32,
     },
-    /// The peer granted window to a channel whose window was used up.
+    /// The peer enlarged a window that was used up.
     Writable(ChannelId),
-    /// The peer asks something of a channel whose owner takes requests.
+    /// The peer sent a request on a channel whose owner accepts requests.
     Request {
         /// The channel.
         id: ChannelId,
-        /// The type, a name without control characters.
+        /// Type of the request, a name without control characters.
         request_type: String,
-        /// The fields of the type, not looked at: no more than a packet holds.
+        /// Fields of the type, not parsed; at most a packet long.
         data: Vec<u8>,
-        /// To be answered with, where an answer is wanted.
+        /// Token for the reply, if one is wanted.
         reply: Option<ChannelReplyToken>,
     },
-    /// The peer answered our oldest request that wants an answer.
+    /// The peer replied to our oldest request that wants a reply.
     Reply {
         /// The channel.
         id: ChannelId,
-        /// The answer.
+        /// The reply.
         outcome: RequestOutcome,
     },
-    /// The peer sends no more data, on either stream.
+    /// The peer sends no more data, on any stream.
     Eof(ChannelId),
     /// The peer closed the channel.
     Closed {
         /// The channel.
         id: ChannelId,
-        /// Whether it had announced the end of its data.
+        /// Normal end, or reset.
         close: PeerClose,
     },
 }
@@ -137,29 +138,29 @@ pub enum ChannelEvent {
 pub struct Channels {
     slots: Vec<Option<Channel>>,
     free: Vec<u32>,
-    /// Channels in the state `Asked`.
+    /// Number of channels in the state `Asked`.
     undecided: usize,
     budget: WindowBudget,
-    /// The most data bytes of one packet to us.
+    /// Limit of the data bytes in one packet to us.
     max_packet: u32,
     round_trip: Option<Duration>,
     interactive: Interactive,
     churn: Churn,
     /// Meaning of a CLOSE without EOF.
     close_without_eof: PeerClose,
-    /// Where both ends send and take data before a confirmation.
+    /// State of early data, if both ends support it.
     early: Option<EarlyData>,
     messages: VecDeque<Vec<u8>>,
-    /// What the messages cost that wait.
+    /// Bytes of the messages that wait.
     waiting: usize,
     credits: VecDeque<ChannelId>,
-    /// Counts channels that have requests.
+    /// Number of channels so far that had requests.
     generation: u64,
     events: VecDeque<ChannelEvent>,
 }
 
 impl Channels {
-    /// An empty table. `max_packet` is the most data bytes we take in one packet; windows are taken from `pool`.
+    /// An empty table. `max_packet` is the limit of data bytes in one packet to us; windows are taken from `pool`.
     pub fn new(limits: WindowLimits, max_packet: u32, pool: Arc<WindowPool>) -> Self {
         Self {
             slots: Vec::new(),
@@ -180,40 +181,40 @@ impl Channels {
         }
     }
 
-    /// The newest measured round trip, which sizes the windows.
+    /// Sets the last measured round trip time, which the sizes of windows depend on.
     pub fn set_round_trip(&mut self, round_trip: Duration) {
         self.round_trip = Some(round_trip);
     }
 
-    /// Sets what a CLOSE without EOF means. Taken for a reset, it loses what the application has not read yet.
+    /// Sets the meaning of a CLOSE without EOF. If it is a reset, data that the application has not read is lost.
     pub fn set_close_without_eof(&mut self, meaning: PeerClose) {
         self.close_without_eof = meaning;
     }
 
-    /// Of each channel that the peer has not confirmed yet it takes so many bytes, and may send such data itself. For a table
-    /// without channels.
+    /// Turns on early data: the peer accepts `window` bytes on each unconfirmed channel, and may send early data
+    /// itself. Only for a table without channels.
     pub fn set_early_data(&mut self, window: Option<u32>) {
         self.early = window.map(EarlyData::new);
     }
 
-    /// Whether data may be sent before a channel is confirmed.
+    /// True if early data may be sent.
     pub fn takes_early_data(&self) -> bool {
         self.early.is_some()
     }
 
-    /// Channels in the table.
+    /// Number of channels in the table.
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// Whether there is no channel.
+    /// True if there is no channel.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Asks the peer for a channel; `None` where the table is full. `Opened` or `Refused` follows.
+    /// Opens a channel; `None` if the table is full. `Opened` or `Refused` follows.
     ///
-    /// Data may be sent at once: what the peer does not take before it confirms waits for window.
+    /// Data may be sent at once: what exceeds the early window waits for the confirmation.
     pub fn open(&mut self, channel_type: ChannelType, now: Instant) -> Option<ChannelId> {
         let recv = self.budget.open_window(now);
         let id = self.insert(Channel::new(State::Opening, recv, now))?;
@@ -232,7 +233,7 @@ impl Channels {
         Some(id)
     }
 
-    /// Gives the peer the channel it asked for.
+    /// Confirms a channel that the peer opened.
     pub fn accept(&mut self, id: ChannelId) {
         let max_packet = self.max_packet;
         let Some(channel) = self.channel_mut(id) else {
@@ -246,7 +247,7 @@ impl Channels {
         let confirmation = OpenConfirmation {
             recipient_channel: channel.peer.0,
             sender_channel: id.0,
-            // What has come early is a part of it.
+            // Early data that has arrived is part of it.
             initial_window_size: channel.recv.size(),
             maximum_packet_size: max_packet,
         };
@@ -254,7 +255,7 @@ impl Channels {
         self.queue(confirmation.encode());
     }
 
-    /// Refuses the channel that the peer asked for; its number is free again.
+    /// Refuses a channel that the peer opened; its number is free again.
     pub fn refuse(&mut self, id: ChannelId, failure: &OpenFailure) {
         let Some(channel) = self.channel(id) else {
             return;
@@ -269,7 +270,7 @@ impl Channels {
         self.remove(id);
     }
 
-    /// One channel less waits to be decided; it held so much early data.
+    /// Notes the decision about a channel that held this much early data.
     fn decided(&mut self, held: u32) {
         self.undecided -= 1;
         if let Some(early) = &mut self.early {
@@ -277,8 +278,8 @@ impl Channels {
         }
     }
 
-    /// Takes up to `want` bytes from the channel's send window, for data of `stream`. Fewer than wanted, and `Writable`
-    /// follows once the peer grants more. `None` where the channel takes no more data.
+    /// Takes up to `want` bytes from the channel's send window, for data of `stream`. If it takes fewer, `Writable`
+    /// follows when the peer enlarges the window. `None` if the channel accepts no more data.
     pub fn reserve(&mut self, id: ChannelId, stream: ChannelStream, want: u32) -> Option<Reserved> {
         let channel = self.slots.get_mut(id.0 as usize)?.as_mut()?;
         if !channel.takes_data() {
@@ -288,7 +289,7 @@ impl Channels {
             Some(early) if channel.is_early() => {
                 let may_send = match stream {
                     ChannelStream::Data => early.may_send(want),
-                    // The peer knows early data of this kind only.
+                    // Early data exists for plain data only.
                     ChannelStream::Stderr => 0,
                 };
                 let bytes = channel.send.reserve(may_send);
@@ -305,7 +306,7 @@ impl Channels {
         })
     }
 
-    /// Gives back what was reserved and not sent.
+    /// Gives back reserved bytes that were not sent.
     pub fn refund(&mut self, id: ChannelId, unused: u32) {
         let Some(Some(channel)) = self.slots.get_mut(id.0 as usize) else {
             return;
@@ -318,7 +319,7 @@ impl Channels {
         }
     }
 
-    /// The reader took `len` bytes: they become credit. It begins once the channel is accepted.
+    /// Notes that the reader took `len` bytes, which become credit. Credit is sent after the channel is accepted.
     pub fn taken(&mut self, id: ChannelId, len: u32, now: Instant) {
         let path = self.path_of(id, now);
         let Some(Some(channel)) = self.slots.get_mut(id.0 as usize) else {
@@ -344,7 +345,7 @@ impl Channels {
         }
     }
 
-    /// Ends our data.
+    /// Sends EOF after our data.
     pub fn send_eof(&mut self, id: ChannelId) {
         let Some(channel) = self.channel_mut(id) else {
             return;
@@ -352,7 +353,7 @@ impl Channels {
         if !channel.takes_data() || !channel.half_close.send_eof() {
             return;
         }
-        // The end is told with the confirmation where the peer's number is not known before.
+        // Without the peer's number, EOF follows its confirmation.
         if channel.state != State::Opening {
             self.queue_eof(id);
         }
@@ -365,7 +366,7 @@ impl Channels {
         }
     }
 
-    /// Closes the channel and lets go of its number; no more events come for it.
+    /// Closes the channel and gives up its number; no more events follow for it.
     pub fn release(&mut self, id: ChannelId) {
         let Some(channel) = self.channel_mut(id) else {
             return;
@@ -402,7 +403,7 @@ impl Channels {
         }
     }
 
-    /// The next message for the peer.
+    /// Next message for the peer.
     pub fn poll_message(&mut self) -> Option<Vec<u8>> {
         if let Some(message) = self.messages.pop_front() {
             self.waiting -= waiting_cost(&message);
@@ -412,7 +413,7 @@ impl Channels {
             let Some(channel) = self.channel_mut(id) else {
                 continue;
             };
-            // Credit from before our CLOSE must not follow it (RFC 4254 §5.3): the peer has let go of the number.
+            // RFC 4254 §5.3 permits no credit after our CLOSE: the peer may have freed the number.
             if !std::mem::take(&mut channel.credit_queued) || channel.half_close.closed_by_us() {
                 continue;
             }
@@ -424,7 +425,7 @@ impl Channels {
         None
     }
 
-    /// Whether `poll_message` has something.
+    /// True if `poll_message` would return a message.
     pub fn has_message(&self) -> bool {
         !self.messages.is_empty() || !self.credits.is_empty()
     }
@@ -439,9 +440,9 @@ impl Channels {
         self.messages.push_back(message);
     }
 
-    /// An error once the peer has provoked more messages than it reads.
+    /// An error if the peer has provoked more messages than it reads.
     fn check_backlog(&self) -> Result<(), Misbehaviour> {
-        // Not only the channels that there are now: one that is gone may have left its CLOSE behind.
+        // Slots, not present channels: a channel that is gone may have left its CLOSE in the queue.
         let of_channels = self.slots.len() * WAITING_OF_A_CHANNEL;
         if self.waiting > MAX_WAITING.max(of_channels) {
             return Err(Misbehaviour::AsksFasterThanItReads);
@@ -493,7 +494,7 @@ pub struct Reserved {
     pub bytes: u32,
     /// The peer's number of the channel, for the data header.
     pub recipient_channel: u32,
-    /// The most data bytes of one packet; its header is not counted.
+    /// Limit of the data bytes in one packet, without its header.
     pub max_packet: u32,
 }
 

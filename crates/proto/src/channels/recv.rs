@@ -1,4 +1,4 @@
-//! What the peer sends: each message of RFC 4254 §5, checked against the state of its channel.
+//! Messages of the peer (RFC 4254 §5), each checked against the state of its channel.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::message::connection::{
 use crate::message::number;
 
 impl Channels {
-    /// One message of RFC 4254 §5, of any kind. Data comes back as a slice of it; all else as events.
+    /// Handles a message of RFC 4254 §5. Data is returned as a slice of it; everything else becomes events.
     pub fn recv<'a>(
         &mut self,
         payload: &'a [u8],
@@ -140,8 +140,8 @@ impl Channels {
     pub(super) fn recv_window_adjust(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let (recipient_channel, bytes_to_add) = message::parse_window_adjust(payload)?;
         let id = ChannelId(recipient_channel);
-        // It may cross our CLOSE on the way, and some peers (paramiko) even send it behind theirs; it asks for nothing,
-        // so a channel that is gone is no reason to end the connection. OpenSSH takes it the same way.
+        // It may cross our CLOSE, and some peers (paramiko) even send it after theirs. It asks for nothing, so a
+        // channel that is gone is no reason to end the connection. OpenSSH ignores it, too.
         let Ok(channel) = self.in_state(id, State::Open) else {
             return Ok(());
         };
@@ -155,7 +155,7 @@ impl Channels {
         Ok(())
     }
 
-    /// SSH_MSG_CHANNEL_DATA; `None` where nobody wants it any more.
+    /// SSH_MSG_CHANNEL_DATA; `None` if the owner has released the channel.
     pub(super) fn recv_data<'a>(
         &mut self,
         payload: &'a [u8],
@@ -170,8 +170,8 @@ impl Channels {
         Ok((wanted && !bytes.is_empty()).then_some(ChannelData { id, stream, bytes }))
     }
 
-    /// SSH_MSG_CHANNEL_EXTENDED_DATA; `None` where nobody wants it. The window of data that is of an unknown type is given
-    /// back at once.
+    /// SSH_MSG_CHANNEL_EXTENDED_DATA; `None` if the owner has released the channel. Data of an unknown type is credited
+    /// at once.
     fn recv_extended_data<'a>(
         &mut self,
         payload: &'a [u8],
@@ -192,7 +192,7 @@ impl Channels {
         Ok(Some(ChannelData { id, stream, bytes }))
     }
 
-    /// Books arriving bytes against the window; tells whether their reader is still there.
+    /// Counts arriving bytes against the window. True if the owner has not released the channel.
     fn recv_bytes(
         &mut self,
         id: ChannelId,
@@ -232,7 +232,7 @@ impl Channels {
         Ok(wanted)
     }
 
-    /// So much early data of ours is no longer that: its channel is confirmed, or refused.
+    /// Uncounts early data of ours whose channel is confirmed or refused.
     fn settle_early(&mut self, sent: u32) {
         if let Some(early) = &mut self.early {
             early.settled(sent);
@@ -260,7 +260,7 @@ impl Channels {
         Ok(())
     }
 
-    /// SSH_MSG_CHANNEL_CLOSE: answered with ours at once, for nothing that we send reaches anybody now.
+    /// SSH_MSG_CHANNEL_CLOSE. Ours is sent at once, because the peer accepts nothing after its own.
     pub(super) fn recv_close(&mut self, payload: &[u8], now: Instant) -> Result<(), Misbehaviour> {
         let id = ChannelId(message::parse_channel_only(payload)?);
         let without_eof = self.close_without_eof;
@@ -279,7 +279,7 @@ impl Channels {
         Ok(())
     }
 
-    /// Whose data or EOF comes; `None` where early data comes too late.
+    /// Channel of data or EOF; `None` for early data of a channel that is gone.
     fn addressee(&mut self, recipient_channel: u32) -> Result<Option<ChannelId>, Misbehaviour> {
         let addressee = match &self.early {
             Some(early) => early.addressee(recipient_channel),

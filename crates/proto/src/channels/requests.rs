@@ -1,9 +1,9 @@
-//! Requests of a channel and their answers (RFC 4254 §5.4), in both directions.
+//! Requests of a channel and their replies (RFC 4254 §5.4), in both directions.
 //!
-//! The answer names no request, so answers leave in the order of the requests, however late each is found, and answers
-//! that come are counted off in the order that we asked in. What a request means is its owner's knowledge.
+//! A reply does not name its request. So our replies are sent in the order of the requests, and the peer's replies are
+//! matched in the order of ours. The owner of a channel knows the meaning of its requests.
 //!
-//! Nobody takes the requests of a forward's channel: those are refused at once, and nothing is kept of them.
+//! The channel of a forward accepts no requests: they are refused at once, and nothing is stored for them.
 
 use super::channel::State;
 use super::{ChannelEvent, ChannelId, Channels, MAX_WAITING, PeerChannelId};
@@ -13,16 +13,16 @@ use crate::message::number;
 use crate::ordered_replies::{OrderedReplies, ReplyToken};
 use crate::packet::MAX_PAYLOAD_LEN;
 
-/// Requests of the peer on one channel that wait for their answers; more are misbehaviour.
+/// Limit of the peer's requests on one channel that wait for our replies; more are misbehaviour.
 pub const MAX_OWED: usize = 256;
 
-/// Requests of ours on one channel that wait for the peer's answers; more are refused to the caller.
+/// Limit of our requests on one channel that wait for the peer's replies; more are an error of the caller.
 pub const MAX_ASKED: u32 = 256;
 
-/// OpenSSH's question for a sign of life, which any answer will do for: its owner need not be asked.
+/// OpenSSH's keepalive request. Any reply will do, so the owner is not asked.
 const KEEP_ALIVE: &str = "keepalive@openssh.com";
 
-/// The answer to a request of a channel.
+/// Reply to a request of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestOutcome {
     /// SSH_MSG_CHANNEL_SUCCESS.
@@ -41,21 +41,21 @@ impl RequestOutcome {
     }
 }
 
-/// Wish for an answer to a request of ours.
+/// Wish for a reply to a request of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WantReply {
     /// `ChannelEvent::Reply` follows, unless the channel is closed before.
     Yes,
-    /// Nothing comes back.
+    /// No reply follows.
     No,
 }
 
-/// A request that was not sent.
+/// Error of a request that was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestError {
-    /// The channel is not open: not yet, or no more.
+    /// The channel is not open yet, or no longer.
     NotOpen,
-    /// As many as are borne wait for the peer already.
+    /// Too many requests wait for the peer's replies.
     TooMany,
     /// It is longer than a packet.
     TooLong,
@@ -73,7 +73,7 @@ impl std::fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// The right to one reply on a channel: given with a request that wants an answer, taken by the answer.
+/// Right to give one reply on a channel: it comes with a request that wants a reply, and the reply consumes it.
 ///
 /// It cannot be copied:
 ///
@@ -88,19 +88,19 @@ impl std::error::Error for RequestError {}
 #[must_use = "the peer waits for the reply"]
 pub struct ChannelReplyToken {
     id: ChannelId,
-    /// Tells the channel from later ones of the same number.
+    /// Distinguishes the channel from later ones with the same number.
     generation: u64,
     token: ReplyToken,
 }
 
-/// Requests of one channel that wait for answers.
+/// Requests of one channel that wait for replies.
 #[derive(Debug)]
 pub(super) struct Requests {
     generation: u64,
-    /// The owner takes the peer's requests.
+    /// True if the owner accepts the peer's requests.
     taken: bool,
     replies: OrderedReplies,
-    /// Answers that the peer owes.
+    /// Number of replies that the peer owes.
     asked: u32,
 }
 
@@ -117,7 +117,7 @@ impl Requests {
 
 /// Commands.
 impl Channels {
-    /// From now on the requests of the channel's peer come as events; those of other channels are refused at once.
+    /// Passes requests of the channel's peer on as events from now on; those of other channels are refused at once.
     pub fn take_requests(&mut self, id: ChannelId) {
         let generation = self.next_generation();
         if let Some(channel) = self.channel_mut(id) {
@@ -131,8 +131,8 @@ impl Channels {
         self.generation
     }
 
-    /// Asks the peer something. It goes out behind the data that was sealed before, and in front of what follows; our EOF
-    /// may be out already, our CLOSE may not.
+    /// Sends a request after the data that is sealed already, and before data that follows. It may follow our EOF, but
+    /// not our CLOSE.
     pub fn send_request(
         &mut self,
         id: ChannelId,
@@ -170,8 +170,8 @@ impl Channels {
         Ok(())
     }
 
-    /// Answers a request of the peer: at once, or once those before it are answered. Where the channel is closed
-    /// meanwhile, nobody waits for it.
+    /// Replies to a request of the peer, at once or after the replies before it. If the channel is closed meanwhile,
+    /// the reply is dropped.
     pub fn answer_request(&mut self, token: ChannelReplyToken, outcome: RequestOutcome) {
         let Some(channel) = self.channel_mut(token.id) else {
             return;
@@ -186,7 +186,7 @@ impl Channels {
         self.queue_answers(token.id);
     }
 
-    /// Sends the answers that may leave.
+    /// Queues the replies whose turn has come.
     fn queue_answers(&mut self, id: ChannelId) {
         while let Some(channel) = self.channel_mut(id)
             && !channel.half_close.closed_by_us()
@@ -198,14 +198,14 @@ impl Channels {
     }
 }
 
-/// Messages in.
+/// Messages of the peer.
 impl Channels {
     /// SSH_MSG_CHANNEL_REQUEST.
     pub(super) fn recv_request(&mut self, payload: &[u8]) -> Result<(), Misbehaviour> {
         let request = ChannelRequest::parse(payload)?;
         let id = ChannelId(request.recipient_channel);
-        // OpenSSH's ClientAlive asks for a sign of life on any channel that it has open, so the question may cross our
-        // CLOSE on the way. Nobody is there whom an answer could be addressed to.
+        // OpenSSH's ClientAlive sends a keepalive request on any open channel, so it may cross our CLOSE. A reply would
+        // then have no recipient.
         let channel = self.in_state(id, State::Open).ok();
         let Some(channel) = channel.filter(|c| !c.half_close.closed_by_us()) else {
             return Ok(());
@@ -239,15 +239,14 @@ impl Channels {
         self.check_backlog()
     }
 
-    /// SSH_MSG_CHANNEL_SUCCESS or SSH_MSG_CHANNEL_FAILURE: the answer to our oldest request that waits for one.
+    /// SSH_MSG_CHANNEL_SUCCESS or SSH_MSG_CHANNEL_FAILURE: the reply to our oldest request that waits for one.
     pub(super) fn recv_answer(
         &mut self,
         payload: &[u8],
         outcome: RequestOutcome,
     ) -> Result<(), Misbehaviour> {
         let id = ChannelId(message::parse_channel_only(payload)?);
-        // It may cross our CLOSE on the way, or come behind the peer's: a channel that is gone is no reason to end the
-        // connection.
+        // It may cross our CLOSE, or follow the peer's: a channel that is gone is no reason to end the connection.
         let Some(channel) = self.channel_mut(id) else {
             return Ok(());
         };

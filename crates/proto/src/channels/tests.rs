@@ -1,4 +1,4 @@
-//! The table against scripted peers: every test is a short conversation.
+//! Tests of the table with scripted peers: each is a short conversation.
 
 use super::interactive::{AFTER_ITS_END, COMPANY_LASTS, INTERACTIVE};
 use super::window::Company;
@@ -45,7 +45,7 @@ fn data(id: ChannelId, len: usize) -> Vec<u8> {
     [&header[..], &vec![b'x'; len]].concat()
 }
 
-/// An open channel that the peer asked for, with nothing waiting.
+/// An open channel that the peer opened, with no message waiting.
 fn accepted(c: &mut Channels, now: Instant) -> ChannelId {
     c.recv_open(&peer_open(5000), now).unwrap();
     let Some(ChannelEvent::Asked { id, .. }) = c.poll_event() else {
@@ -98,7 +98,7 @@ fn credit_is_sent_only_after_the_reader_took_the_bytes() {
 }
 
 #[test]
-fn stalled_channel_leaves_its_neighbours_window_alone() {
+fn stalled_channel_does_not_change_its_neighbours_window() {
     let (mut c, now) = table();
     let stalled = accepted(&mut c, now);
     let busy = accepted(&mut c, now);
@@ -113,7 +113,7 @@ fn stalled_channel_leaves_its_neighbours_window_alone() {
 }
 
 #[test]
-fn small_packet_is_company_for_others_unless_its_channel_carries_bulk() {
+fn small_packet_makes_a_channel_interactive_unless_it_carries_bulk() {
     let (mut c, start) = table();
     let one = accepted(&mut c, start);
     let other = accepted(&mut c, start);
@@ -129,7 +129,7 @@ fn small_packet_is_company_for_others_unless_its_channel_carries_bulk() {
 }
 
 #[test]
-fn company_ends_with_bulk_at_once_and_soon_after_the_end_of_its_data() {
+fn channel_is_no_longer_interactive_at_once_with_bulk_and_soon_after_eof() {
     type Message = fn(ChannelId) -> Vec<u8>;
     let ends: [(Message, Duration); 3] = [
         (|id| data(id, INTERACTIVE + 1), Duration::ZERO),
@@ -154,7 +154,7 @@ fn company_ends_with_bulk_at_once_and_soon_after_the_end_of_its_data() {
 }
 
 #[test]
-fn sender_that_lacks_window_hears_when_there_is_more() {
+fn sender_without_window_is_notified_when_there_is_more() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
     let reserved = c.reserve(id, ChannelStream::Data, 6000).unwrap();
@@ -226,7 +226,7 @@ fn released_channel_closes_and_waits_for_the_peers_close() {
 }
 
 #[test]
-fn channel_given_up_while_opening_is_closed_once_confirmed() {
+fn channel_released_while_opening_is_closed_when_confirmed() {
     let (mut c, now) = table();
     let id = c.open(tcp(), now).unwrap();
     c.poll_message().unwrap();
@@ -246,7 +246,7 @@ fn channel_given_up_while_opening_is_closed_once_confirmed() {
 }
 
 #[test]
-fn refusal_says_why_and_leaves_the_number_to_its_owner() {
+fn refusal_has_a_reason_and_keeps_the_number_until_release() {
     let (mut c, now) = table();
     let id = c.open(tcp(), now).unwrap();
     let failure = OpenFailure {
@@ -296,7 +296,7 @@ fn messages_for_unknown_channels_are_misbehaviour() {
 }
 
 #[test]
-fn request_that_crosses_our_close_is_passed_over() {
+fn request_that_crosses_our_close_is_ignored() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
     c.recv_request(&request(id)).unwrap();
@@ -322,7 +322,7 @@ fn data_after_eof_is_misbehaviour() {
 }
 
 #[test]
-fn peer_that_asks_faster_than_it_reads_is_cut_off() {
+fn peer_that_provokes_more_than_it_reads_is_misbehaving() {
     let (mut c, now) = table();
     let mut bad = crate::wire::Writer::message(number::CHANNEL_OPEN);
     bad.string("direct-tcpip").u32(9).u32(1).u32(1);
@@ -331,7 +331,7 @@ fn peer_that_asks_faster_than_it_reads_is_cut_off() {
 }
 
 #[test]
-fn small_answers_that_wait_count_with_what_they_cost() {
+fn small_waiting_messages_count_with_their_memory() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
     let asked = (0..200_000).find(|_| c.recv_request(&request(id)).is_err());
@@ -345,7 +345,7 @@ fn small_answers_that_wait_count_with_what_they_cost() {
 }
 
 #[test]
-fn closes_of_a_full_table_are_no_provocation() {
+fn closes_of_a_full_table_are_permitted() {
     let (mut c, now) = table();
     let ids: Vec<_> = (0..MAX_CHANNELS).map(|_| accepted(&mut c, now)).collect();
     for id in ids {
@@ -358,7 +358,7 @@ fn closes_of_a_full_table_are_no_provocation() {
 }
 
 #[test]
-fn credit_that_waits_does_not_follow_our_close() {
+fn waiting_credit_does_not_follow_our_close() {
     let (mut c, now) = table();
     let ours = accepted(&mut c, now);
     let theirs = accepted(&mut c, now);
@@ -378,7 +378,7 @@ fn credit_that_waits_does_not_follow_our_close() {
 }
 
 #[test]
-fn packet_above_the_size_that_the_peer_was_told_is_refused() {
+fn packet_above_the_announced_size_is_misbehaviour() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
     assert!(c.recv_data(&data(id, 32 << 10), now).is_ok());
@@ -389,7 +389,7 @@ fn packet_above_the_size_that_the_peer_was_told_is_refused() {
 }
 
 #[test]
-fn packet_size_that_no_packet_can_have_is_not_believed() {
+fn packet_size_above_the_largest_possible_is_reduced() {
     let (mut c, now) = table();
     let open = Open {
         channel_type: tcp(),

@@ -1,83 +1,83 @@
-//! Flow-control arithmetic (RFC 4254 §5.2): the one place that adds to and takes from a window.
+//! Flow-control arithmetic (RFC 4254 §5.2): the only code that adds to or subtracts from a window.
 //!
-//! `SendWindow` is what the peer lets us send. `RecvWindow` is what we let the peer send; it grows only by
-//! bytes that the reader has taken, and its size follows the measured bandwidth-delay product and the reader's speed.
+//! `SendWindow` is what the peer permits us to send. `RecvWindow` is what we permit the peer to send. It grows only by
+//! bytes that the reader has taken, and its size depends on the measured bandwidth-delay product and the reader's
+//! speed.
 
 use std::time::{Duration, Instant};
 
 use super::budget::WindowBudget;
 
-/// How long a reader may lag behind before its window shrinks. Readers come by in bursts: less than this would
-/// mistake the pause between two of them for slowness.
+/// Time for which a reader may lag before its window shrinks. Readers run in bursts: with less time, a pause between
+/// two bursts would count as slowness.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The least time over which a speed is measured: readers come by in bursts. A channel that takes half a small window
-/// within it is busy.
+/// Shortest time over which a speed is measured, because readers run in bursts. A channel that takes half of a small
+/// window within it is busy.
 const EPOCH: Duration = Duration::from_millis(10);
-/// On a path with a shorter round trip than this a window is large again at once when it is needed.
+/// Round trip time below which a window becomes large again at once when that is needed.
 const SHORT: Duration = Duration::from_millis(5);
-/// The least window beside interactive channels on a short path, and what is added to it for each short-lived channel that
-/// is there at a time.
+/// Least window beside interactive channels on a short path; the same is added for each short-lived channel at a time.
 const IN_COMPANY: u32 = 128 << 10;
 
-/// What a window is sized by, beside its own reader.
+/// Inputs to the size of a window, beside its own reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path {
-    /// The least round trip, where it is known.
+    /// Least round trip time, if it is known.
     pub round_trip: Option<Duration>,
-    /// Who else uses the connection.
+    /// Other use of the connection.
     pub company: Company,
 }
 
-/// Who uses a connection beside one channel.
+/// Use of a connection beside one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Company {
-    /// Nobody, or bulk of its own kind.
+    /// None, or bulk channels only.
     None,
-    /// A channel of small packets, which wait behind what is granted here and in flight.
+    /// An interactive channel, whose packets wait behind the data in flight on this one.
     Interactive {
-        /// Short-lived channels at a time, on average: a crowd that would have nearly all of the connection.
+        /// Average number of short-lived channels at a time, which together could take nearly all of the connection.
         churn: u32,
     },
 }
 
-/// Bytes that the peer lets us send.
+/// Bytes that the peer permits us to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendWindow {
     available: u32,
 }
 
-/// A WINDOW_ADJUST would take a window beyond 2^32 - 1.
+/// Error of a WINDOW_ADJUST that would enlarge a window beyond 2^32 - 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowOverflow;
 
-/// The peer sent more than its window allows.
+/// Error of a peer that sent more than its window permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowExceeded;
 
 impl SendWindow {
-    /// A window of the size that the peer granted at open.
+    /// A window of the size that the peer granted when the channel was opened.
     pub fn new(initial: u32) -> Self {
         Self { available: initial }
     }
 
-    /// Bytes that may be sent now.
+    /// Number of bytes that may be sent now.
     pub fn available(&self) -> u32 {
         self.available
     }
 
-    /// Takes up to `want` bytes from the window; gives how many it took.
+    /// Takes up to `want` bytes from the window. Returns their number.
     pub fn reserve(&mut self, want: u32) -> u32 {
         let taken = want.min(self.available);
         self.available -= taken;
         taken
     }
 
-    /// Gives back what was reserved and then not sent.
+    /// Gives back reserved bytes that were not sent.
     pub fn refund(&mut self, unused: u32) {
         self.available = self.available.saturating_add(unused);
     }
 
-    /// The peer grants more.
+    /// Handles a WINDOW_ADJUST of the peer.
     pub fn adjust(&mut self, bytes_to_add: u32) -> Result<(), WindowOverflow> {
         self.available = self
             .available
@@ -87,23 +87,23 @@ impl SendWindow {
     }
 }
 
-/// Bytes that we let the peer send on one channel.
+/// Bytes that we permit the peer to send on one channel.
 ///
 /// ```text
 ///   size   = granted + held + credit
-///   granted  the peer may still send so many
-///   held     arrived, and not yet taken by the reader
-///   credit   taken by the reader, and not yet told to the peer
+///   granted  may still be sent by the peer
+///   held     has arrived, and is not taken by the reader yet
+///   credit   is taken by the reader, and not sent to the peer yet
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct RecvWindow {
     size: u32,
     granted: u32,
     held: u32,
-    /// Since when `taken_in_epoch` counts: a round trip, or `EPOCH` where that is longer.
+    /// Start of the present epoch, in which `taken_in_epoch` counts: a round trip, or `EPOCH` if that is longer.
     epoch_start: Instant,
     taken_in_epoch: u64,
-    /// Since when the reader has lagged behind, with something held all the time.
+    /// Start of the time since which the reader lags, with data held all the time.
     lagging_since: Instant,
     taken_lagging: u64,
 }
@@ -122,22 +122,22 @@ impl RecvWindow {
         }
     }
 
-    /// The size that the window aims at.
+    /// Size that the window aims at.
     pub fn size(&self) -> u32 {
         self.size
     }
 
-    /// What the peer may still send.
+    /// Number of bytes that the peer may still send.
     pub fn granted(&self) -> u32 {
         self.granted
     }
 
-    /// Bytes that arrived and were not taken yet.
+    /// Number of bytes that have arrived and are not taken yet.
     pub fn held(&self) -> u32 {
         self.held
     }
 
-    /// The peer sent `len` bytes.
+    /// Counts `len` bytes that the peer sent.
     pub fn receive(&mut self, len: u32, now: Instant) -> Result<(), WindowExceeded> {
         self.granted = self.granted.checked_sub(len).ok_or(WindowExceeded)?;
         if self.held == 0 {
@@ -147,7 +147,7 @@ impl RecvWindow {
         Ok(())
     }
 
-    /// The reader took `len` bytes: they are credit, and the window follows the reader.
+    /// Turns `len` bytes that the reader took into credit, and adapts the size.
     pub fn take(&mut self, len: u32, now: Instant, path: Path, budget: &mut WindowBudget) {
         debug_assert!(len <= self.held, "a reader cannot take what did not arrive");
         self.held = self.held.saturating_sub(len);
@@ -157,19 +157,19 @@ impl RecvWindow {
         self.shrink_if_reader_is_slow(now, budget);
     }
 
-    /// Once per round trip, and no more often than every `EPOCH`. More than half a window taken within a round trip
-    /// means that the window limits, and neither the reader nor the sender.
+    /// Adapts the size once per round trip, but not more often than every `EPOCH`. If more than half of a window was
+    /// taken within a round trip, it is the window that limits the speed, not the reader or the sender.
     ///
-    /// A window that began small because many were open grows to the working size whatever the round trip is: a
-    /// busy channel with a tiny window costs a message and a wake-up for every few packets. Beside interactive
-    /// channels, what a short path does not need is taken back: it would be a queue before everybody's small packets.
+    /// A small window of a busy channel grows to the working size whatever the round trip time is, because a tiny
+    /// window costs a message and a wake-up for every few packets. Beside interactive channels, a short path gets no
+    /// larger window than it needs: the rest would be a queue that small packets wait behind.
     fn follow_path(&mut self, now: Instant, path: Path, budget: &mut WindowBudget) {
         let epoch = path.round_trip.unwrap_or(EPOCH).max(EPOCH);
         let elapsed = now.saturating_duration_since(self.epoch_start);
         if elapsed < epoch {
             return;
         }
-        // Scaled: an epoch may have been longer, and the round trip is often shorter.
+        // Scaled, because an epoch may have been longer, and the round trip is often shorter.
         let twice = |unit: Option<Duration>| {
             unit.map_or(0, |unit| 2 * scaled(self.taken_in_epoch, elapsed, unit))
         };
@@ -187,7 +187,7 @@ impl RecvWindow {
         (self.epoch_start, self.taken_in_epoch) = (now, 0);
     }
 
-    /// The least size of a busy window; and whether a larger one is a queue before others' small packets.
+    /// Least size of a busy window, and true if a larger one would delay small packets of others.
     fn least(&self, path: Path, budget: &WindowBudget) -> (bool, u32) {
         let is_short = path.round_trip.is_some_and(|round_trip| round_trip < SHORT);
         match path.company {
@@ -199,8 +199,8 @@ impl RecvWindow {
         }
     }
 
-    /// A reader that takes less than half a window while data waits for it all the time needs no such window: what
-    /// lies there only costs memory, and is old when it is read.
+    /// Shrinks the window of a reader that takes less than half of it while data waits all the time. The data in it
+    /// only uses memory, and is old when it is read.
     fn shrink_if_reader_is_slow(&mut self, now: Instant, budget: &mut WindowBudget) {
         let elapsed = now.saturating_duration_since(self.lagging_since);
         if elapsed < PATIENCE {
@@ -214,13 +214,13 @@ impl RecvWindow {
         (self.lagging_since, self.taken_lagging) = (now, 0);
     }
 
-    /// Whether enough credit has gathered to be worth a message: a quarter of the window, or less by its limits.
+    /// True if there is enough credit for a message: a quarter of the window, or less by its limits.
     pub fn credit_due(&self, budget: &WindowBudget) -> bool {
         let credit = self.credit();
         credit > 0 && credit >= (self.size / 4).min(budget.most_credit())
     }
 
-    /// All credit, which the caller now tells the peer.
+    /// Takes all credit, which the caller sends to the peer.
     pub fn take_credit(&mut self) -> u32 {
         let credit = self.credit();
         self.granted += credit;
@@ -232,7 +232,7 @@ impl RecvWindow {
     }
 }
 
-/// `taken` bytes in `elapsed`, as so many in `unit`.
+/// Speed of `taken` bytes in `elapsed`, converted to bytes per `unit`.
 fn scaled(taken: u64, elapsed: Duration, unit: Duration) -> u128 {
     u128::from(taken) * unit.as_micros() / elapsed.as_micros().max(1)
 }
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_window_is_refused() {
+    fn data_beyond_the_window_is_misbehaviour() {
         let (mut w, _, now) = window();
         w.receive(1000, now).unwrap();
         assert_eq!(w.receive(1, now), Err(WindowExceeded));
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn large_window_is_credited_in_parts_as_small_as_the_limits_ask() {
+    fn credit_of_a_large_window_is_sent_in_parts_of_the_limit() {
         let (mut w, mut budget, now) = window();
         w.size = 8000;
         w.granted = 8000;
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn window_stays_where_the_sender_needs_less() {
+    fn window_does_not_grow_if_the_sender_needs_less() {
         let (mut w, mut budget, mut now) = window();
         let rtt = Duration::from_millis(100);
         let far = path(rtt, Company::None);
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_reader_gets_no_credit_until_the_surplus_is_taken() {
+    fn shrunk_window_gives_no_credit_before_the_surplus_is_taken() {
         let (mut w, mut budget, now) = window();
         w.receive(1000, now).unwrap();
         w.take(100, now + PATIENCE, ALONE, &mut budget);
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn reader_that_comes_by_in_bursts_keeps_its_window() {
+    fn reader_that_runs_in_bursts_keeps_its_window() {
         let (mut w, mut budget, mut now) = window();
         for _ in 0..100 {
             let granted = w.granted();
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn pause_of_the_sender_is_not_laid_to_the_readers_charge() {
+    fn pause_of_the_sender_does_not_count_against_the_reader() {
         let (mut w, mut budget, mut now) = window();
         for _ in 0..10 {
             now += Duration::from_secs(60);
@@ -394,7 +394,7 @@ mod tests {
         assert_eq!(w.size(), 1600, "no more than one doubling beyond 1000");
     }
 
-    /// The window of a stream of 1 GB/s after a second on such a path.
+    /// Window of a stream of 1 GB/s after a second on such a path.
     fn size_after_a_second(path: Path) -> u32 {
         let mut budget = WindowBudget::new(WindowLimits::GENEROUS, WindowPool::new(u64::MAX));
         let start = Instant::now();
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn only_beside_interactive_channels_a_short_path_gets_a_small_window() {
+    fn short_path_gets_a_small_window_only_beside_interactive_channels() {
         let (near, far) = (Duration::from_micros(50), Duration::from_millis(20));
         assert_eq!(size_after_a_second(path(near, Company::None)), 2 << 20);
         assert_eq!(
@@ -423,8 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_beside_connections_that_come_and_go_has_a_window_for_each_of_them_up_to_the_working_size()
-     {
+    fn window_beside_short_lived_channels_grows_with_their_number_up_to_the_working_size() {
         let beside = |churn| {
             let near = Duration::from_micros(50);
             size_after_a_second(path(near, Company::Interactive { churn }))
@@ -435,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn window_in_company_still_covers_the_path() {
+    fn window_beside_interactive_channels_still_covers_the_path() {
         let path = path(Duration::from_millis(1), Company::Interactive { churn: 0 });
         let size = size_after_a_second(path);
         assert!((1_900_000..=4_100_000).contains(&size), "{size}");

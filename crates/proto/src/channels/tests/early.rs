@@ -1,10 +1,10 @@
-//! Early data: the extension of docs/PROTOCOL.md, from both ends.
+//! Tests of early data, the extension of docs/PROTOCOL.md, for both ends.
 
 use super::*;
 
 const EARLY: u32 = 1 << 31;
 
-/// A table whose peer takes so much early data.
+/// A table whose peer accepts this much early data.
 fn early_table(window: u32) -> (Channels, Instant) {
     let (mut c, now) = table();
     c.set_early_data(Some(window));
@@ -21,7 +21,7 @@ fn confirm(c: &mut Channels, id: ChannelId, window: u32) -> Result<(), Misbehavi
     c.recv_open_confirmation(&confirmation.encode())
 }
 
-/// For whom data of so many bytes is, and how many of them.
+/// Channel and length of arriving data.
 fn arrives(
     c: &mut Channels,
     recipient_channel: u32,
@@ -53,7 +53,7 @@ fn early_data_is_a_part_of_the_window_that_the_confirmation_grants() {
 }
 
 #[test]
-fn refusal_tells_how_much_early_data_is_lost() {
+fn refusal_has_the_length_of_lost_early_data() {
     let (mut c, now) = early_table(100);
     let id = c.open(tcp(), now).unwrap();
     sendable(&mut c, id, 60);
@@ -77,7 +77,7 @@ fn window_smaller_than_the_early_data_is_misbehaviour() {
 }
 
 #[test]
-fn nothing_is_sent_before_the_confirmation_to_a_peer_that_announced_nothing() {
+fn no_early_data_is_sent_to_a_peer_that_did_not_announce_it() {
     let (mut c, now) = table();
     let id = c.open(tcp(), now).unwrap();
     c.poll_message().unwrap();
@@ -113,7 +113,7 @@ fn early_data_and_eof_come_before_the_channel_is_accepted() {
 }
 
 #[test]
-fn early_data_is_held_to_what_was_announced() {
+fn early_data_above_the_announced_size_is_misbehaviour() {
     let (mut c, now) = early_table(0);
     c.recv_open(&peer_open(5000), now).unwrap();
     for _ in 0..2 {
@@ -125,7 +125,7 @@ fn early_data_is_held_to_what_was_announced() {
 }
 
 #[test]
-fn refused_channel_keeps_its_number_until_its_owner_lets_go() {
+fn refused_channel_keeps_its_number_until_release() {
     let (mut c, now) = early_table(100);
     let id = c.open(tcp(), now).unwrap();
     sendable(&mut c, id, 60);
@@ -141,7 +141,7 @@ fn refused_channel_keeps_its_number_until_its_owner_lets_go() {
 }
 
 #[test]
-fn early_data_of_a_refused_channel_is_passed_over_and_the_number_may_be_used_again() {
+fn early_data_of_a_refused_channel_is_dropped_and_its_number_may_be_reused() {
     let (mut c, now) = early_table(0);
     c.recv_open(&peer_open(5000), now).unwrap();
     let Some(ChannelEvent::Asked { id: refused, .. }) = c.poll_event() else {
@@ -156,10 +156,10 @@ fn early_data_of_a_refused_channel_is_passed_over_and_the_number_may_be_used_aga
 }
 
 #[test]
-fn number_that_the_peer_uses_again_means_the_newer_channel() {
+fn number_that_the_peer_reuses_means_the_newer_channel() {
     let (mut c, now) = early_table(0);
     let old = accepted(&mut c, now);
-    // CLOSE went both ways, and our application has not let go yet.
+    // CLOSE was sent in both directions, and our owner has not released the channel yet.
     c.recv_close(&close(old), now).unwrap();
     c.poll_event().unwrap();
     let new = accepted(&mut c, now);
@@ -168,7 +168,7 @@ fn number_that_the_peer_uses_again_means_the_newer_channel() {
 }
 
 #[test]
-fn early_data_that_nobody_announced_is_for_no_channel() {
+fn early_data_without_announcement_is_for_no_channel() {
     let (mut c, now) = table();
     accepted(&mut c, now);
     let early = EARLY | 77;
@@ -176,7 +176,7 @@ fn early_data_that_nobody_announced_is_for_no_channel() {
     assert_eq!(came, Err(Misbehaviour::UnknownChannel(early)));
 }
 
-/// The peer opens a channel under this number of its own.
+/// The peer opens a channel with this number of its own.
 fn open_as(c: &mut Channels, sender_channel: u32, now: Instant) {
     let open = Open {
         channel_type: tcp(),
@@ -200,7 +200,7 @@ fn early_data_of_all_channels_together_is_bounded() {
 }
 
 #[test]
-fn decided_channels_make_room_for_early_data_of_others() {
+fn accepted_or_refused_channels_make_room_for_early_data_of_others() {
     let (mut c, now) = early_table(0);
     for channel in 0..1000 {
         open_as(&mut c, channel, now);
@@ -216,7 +216,7 @@ fn decided_channels_make_room_for_early_data_of_others() {
 }
 
 #[test]
-fn sender_keeps_to_the_bound_of_all_channels_together() {
+fn sender_respects_the_limit_of_all_channels_together() {
     let (mut c, now) = early_table(100);
     let ids: Vec<_> = (0..130).map(|_| c.open(tcp(), now).unwrap()).collect();
     let sent = |c: &mut Channels, id| sendable(c, id, 100).0;
@@ -233,7 +233,7 @@ fn sender_keeps_to_the_bound_of_all_channels_together() {
 }
 
 #[test]
-fn channels_that_nobody_has_decided_are_bounded() {
+fn undecided_channels_are_bounded() {
     let (mut c, now) = early_table(0);
     for channel in 0..MAX_UNDECIDED as u32 {
         open_as(&mut c, channel, now);

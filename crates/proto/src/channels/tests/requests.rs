@@ -1,4 +1,4 @@
-//! Requests of a channel: order, bounds, and what is left of them when a channel ends.
+//! Tests of channel requests: their order, their limits, and their state after the end of a channel.
 
 use super::super::requests::{MAX_ASKED, MAX_OWED};
 use super::*;
@@ -17,14 +17,14 @@ fn asks(id: ChannelId, request_type: &str, want_reply: bool) -> Vec<u8> {
     .encode()
 }
 
-/// An open channel whose owner takes requests.
+/// An open channel whose owner accepts requests.
 fn session(c: &mut Channels, now: Instant) -> ChannelId {
     let id = accepted(c, now);
     c.take_requests(id);
     id
 }
 
-/// The peer asks, and wants an answer.
+/// The peer sends a request that wants a reply.
 fn asked(c: &mut Channels, id: ChannelId, request_type: &str) -> ChannelReplyToken {
     let now = Instant::now();
     c.recv(&asks(id, request_type, true), now).unwrap();
@@ -38,7 +38,7 @@ fn asked(c: &mut Channels, id: ChannelId, request_type: &str) -> ChannelReplyTok
     }
 }
 
-/// The numbers of the messages that wait.
+/// Numbers of the waiting messages.
 fn sent(c: &mut Channels) -> Vec<u8> {
     std::iter::from_fn(|| c.poll_message())
         .map(|message| message[0])
@@ -63,7 +63,7 @@ fn replies_of_channel_requests_leave_in_order() {
 }
 
 #[test]
-fn request_without_an_answer_is_an_event_without_a_token() {
+fn request_that_wants_no_reply_is_an_event_without_a_token() {
     let (mut c, now) = table();
     let id = session(&mut c, now);
     c.recv(&asks(id, "window-change", false), now).unwrap();
@@ -80,7 +80,7 @@ fn request_without_an_answer_is_an_event_without_a_token() {
 }
 
 #[test]
-fn sign_of_life_is_answered_in_its_turn_without_the_owner() {
+fn keepalive_is_answered_in_order_without_the_owner() {
     let (mut c, now) = table();
     let id = session(&mut c, now);
     c.recv(&request(id), now).unwrap();
@@ -94,7 +94,7 @@ fn sign_of_life_is_answered_in_its_turn_without_the_owner() {
 }
 
 #[test]
-fn requests_that_nobody_takes_are_refused_at_once_and_nothing_is_kept() {
+fn requests_of_a_forward_are_refused_at_once_and_not_stored() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
     for _ in 0..2 * MAX_OWED {
@@ -107,7 +107,7 @@ fn requests_that_nobody_takes_are_refused_at_once_and_nothing_is_kept() {
 }
 
 #[test]
-fn name_that_cannot_be_one_is_refused_unseen() {
+fn request_with_an_invalid_name_is_refused_without_an_event() {
     let (mut c, now) = table();
     let id = session(&mut c, now);
     for name in ["a\nb".to_owned(), "x".repeat(257)] {
@@ -117,7 +117,7 @@ fn name_that_cannot_be_one_is_refused_unseen() {
 }
 
 #[test]
-fn peer_that_asks_more_than_is_borne_is_cut_off() {
+fn more_waiting_requests_than_the_limit_are_misbehaviour() {
     let (mut c, now) = table();
     let id = session(&mut c, now);
     let _tokens: Vec<_> = (0..MAX_OWED).map(|_| asked(&mut c, id, "shell")).collect();
@@ -148,7 +148,7 @@ fn our_requests_follow_our_eof_and_not_our_close() {
 }
 
 #[test]
-fn answers_are_counted_off_and_others_are_misbehaviour() {
+fn replies_are_matched_in_order_and_others_are_misbehaviour() {
     let (mut c, now) = table();
     let id = session(&mut c, now);
     for name in ["pty-req", "shell"] {
@@ -169,7 +169,7 @@ fn answers_are_counted_off_and_others_are_misbehaviour() {
 }
 
 #[test]
-fn requests_of_ours_have_a_bound_and_a_length() {
+fn our_requests_are_limited_in_number_and_length() {
     let (mut c, now) = table();
     let id = session(&mut c, now);
     let mut ask = |len| c.send_request(id, "exec", &vec![0; len], WantReply::Yes);
@@ -179,7 +179,7 @@ fn requests_of_ours_have_a_bound_and_a_length() {
 }
 
 #[test]
-fn channel_that_is_not_confirmed_cannot_be_asked() {
+fn unconfirmed_channel_takes_no_request() {
     let (mut c, now) = table();
     let id = c.open(ChannelType::Session, now).unwrap();
     let refused = c.send_request(id, "shell", b"", WantReply::Yes);
@@ -187,7 +187,7 @@ fn channel_that_is_not_confirmed_cannot_be_asked() {
 }
 
 #[test]
-fn answers_that_come_too_late_are_passed_over_in_both_directions() {
+fn late_replies_are_ignored_in_both_directions() {
     let (mut c, now) = table();
     let id = session(&mut c, now);
     let token = asked(&mut c, id, "shell");
@@ -210,7 +210,7 @@ fn answers_that_come_too_late_are_passed_over_in_both_directions() {
 }
 
 #[test]
-fn answer_that_crosses_our_close_is_no_misbehaviour() {
+fn reply_that_crosses_our_close_is_no_misbehaviour() {
     let (mut c, now) = table();
     let id = session(&mut c, now);
     c.send_request(id, "shell", b"", WantReply::Yes).unwrap();

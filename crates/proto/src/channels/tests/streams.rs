@@ -1,4 +1,4 @@
-//! Data and stderr: two streams of a channel, one window.
+//! Tests of data and stderr: two streams of a channel that share one window.
 
 use super::*;
 use crate::message::connection::{EXTENDED_DATA_STDERR, parse_extended_data};
@@ -67,7 +67,7 @@ fn packet_size_counts_data_and_no_header() {
 }
 
 #[test]
-fn stderr_after_the_end_is_misbehaviour_and_after_our_end_unwanted() {
+fn stderr_after_eof_is_misbehaviour_and_after_release_dropped() {
     let (mut c, now) = table();
     let id = accepted(&mut c, now);
     let let_go = accepted(&mut c, now);
@@ -80,7 +80,7 @@ fn stderr_after_the_end_is_misbehaviour_and_after_our_end_unwanted() {
     );
 }
 
-/// The extension carries plain data only.
+/// The extension is for plain data only.
 #[test]
 fn stderr_waits_for_the_confirmation() {
     let (mut c, now) = table();
