@@ -40,7 +40,7 @@ pub enum Event {
     /// Client: an event of user authentication.
     Auth(ClientAuthEvent),
     /// Server: a request that needs an answer, see [`LoginAsServer`].
-    AuthRequest(AuthRequest),
+    AuthRequest(Box<AuthRequest>),
     /// An event of a channel.
     Channel(ChannelEvent),
     /// A global request of the peer.
@@ -298,7 +298,7 @@ impl Connection {
                 match auth.recv(payload, session_id)? {
                     ServerAuthStep::Reply(message) => self.send(message)?,
                     ServerAuthStep::Decide(request) => {
-                        self.events.push_back(Event::AuthRequest(request));
+                        self.events.push_back(Event::AuthRequest(Box::new(request)));
                     }
                 }
             }

@@ -42,8 +42,8 @@ pub(super) enum Notice {
     HostKey(PublicKey),
     /// Client: an answer of the login.
     Auth(ClientAuthEvent),
-    /// Server: a request of the login.
-    AuthRequest(AuthRequest),
+    /// Server: a request of the login. In a box: a connection's queue keeps 32 places of this size as long as it lives.
+    AuthRequest(Box<AuthRequest>),
     /// Either role.
     Incoming(Incoming),
 }
@@ -233,5 +233,16 @@ impl Owner {
     /// A place in the queue for what the peer asks for; none where nobody serves it any more.
     pub(super) fn place(&self) -> Option<mpsc::Permit<'_, Notice>> {
         self.0.try_reserve().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn login_costs_the_queue_of_an_idle_connection_no_room() {
+        let in_service = size_of::<Incoming>();
+        assert!(size_of::<Notice>() <= in_service.next_multiple_of(32));
     }
 }

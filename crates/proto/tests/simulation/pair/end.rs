@@ -230,7 +230,7 @@ impl End {
             match event {
                 Event::Channel(event) => self.channel_event(event, now),
                 Event::GlobalRequest { reply, .. } => self.owed.extend(reply),
-                Event::AuthRequest(request) => self.judge_user(request)?,
+                Event::AuthRequest(request) => self.judge_user(*request)?,
                 event => self.log.push(event),
             }
         }

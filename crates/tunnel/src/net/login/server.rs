@@ -141,7 +141,7 @@ impl ServerLogin {
     async fn request(&mut self) -> Option<AuthRequest> {
         loop {
             match self.connection.notices.recv().await? {
-                Notice::AuthRequest(request) => return Some(request),
+                Notice::AuthRequest(request) => return Some(*request),
                 // Nothing else is for the owner before the user is in.
                 Notice::HostKey(_) | Notice::Auth(_) | Notice::Incoming(_) => {}
             }
