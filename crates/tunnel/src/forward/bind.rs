@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::descriptors::{Permit, Share};
 use super::dial;
 use crate::config::values::AddressFamily;
-use crate::net::listener::{self, BindError, Listener};
+use crate::net::listener::{self, BindError, Listener, StaleSocket};
 use crate::policy::BindHost;
 
 /// Listening sockets of one forward.
@@ -80,6 +81,28 @@ pub(crate) async fn listen(
             descriptors,
         }),
     }
+}
+
+/// Listens on a unix socket, with the permissions that `mask` leaves. The socket is of the share `descriptors`.
+///
+/// # Errors
+/// It could not be bound; or the share is full.
+pub(crate) fn listen_unix(
+    path: &Path,
+    mask: u32,
+    stale: StaleSocket,
+    descriptors: &Share,
+) -> Result<Bound, BindError> {
+    let descriptors = descriptors.take(1).map_err(|full| BindError {
+        address: path.display().to_string(),
+        source: io::Error::other(full),
+    })?;
+    Ok(Bound {
+        listeners: vec![listener::bind_unix(path, mask, stale)?],
+        port: 0,
+        failures: Vec::new(),
+        descriptors,
+    })
 }
 
 async fn addresses(

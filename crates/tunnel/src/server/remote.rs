@@ -19,7 +19,6 @@ use crate::forward::ingress::{FixedRoute, Ingress, Route};
 use crate::forward::recent_targets::RecentTargets;
 use crate::forward::registry::{Registry, RemoteAddress};
 use crate::forward::uplink::Uplink;
-use crate::net::listener;
 use crate::net::{Handle, IncomingRequest};
 use crate::policy::{Ask, LISTEN_NOTICE, remote_bind};
 
@@ -89,42 +88,12 @@ impl RemoteForwards {
         address: String,
         port: u16,
     ) -> Result<Option<u16>, RequestRefused> {
-        let ask = Ask::Listen {
-            host: &address,
-            port,
-        };
-        if let Err(denied) = self.login.grant.permit(&ask) {
-            return Err(self.refuse_listen(
-                &format!("{}:{port}", peer_text::name(&address)),
-                &denied.to_string(),
-            ));
-        }
-        let wanted = remote_bind(self.login.grant.gateway_ports(), &address);
-        if let Some(notice) = wanted.notice(&address) {
-            let line = format_args!("{}: {notice}", self.login.who());
-            Peer(self.login.peer).log(
-                Level::Info,
-                "other listening addresses than asked for",
-                line,
-            );
-            let _ = self.handle.debug(&notice);
-        }
-        let (family, descriptors) = (self.settings.family, &self.login.descriptors);
-        let bound = match bind::listen(wanted.hosts, port, family, descriptors).await {
-            Ok(bound) => bound,
-            Err(error) => {
-                let what = format!("{}:{port}", peer_text::name(&address));
-                return Err(self.refuse_listen(&what, &error.to_string()));
-            }
-        };
-        let route = FixedRoute::ForwardedTcpip {
-            address: address.clone(),
-            port: bound.port,
-        };
+        let shown = peer_text::name(&address).to_string();
+        let bound = self.bind_tcp(&address, port).await;
+        let bound = bound.map_err(|why| self.refuse_listen(&format!("{shown}:{port}"), &why))?;
         let label = format!(
-            "{}: remote forward {}:{}",
+            "{}: remote forward {shown}:{}",
             self.login.who(),
-            peer_text::name(&address),
             bound.port
         );
         for failure in &bound.failures {
@@ -132,6 +101,10 @@ impl RemoteForwards {
             Peer(self.login.peer).log(Level::Warn, "addresses without a listener", line);
             let _ = self.handle.debug(&format!("{LISTEN_NOTICE}: {failure}"));
         }
+        let route = FixedRoute::ForwardedTcpip {
+            address: address.clone(),
+            port: bound.port,
+        };
         let key = RemoteAddress::Tcp {
             address,
             port: bound.port,
@@ -141,34 +114,44 @@ impl RemoteForwards {
         Ok(bound_port)
     }
 
+    /// Asks the policy, and listens on the addresses that it has for the client's. The error is a sentence.
+    async fn bind_tcp(&self, host: &str, port: u16) -> Result<Bound, String> {
+        let Login {
+            grant, descriptors, ..
+        } = &*self.login;
+        let permitted = grant.permit(&Ask::Listen { host, port });
+        permitted.map_err(|denied| denied.to_string())?;
+        let wanted = remote_bind(grant.gateway_ports(), host);
+        if let Some(notice) = wanted.notice(host) {
+            let kind = "other listening addresses than asked for";
+            let line = format_args!("{}: {notice}", self.login.who());
+            Peer(self.login.peer).log(Level::Info, kind, line);
+            let _ = self.handle.debug(&notice);
+        }
+        let bound = bind::listen(wanted.hosts, port, self.settings.family, descriptors).await;
+        bound.map_err(|error| error.to_string())
+    }
+
     fn listen_unix(&mut self, path: String) -> Result<Option<u16>, RequestRefused> {
         let shown = peer_text::name(&path).to_string();
-        if let Err(denied) = self.login.grant.permit(&Ask::ListenUnix { path: &path }) {
-            return Err(self.refuse_listen(&shown, &denied.to_string()));
-        }
-        let settings = &self.settings;
-        let descriptors = match self.login.descriptors.take(1) {
-            Ok(descriptors) => descriptors,
-            Err(full) => return Err(self.refuse_listen(&shown, &full.to_string())),
-        };
-        let bound = listener::bind_unix(
-            Path::new(&path),
-            settings.stream_local_bind_mask,
-            settings.stale_socket,
-        );
-        let bound = match bound {
-            Ok(listener) => Bound {
-                listeners: vec![listener],
-                port: 0,
-                failures: Vec::new(),
-                descriptors,
-            },
-            Err(error) => return Err(self.refuse_listen(&shown, &error.to_string())),
-        };
+        let bound = self.bind_unix(&path);
+        let bound = bound.map_err(|why| self.refuse_listen(&shown, &why))?;
         let label = format!("{}: remote forward {shown}", self.login.who());
         let route = FixedRoute::ForwardedStreamLocal { path: path.clone() };
         self.start(RemoteAddress::Unix(path), label, route, bound)?;
         Ok(None)
+    }
+
+    /// The same for a unix socket.
+    fn bind_unix(&self, path: &str) -> Result<Bound, String> {
+        let permitted = self.login.grant.permit(&Ask::ListenUnix { path });
+        permitted.map_err(|denied| denied.to_string())?;
+        let (mask, stale) = (
+            self.settings.stream_local_bind_mask,
+            self.settings.stale_socket,
+        );
+        let bound = bind::listen_unix(Path::new(path), mask, stale, &self.login.descriptors);
+        bound.map_err(|error| error.to_string())
     }
 
     fn start(
