@@ -300,6 +300,7 @@ impl Channels {
         };
         channel.wants_window |= bytes < want;
         Some(Reserved {
+            stream,
             bytes,
             recipient_channel: channel.peer.0,
             max_packet: channel.peer_max_packet,
@@ -490,6 +491,8 @@ impl Channels {
 /// Send window taken by `Channels::reserve`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reserved {
+    /// The stream that the data is of.
+    pub stream: ChannelStream,
     /// How many data bytes may be sent.
     pub bytes: u32,
     /// The peer's number of the channel, for the data header.

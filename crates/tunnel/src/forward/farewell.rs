@@ -9,9 +9,8 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use crate::net::Stream;
+use crate::net::pump::PATIENCE;
 
-/// Time for an application to read the data that waits for it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// Time for an application to end its own direction after our FIN. After that the kernel still delivers, as long as the
 /// application sends nothing.
 const UNTIL_ITS_END: Duration = Duration::from_secs(30);

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use adit_proto::channels::PeerClose;
-use tokio::time::timeout;
 
-use super::farewell::{self, Input, Output, PATIENCE};
+use super::farewell::{self, Input, Output};
 use crate::net::channel::Received;
-use crate::net::{Channel, Ended, Pumped, SHORT_TURN, Stream};
+use crate::net::pump::{self, Patience, PumpedIn, PumpedOut, pump_in, pump_out};
+use crate::net::{Channel, Ended, Stream};
 use crate::status::ForwardCounters;
 
 /// Time for an application to take what had arrived for it when the SSH connection ended.
@@ -68,20 +68,26 @@ async fn run(
     fin_is_out: &AtomicBool,
 ) -> (End, Input) {
     let gone = |error| (End::Reset(Some(error)), Input::Gone);
-    let mut outbound = pin!(outbound(channel, app, counters));
-    let mut inbound = pin!(inbound(channel, app, counters));
+    let data = channel.data();
+    let mut outbound = pin!(pump_out(&data, app, counters));
+    let mut inbound = pin!(pump_in(&data, app, Patience::AfterClose, counters));
     let (input, received) = tokio::select! {
         sent = &mut outbound => match sent {
             // Our EOF is sent, and the peer may still send much; or the channel has ended, and data of the peer may
             // still wait for the application.
-            Ok(input) => (Some(input), inbound.await),
+            Ok(end) => (Some(said_all(channel, end)), inbound.await),
             Err(error) => return gone(error),
         },
         received = &mut inbound => (None, received),
     };
     match received {
-        Ok(Inbound::Over(end)) => return (end, input.unwrap_or(Input::Open)),
-        Ok(Inbound::Eof) => fin_is_out.store(true, Ordering::Relaxed),
+        Ok(PumpedIn::Closed(close)) => return (end_of(close), input.unwrap_or(Input::Open)),
+        Ok(PumpedIn::Ended(ended)) => return (broken_off(ended), input.unwrap_or(Input::Open)),
+        Ok(PumpedIn::Eof) => {
+            // An application that has gone already needs no EOF.
+            let _ = app.shutdown_write();
+            fin_is_out.store(true, Ordering::Relaxed);
+        }
         // The application no longer reads. Data that it sent may still wait here, such as an answer to half a request.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe && input.is_none() => {
             channel.detach();
@@ -92,7 +98,10 @@ async fn run(
         Some(input) => (till_closed(channel, input).await, input),
         None => tokio::select! {
             sent = outbound => match sent {
-                Ok(input) => (till_closed(channel, input).await, input),
+                Ok(end) => {
+                    let input = said_all(channel, end);
+                    (till_closed(channel, input).await, input)
+                }
                 Err(error) => gone(error),
             },
             end = closed(channel) => (end, Input::Open),
@@ -117,90 +126,21 @@ async fn too_slow(channel: &Channel) -> End {
     End::Reset(Some(io::ErrorKind::TimedOut.into()))
 }
 
-/// From the application into the channel, until its EOF, or until the channel takes no more.
-async fn outbound(
-    channel: &Channel,
-    app: &Stream,
-    counters: &ForwardCounters,
-) -> io::Result<Input> {
-    loop {
-        match channel.pump_from(app).await? {
-            Pumped::Bytes(n) => {
-                counters.sent.add(n as u64);
-                if n >= SHORT_TURN {
-                    // One turn each: a busy application must not keep the others of this thread waiting.
-                    tokio::task::yield_now().await;
-                }
-            }
-            Pumped::AppEof => {
-                channel.send_eof();
-                return Ok(Input::Ended);
-            }
-            Pumped::ChannelClosed => return Ok(Input::Open),
+/// The end of the application's direction; the peer is told of it.
+fn said_all(channel: &Channel, end: PumpedOut) -> Input {
+    match end {
+        PumpedOut::SourceEnded => {
+            channel.send_eof();
+            Input::Ended
         }
-    }
-}
-
-/// The end of the peer's direction.
-enum Inbound {
-    /// The peer's EOF. Its other direction may be open.
-    Eof,
-    /// The peer's CLOSE, or the end of the connection.
-    Over(End),
-}
-
-/// Writes what the driver could not write at once, until the peer says no more. An error is the application's.
-async fn inbound(
-    channel: &Channel,
-    app: &Stream,
-    counters: &ForwardCounters,
-) -> io::Result<Inbound> {
-    let mut is_first = true;
-    loop {
-        match channel.receive().await? {
-            Received::Data(bytes) => {
-                let written = match std::mem::take(&mut is_first) {
-                    true => write_at_once(app, &bytes)?,
-                    false => 0,
-                };
-                if written < bytes.len() {
-                    write(channel, app, &bytes[written..]).await?;
-                }
-                counters.received.add(bytes.len() as u64);
-                channel.taken(bytes.len());
-            }
-            Received::Eof => {
-                // An application that has gone already needs no EOF.
-                let _ = app.shutdown_write();
-                return Ok(Inbound::Eof);
-            }
-            Received::Closed(close) => return Ok(Inbound::Over(end_of(close))),
-            Received::Ended(ended) => return Ok(Inbound::Over(broken_off(ended))),
-        }
-    }
-}
-
-/// Writes what an application has room for that was dialled while its data waited here; gives how many bytes. The runtime
-/// has yet to hear that such a socket has room: to wait for that costs a timer and two system calls.
-fn write_at_once(app: &Stream, bytes: &[u8]) -> io::Result<usize> {
-    match app.write_at_once(bytes) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-        written => written,
+        PumpedOut::ChannelClosed => Input::Open,
     }
 }
 
 /// Writes `bytes`, for as long as the application takes them; once the peer has closed the channel, nothing can make it
 /// take them but patience.
 pub(super) async fn write(channel: &Channel, app: &Stream, bytes: &[u8]) -> io::Result<()> {
-    let mut writing = pin!(app.write_all(bytes));
-    loop {
-        match timeout(PATIENCE, &mut writing).await {
-            Ok(written) => return written,
-            Err(_) if channel.is_closed_by_peer() => return Err(io::ErrorKind::TimedOut.into()),
-            Err(_) => {}
-        }
-    }
+    pump::write(channel, app, bytes, Patience::AfterClose).await
 }
 
 /// Waits for the peer's CLOSE. Data that still arrives is dropped and credited, so that the peer can continue.
@@ -497,5 +437,49 @@ mod tests {
         }
         assert_eq!(heard, said);
         assert!(matches!(relaying.await.unwrap(), End::Orderly));
+    }
+}
+#[cfg(test)]
+mod sizes {
+    #[tokio::test]
+    async fn size_of_relay() {
+        let mut pair = crate::net::pair::Pair::new().await;
+        let (_theirs, ours) = pair.open().await;
+        let (app, _b) = tokio::net::UnixStream::pair().unwrap();
+        let counters: std::sync::Arc<crate::status::ForwardCounters> = std::sync::Arc::default();
+        let app: std::sync::Arc<crate::net::Stream> = std::sync::Arc::new(app.into());
+        println!(
+            "SIZE readable {} write_all {} pump_from {} receive {}",
+            std::mem::size_of_val(&app.readable()),
+            std::mem::size_of_val(&app.write_all(b"")),
+            std::mem::size_of_val(&ours.pump_from(&app)),
+            std::mem::size_of_val(&ours.receive())
+        );
+        println!(
+            "SIZE pump_out {} pump_in {} write {} closed {} run {}",
+            std::mem::size_of_val(&super::pump_out(&ours.data(), &app, &counters)),
+            std::mem::size_of_val(&super::pump_in(
+                &ours.data(),
+                &app,
+                super::Patience::AfterClose,
+                &counters
+            )),
+            std::mem::size_of_val(&crate::net::pump::write(
+                &ours,
+                &app,
+                b"",
+                super::Patience::AfterClose
+            )),
+            std::mem::size_of_val(&super::closed(&ours)),
+            std::mem::size_of_val(&super::run(
+                &ours,
+                &app,
+                &counters,
+                &super::AtomicBool::new(false)
+            ))
+        );
+        let app2 = app.clone();
+        let f = super::relay(ours, app2, &counters);
+        println!("SIZE relay {}", std::mem::size_of_val(&f));
     }
 }

@@ -1,50 +1,24 @@
-//! One channel, as a relay holds it: bytes in both directions, credit that follows consumption.
+//! One channel, as its owner holds it. Its bytes are in `stream_end`, its requests in `requests`.
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use adit_proto::channels::{ChannelId, PeerClose};
+use adit_proto::channels::{ChannelId, ChannelStream};
 
-use super::outcome::Ended;
 use super::state::Shared;
 use super::stream::Stream;
-use super::turn::{ConnectionFailed, Turn};
+use super::stream_end::StreamEnd;
+pub use super::stream_end::{Pumped, Received};
 use crate::status::ForwardCounters;
 
 /// A channel that is open, or being opened. Dropping it closes the channel.
 #[derive(Debug)]
 pub struct Channel {
-    shared: Arc<Shared>,
-    id: ChannelId,
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: ChannelId,
     /// Tells this channel from later ones of the same number.
     token: u64,
-}
-
-/// The outcome of one `pump_from`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pumped {
-    /// So many bytes went from the application into the channel.
-    Bytes(usize),
-    /// The application sends no more.
-    AppEof,
-    /// The channel takes no more.
-    ChannelClosed,
-}
-
-/// The next of what the peer sent, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Received {
-    /// Data; tell with `taken` once it is consumed.
-    Data(Vec<u8>),
-    /// The peer sends no more data.
-    Eof,
-    /// The peer closed the channel.
-    Closed(PeerClose),
-    /// The connection is over.
-    Ended(Ended),
 }
 
 impl Channel {
@@ -60,90 +34,39 @@ impl Channel {
         self.shared.clone()
     }
 
-    /// From now on the driver writes what arrives straight to `app`, as long as it has room.
+    /// Our end of the channel's data.
+    pub fn data(&self) -> StreamEnd<'_> {
+        StreamEnd::new(self, ChannelStream::Data)
+    }
+
+    /// Our end of the channel's stderr; only a session has one.
+    pub fn stderr(&self) -> StreamEnd<'_> {
+        StreamEnd::new(self, ChannelStream::Stderr)
+    }
+
+    /// [`StreamEnd::attach`] of the channel's data.
     pub fn attach(&self, app: Arc<Stream>, counters: Arc<ForwardCounters>) {
-        if let Some(io) = self.shared.state().io(self.id) {
-            io.sink = Some((app, counters));
-        }
+        self.data().attach(app, counters);
     }
 
-    /// Moves what the application has to say into the channel: one read, as many packets as it fills, and one write, which
-    /// short turns share.
+    /// [`StreamEnd::detach`] of the channel's data.
+    pub fn detach(&self) {
+        self.data().detach();
+    }
+
+    /// [`StreamEnd::pump_from`] of the channel's data.
     pub async fn pump_from(&self, app: &Stream) -> io::Result<Pumped> {
-        loop {
-            app.readable().await?;
-            match poll_fn(|cx| self.poll_pump(cx, app)).await {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
-        }
+        self.data().pump_from(app).await
     }
 
-    pub(super) fn poll_pump(&self, cx: &mut Context<'_>, app: &Stream) -> Poll<io::Result<Pumped>> {
-        let Some(turn) = ready!(Turn::poll_begin(&self.shared, self.id, u32::MAX, cx)) else {
-            return Poll::Ready(Ok(Pumped::ChannelClosed));
-        };
-        Poll::Ready(match turn.send_from(app) {
-            Ok(Ok(0)) => Ok(Pumped::AppEof),
-            Ok(Ok(n)) => Ok(Pumped::Bytes(n)),
-            Ok(Err(error)) => Err(error),
-            // That is not the application's fault: `receive` tells of it, behind what the peer had sent.
-            Err(ConnectionFailed) => Ok(Pumped::ChannelClosed),
-        })
+    /// [`StreamEnd::send`] of the channel's data.
+    pub async fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.data().send(bytes).await
     }
 
-    /// True once the peer has closed the channel, or the connection is over.
-    pub fn is_closed_by_peer(&self) -> bool {
-        let mut state = self.shared.state();
-        state.ended.is_some() || state.io(self.id).is_none_or(|io| io.closed.is_some())
-    }
-
-    /// Sends bytes that are in memory already: for protocols that are spoken before a relay begins.
-    pub async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let n = poll_fn(|cx| self.poll_send(cx, bytes)).await?;
-            bytes = &bytes[n..];
-        }
-        Ok(())
-    }
-
-    pub(super) fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let want = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let turn = ready!(Turn::poll_begin(&self.shared, self.id, want, cx));
-        let sent = turn.and_then(|turn| turn.send(bytes).ok());
-        Poll::Ready(sent.ok_or_else(|| io::ErrorKind::BrokenPipe.into()))
-    }
-
-    /// Takes the next of what did not go straight to the sink. The error is the sink's.
+    /// [`StreamEnd::receive`] of the channel's data.
     pub async fn receive(&self) -> io::Result<Received> {
-        poll_fn(|cx| self.poll_receive(cx)).await
-    }
-
-    fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
-        let mut state = self.shared.state();
-        let ended = state.ended.clone();
-        let Some(io) = state.io(self.id) else {
-            return Poll::Ready(Ok(Received::Closed(PeerClose::Orderly)));
-        };
-        if let Some(kind) = io.sink_error {
-            return Poll::Ready(Err(kind.into()));
-        }
-        if let Some(data) = io.queue.take() {
-            return Poll::Ready(Ok(Received::Data(data)));
-        }
-        match (io.closed, io.eof, ended) {
-            (Some(close), _, _) => Poll::Ready(Ok(Received::Closed(close))),
-            (None, true, None) => {
-                io.eof = false;
-                Poll::Ready(Ok(Received::Eof))
-            }
-            (None, _, Some(ended)) => Poll::Ready(Ok(Received::Ended(ended))),
-            (None, false, None) => {
-                io.recv_waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
+        self.data().receive().await
     }
 
     /// The consumer took `len` bytes of what `receive` gave: the peer may send as many more.
@@ -160,11 +83,10 @@ impl Channel {
         }
     }
 
-    /// Nothing more goes straight to an application, nor is it known what became of the one there was.
-    pub fn detach(&self) {
-        if let Some(io) = self.shared.state().io(self.id) {
-            (io.sink, io.sink_error) = (None, None);
-        }
+    /// True once the peer has closed the channel, or the connection is over.
+    pub fn is_closed_by_peer(&self) -> bool {
+        let mut state = self.shared.state();
+        state.ended.is_some() || state.io(self.id).is_none_or(|io| io.closed.is_some())
     }
 
     /// Waits for the end of the connection.
@@ -172,7 +94,7 @@ impl Channel {
         self.shared.over().await;
     }
 
-    /// Ends our data; the other direction goes on.
+    /// Ends our data and our stderr; the other direction goes on, and requests may follow.
     pub fn send_eof(&self) {
         self.shared.state().connection.channels().send_eof(self.id);
         self.shared.kick();
@@ -186,7 +108,8 @@ impl Drop for Channel {
         if let Some(io) = state.io(self.id)
             && io.token == self.token
         {
-            outbound.leave(&mut io.place);
+            io.streams()
+                .for_each(|stream| outbound.leave(&mut stream.place));
             state.remove_io(self.id);
             state.connection.channels().release(self.id);
         }

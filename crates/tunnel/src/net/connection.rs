@@ -75,15 +75,15 @@ impl Handle {
             if let Some(ended) = &state.ended {
                 return Err(OpenError::Ended(ended.clone()));
             }
+            let io = ChannelIo {
+                opened: Some(sender),
+                ..ChannelIo::new(&channel_type)
+            };
             let id = state
                 .connection
                 .channels()
                 .open(channel_type, Instant::now())
                 .ok_or_else(|| OpenError::Refused(Refusal::too_many_channels()))?;
-            let io = ChannelIo {
-                opened: Some(sender),
-                ..ChannelIo::default()
-            };
             let token = state.insert_io(id, io);
             Channel::new(self.0.clone(), id, token)
         };

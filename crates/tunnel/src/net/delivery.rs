@@ -1,4 +1,4 @@
-//! Delivery: consecutive data of one channel, from the read buffer straight to the application's socket.
+//! Delivery: consecutive data of one stream of a channel, from the read buffer straight to the application's socket.
 //!
 //! Bytes that the application has no room for are copied to the channel's queue, which the receive window bounds, and
 //! the relay carries on from there.
@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use adit_proto::channels::ChannelId;
+use adit_proto::channels::{ChannelId, ChannelStream};
 
 use super::state::{Shared, State};
 use super::stream::Stream;
@@ -17,10 +17,11 @@ use crate::status::ForwardCounters;
 /// Slices of one write to an application.
 const MAX_SLICES: usize = 64;
 
-/// Consecutive data of one channel, as places in the read buffer.
+/// Consecutive data of one stream, as places in the read buffer.
 #[derive(Debug)]
 pub(super) struct Delivery {
     id: ChannelId,
+    stream: ChannelStream,
     sink: Arc<Stream>,
     counters: Arc<ForwardCounters>,
     slices: Vec<Range<usize>>,
@@ -29,22 +30,22 @@ pub(super) struct Delivery {
 impl Delivery {
     /// A delivery that begins with the data at `range`.
     pub(super) fn new(
-        id: ChannelId,
-        sink: &Arc<Stream>,
-        counters: &Arc<ForwardCounters>,
+        (id, stream): (ChannelId, ChannelStream),
+        (sink, counters): &(Arc<Stream>, Arc<ForwardCounters>),
         range: Range<usize>,
     ) -> Self {
         Self {
             id,
+            stream,
             sink: sink.clone(),
             counters: counters.clone(),
             slices: vec![range],
         }
     }
 
-    /// True where data of channel `id` may come behind what is here.
-    pub(super) fn is_for(&self, id: ChannelId) -> bool {
-        self.id == id
+    /// True where data of this stream of channel `id` may come behind what is here.
+    pub(super) fn is_for(&self, id: ChannelId, stream: ChannelStream) -> bool {
+        self.id == id && self.stream == stream
     }
 
     /// Puts the data at `range` behind what is here.
@@ -66,17 +67,20 @@ impl Delivery {
         }
     }
 
-    /// True where data of the same channel waits in its queue.
+    /// True where data of the same stream waits in its queue.
     fn would_overtake(&self, shared: &Shared) -> bool {
         let mut state = shared.state();
-        state.io(self.id).is_some_and(|io| !io.queue.is_clear())
+        let io = state.stream(self.id, self.stream);
+        io.is_some_and(|io| !io.queue.is_clear())
     }
 
     /// Credits what the application took, and queues what it had no room for.
     fn credit(self, state: &mut State, buffer: &[u8], taken: usize) {
         self.counters.received.add(taken as u64);
         credit(state, self.id, taken);
-        let Some(io) = state.io(self.id) else { return };
+        let Some(io) = state.stream(self.id, self.stream) else {
+            return;
+        };
         let mut skip = taken;
         for range in self.slices {
             let skipped = skip.min(range.len());
@@ -92,7 +96,7 @@ impl Delivery {
 
     /// Tells the relay of the application's error. Nobody will take the data: the peer may send as much again.
     fn fail(self, state: &mut State, error: &io::Error) {
-        if let Some(io) = state.io(self.id) {
+        if let Some(io) = state.stream(self.id, self.stream) {
             io.sink_error = Some(error.kind());
             io.wake_all();
         }

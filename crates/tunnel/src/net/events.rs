@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adit_proto::channels::{ChannelEvent, ChannelId, PeerClose};
+use adit_proto::channels::{ChannelEvent, ChannelId, PeerClose, RequestOutcome};
 use adit_proto::connection::{Event, GlobalReply, ReplyToken, RequestRefused};
 use adit_proto::error::Error;
 use adit_proto::message::connection::{ChannelType, GlobalRequest, OpenFailure, OpenFailureReason};
@@ -12,7 +12,8 @@ use super::agreed;
 use super::channel::Channel;
 use super::incoming::{ChannelAsked, Incoming, IncomingRequest, Notice, Owner};
 use super::outcome::Refusal;
-use super::state::{ChannelIo, Shared, State};
+use super::requests::Request;
+use super::state::{ChannelIo, Shared, State, StreamIo};
 
 impl State {
     /// Handles one event. An error is the peer's fault and ends the connection.
@@ -86,7 +87,7 @@ impl State {
                     // Whoever asked may have gone.
                     let _ = sender.send(Ok(()));
                 }
-                io.wake_sender();
+                io.streams().for_each(StreamIo::wake_sender);
             }),
             ChannelEvent::Refused { id, failure, lost } => self.change_io(id, |io| {
                 if let Some(sender) = io.opened.take() {
@@ -95,12 +96,25 @@ impl State {
                 io.closed = Some(PeerClose::Reset);
                 io.wake_all();
             }),
-            ChannelEvent::Writable(id) => self.change_io(id, ChannelIo::wake_sender),
-            // Only channels whose owner takes requests have any.
-            ChannelEvent::Request { .. } | ChannelEvent::Reply { .. } => {}
+            ChannelEvent::Writable(id) => {
+                self.change_io(id, |io| io.streams().for_each(StreamIo::wake_sender));
+            }
+            ChannelEvent::Request {
+                id,
+                request_type,
+                data,
+                reply,
+            } => self.keep_request(id, Request::new(request_type, data, reply)),
+            ChannelEvent::Reply { id, outcome } => self.change_io(id, |io| {
+                if let Some(session) = &mut io.session {
+                    session.requests.answered(outcome);
+                }
+            }),
             ChannelEvent::Eof(id) => self.change_io(id, |io| {
-                io.eof = true;
-                io.wake_reader();
+                io.streams().for_each(|stream| {
+                    stream.eof = true;
+                    stream.wake_reader();
+                });
             }),
             ChannelEvent::Closed { id, close } => self.change_io(id, |io| {
                 io.closed = Some(close);
@@ -124,10 +138,23 @@ impl State {
             };
             return self.connection.channels().refuse(id, &failure);
         };
-        let token = self.insert_io(id, ChannelIo::default());
+        let token = self.insert_io(id, ChannelIo::new(&channel_type));
         let channel = Channel::new(shared.clone(), id, token);
         let asked = Incoming::Open(ChannelAsked::new(channel_type, channel));
         place.send(Notice::Incoming(asked));
+    }
+
+    /// Keeps a request for the owner of the channel, or refuses it where too many wait.
+    fn keep_request(&mut self, id: ChannelId, request: Request) {
+        let session = self.io(id).and_then(|io| io.session.as_mut());
+        let refused = match session {
+            Some(session) => session.requests.push(request),
+            None => Some(request),
+        };
+        if let Some(token) = refused.and_then(|request| request.reply) {
+            let channels = self.connection.channels();
+            channels.answer_request(token, RequestOutcome::Failure);
+        }
     }
 
     /// Changes the application's side of a channel, if somebody holds it still.

@@ -1,6 +1,6 @@
 //! The inbound direction of one connection: the read buffer, and what becomes of the packets in it. Twin of `outbound`.
 //!
-//! Packets are opened where they lie, outside every lock. Runs of channel data are booked against their windows under
+//! Packets are opened where they lie, outside every lock. Runs of channel data, stderr included, are booked against their windows under
 //! one lock, and go from the read buffer straight to the applications (`delivery`). Every other packet is handled alone,
 //! behind the data that came before it, and the events that it causes with it (`events`).
 
@@ -196,15 +196,9 @@ impl Inbound {
     ) -> Result<bool, Error> {
         let mut state = shared.state();
         let now = Instant::now();
-        let stderr =
-            state
-                .connection
-                .handle_packet(packet.payload(buffer), packet.sequence_number, now)?;
-        if let Some(data) = stderr {
-            // Nobody takes it: the window that it used is given back.
-            let len = u32::try_from(data.bytes.len()).unwrap_or(u32::MAX);
-            state.connection.channels().taken(data.id, len, now);
-        }
+        state
+            .connection
+            .handle_packet(packet.payload(buffer), packet.sequence_number, now)?;
         while let Some(event) = state.connection.poll_event() {
             state.handle_event(event, shared, owner)?;
         }
@@ -235,24 +229,27 @@ impl Inbound {
             let arrived = state
                 .connection
                 .handle_packet(payload, packet.sequence_number, now)?;
-            let Some(ChannelData {
-                id, bytes: data, ..
-            }) = arrived
-            else {
+            let Some(ChannelData { id, stream, bytes }) = arrived else {
                 continue;
             };
             let Some(io) = state.io(id) else { continue };
-            match (&io.sink, packet.data_range(data.len())) {
-                (Some((sink, counters)), Some(range)) if io.queue.is_clear() => {
+            let Some(io) = io.stream(stream) else {
+                // A stream that nobody takes: the window that it used is given back.
+                let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+                state.connection.channels().taken(id, len, now);
+                continue;
+            };
+            match (&io.sink, packet.data_range(bytes.len())) {
+                (Some(sink), Some(range)) if io.queue.is_clear() => {
                     match self.deliveries.last_mut() {
-                        Some(last) if last.is_for(id) => last.push(range),
+                        Some(last) if last.is_for(id, stream) => last.push(range),
                         _ => self
                             .deliveries
-                            .push(Delivery::new(id, sink, counters, range)),
+                            .push(Delivery::new((id, stream), sink, range)),
                     }
                 }
                 _ => {
-                    io.queue.push(data);
+                    io.queue.push(bytes);
                     io.wake_reader();
                 }
             }
@@ -286,7 +283,10 @@ impl Packet {
     }
 
     fn is_channel_data(&self, buffer: &[u8]) -> bool {
-        self.payload(buffer).first() == Some(&number::CHANNEL_DATA)
+        matches!(
+            self.payload(buffer).first(),
+            Some(&(number::CHANNEL_DATA | number::CHANNEL_EXTENDED_DATA))
+        )
     }
 
     /// Place of the last `len` bytes of the payload in the read buffer; an inflated packet lies elsewhere.

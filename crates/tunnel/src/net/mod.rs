@@ -30,16 +30,20 @@ mod outbound;
 pub mod outcome;
 #[cfg(test)]
 pub(crate) mod pair;
+pub mod pump;
 mod queue;
+pub mod requests;
 pub(crate) mod seed;
 mod state;
 pub mod stream;
+pub mod stream_end;
 mod turn;
 
 pub use channel::{Channel, Pumped};
 pub use connection::Handle;
 pub use incoming::{Inbox, Incoming, IncomingRequest, PendingReply};
 pub use login::{ClientLogin, ServerLogin};
-pub(crate) use outbound::SHORT_TURN;
 pub use outcome::Ended;
+pub use requests::{IncomingChannelRequest, PendingAnswer, PendingChannelReply};
 pub use stream::{Stream, TcpKeepAlive};
+pub use stream_end::StreamEnd;

@@ -10,9 +10,11 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
 use std::task::Waker;
 
-use adit_proto::channels::{ChannelId, Reserved};
+use adit_proto::channels::{ChannelId, ChannelStream, Reserved};
 use adit_proto::connection::Connection;
-use adit_proto::message::connection::{DATA_HEADER_LEN, write_data_header};
+use adit_proto::message::connection::{
+    DATA_HEADER_LEN, EXTENDED_DATA_HEADER_LEN, write_data_header, write_stderr_header,
+};
 use adit_proto::packet::{HEADER_LEN, MAX_PACKET_LEN, SealError, Sealer, Usage};
 use adit_proto::transport::Transmit;
 use aws_lc_rs::rand;
@@ -29,7 +31,7 @@ const TURN_SHARED: u32 = 128 << 10;
 const TURNS_AMONG_OTHERS: u32 = 2;
 /// A turn of fewer data bytes is not worth a write of its own, and has probably emptied the application's socket; behind
 /// a longer one there may be more at once.
-pub(crate) const SHORT_TURN: usize = 16 << 10;
+pub(super) const SHORT_TURN: usize = 16 << 10;
 /// Bytes that gather before the driver comes; then whoever has more waits for it.
 const GATHERED: usize = 64 << 10;
 /// The most packets of one turn, for peers that take only small ones.
@@ -38,9 +40,6 @@ const MAX_PACKETS: usize = 64;
 const CONTROL_ROOM: usize = 128 << 10;
 /// Bytes of the longest sealed packet: `packet_length`, and the tag behind it.
 const LONGEST_PACKET: usize = 4 + MAX_PACKET_LEN + 64;
-/// Bytes in front of the data in a sealed packet.
-const DATA_OFFSET: usize = HEADER_LEN + DATA_HEADER_LEN;
-
 /// A channel's place in the line; a lower one is served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(u64);
@@ -220,20 +219,23 @@ impl Outbound {
         if self.sealer.is_compressing() {
             return self.seal_compressed_from(app, reserved);
         }
-        let packet_data = reserved.max_packet as usize;
-        let stride = self.sealer.sealed_len(DATA_HEADER_LEN + packet_data);
+        let layout = Layout {
+            header_len: header_len(reserved.stream),
+            packet_data: reserved.max_packet as usize,
+        };
+        let stride = self.sealer.sealed_len(layout.payload_len());
         let at = self.make_room(reserved.bytes as usize);
         let buffer = self.buffer.get_or_insert_with(memory::take_buffer);
         let region = &mut buffer[at..];
         let wanted = reserved.bytes as usize;
-        let read = read_into_packets(app, region, stride, packet_data, wanted);
+        let read = read_into_packets(app, region, stride, layout, wanted);
         if let Ok(read) = read {
             let mut done = 0;
             for packet in region.chunks_mut(stride) {
                 if done == read {
                     break;
                 }
-                let len = packet_data.min(read - done);
+                let len = layout.packet_data.min(read - done);
                 let sealed = seal_data(&mut self.sealer, packet, reserved, len).map_err(sealing)?;
                 self.end += sealed;
                 done += len;
@@ -249,13 +251,13 @@ impl Outbound {
         app: &Stream,
         reserved: Reserved,
     ) -> io::Result<io::Result<usize>> {
-        let mut payload =
-            vec![0; DATA_HEADER_LEN + reserved.max_packet.min(reserved.bytes) as usize];
-        let read = match app.try_read(&mut payload[DATA_HEADER_LEN..]) {
+        let header_len = header_len(reserved.stream);
+        let mut payload = vec![0; header_len + reserved.max_packet.min(reserved.bytes) as usize];
+        let read = match app.try_read(&mut payload[header_len..]) {
             Ok(read) => read,
             Err(error) => return Ok(Err(error)),
         };
-        payload.truncate(DATA_HEADER_LEN + read);
+        payload.truncate(header_len + read);
         if read > 0 {
             write_header(&mut payload, reserved, read);
             self.seal_message(&payload)?;
@@ -269,8 +271,9 @@ impl Outbound {
             .len()
             .min(reserved.bytes as usize)
             .min(reserved.max_packet as usize);
-        let mut payload = vec![0; DATA_HEADER_LEN + len];
-        payload[DATA_HEADER_LEN..].copy_from_slice(&bytes[..len]);
+        let header_len = header_len(reserved.stream);
+        let mut payload = vec![0; header_len + len];
+        payload[header_len..].copy_from_slice(&bytes[..len]);
         write_header(&mut payload, reserved, len);
         self.seal_message(&payload)?;
         Ok(len)
@@ -308,24 +311,40 @@ impl Outbound {
     }
 }
 
+/// Data of one turn in its packets.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    /// Bytes of the payload in front of the data.
+    header_len: usize,
+    /// Data bytes of a full packet.
+    packet_data: usize,
+}
+
+impl Layout {
+    fn payload_len(self) -> usize {
+        self.header_len + self.packet_data
+    }
+}
+
 /// One read that fills the data parts of consecutive packets of `stride` bytes.
 fn read_into_packets(
     app: &Stream,
     region: &mut [u8],
     stride: usize,
-    packet_data: usize,
+    layout: Layout,
     wanted: usize,
 ) -> io::Result<usize> {
     let mut slices: [IoSliceMut<'_>; MAX_PACKETS] =
         std::array::from_fn(|_| IoSliceMut::new(&mut []));
+    let data_offset = HEADER_LEN + layout.header_len;
     let mut left = wanted;
     let mut used = 0;
     for (slice, packet) in slices.iter_mut().zip(region.chunks_mut(stride)) {
-        let len = left.min(packet_data);
+        let len = left.min(layout.packet_data);
         if len == 0 || packet.len() < stride {
             break;
         }
-        *slice = IoSliceMut::new(&mut packet[DATA_OFFSET..DATA_OFFSET + len]);
+        *slice = IoSliceMut::new(&mut packet[data_offset..data_offset + len]);
         left -= len;
         used += 1;
     }
@@ -339,17 +358,35 @@ fn seal_data(
     reserved: Reserved,
     len: usize,
 ) -> Result<usize, SealError> {
-    let payload_len = DATA_HEADER_LEN + len;
+    let payload_len = header_len(reserved.stream) + len;
     write_header(&mut packet[HEADER_LEN..], reserved, len);
     let sealed = sealer.sealed_len(payload_len);
     sealer.seal(&mut packet[..sealed], payload_len)?;
     Ok(sealed)
 }
 
+/// Bytes of a payload in front of the data.
+fn header_len(stream: ChannelStream) -> usize {
+    match stream {
+        ChannelStream::Data => DATA_HEADER_LEN,
+        ChannelStream::Stderr => EXTENDED_DATA_HEADER_LEN,
+    }
+}
+
 fn write_header(payload: &mut [u8], reserved: Reserved, len: usize) {
-    if let Some(header) = payload.first_chunk_mut::<DATA_HEADER_LEN>() {
-        let len = u32::try_from(len).expect("a packet is shorter than 4 GiB");
-        write_data_header(header, reserved.recipient_channel, len);
+    let recipient = reserved.recipient_channel;
+    let len = u32::try_from(len).expect("a packet is shorter than 4 GiB");
+    match reserved.stream {
+        ChannelStream::Data => {
+            if let Some(header) = payload.first_chunk_mut() {
+                write_data_header(header, recipient, len);
+            }
+        }
+        ChannelStream::Stderr => {
+            if let Some(header) = payload.first_chunk_mut() {
+                write_stderr_header(header, recipient, len);
+            }
+        }
     }
 }
 

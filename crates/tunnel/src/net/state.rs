@@ -7,14 +7,16 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use adit_proto::channels::{ChannelId, PeerClose};
+use adit_proto::channels::{ChannelId, ChannelStream, PeerClose};
 use adit_proto::connection::{Connection, GlobalReply};
+use adit_proto::message::connection::ChannelType;
 use adit_proto::packet::Usage;
 use tokio::sync::{Notify, oneshot};
 
 use super::outbound::{Outbound, Place};
 use super::outcome::{Ended, Refusal};
 use super::queue::InboundQueue;
+use super::requests::RequestQueues;
 use super::stream::Stream;
 use crate::status::{ConnectionCounters, ForwardCounters};
 
@@ -47,21 +49,37 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 pub(super) struct ChannelIo {
     pub(super) token: u64,
+    pub(super) data: StreamIo,
+    /// What only a session has; none in a forward.
+    pub(super) session: Option<Box<SessionIo>>,
+    pub(super) closed: Option<PeerClose>,
+    pub(super) opened: Option<oneshot::Sender<Result<(), Refusal>>>,
+}
+
+/// The part of a session channel that forwards do without.
+#[derive(Debug, Default)]
+pub(super) struct SessionIo {
+    pub(super) stderr: StreamIo,
+    pub(super) requests: RequestQueues,
+}
+
+/// The application's side of one stream of a channel: it has a reader and a sender of its own.
+#[derive(Debug, Default)]
+pub(super) struct StreamIo {
     /// The application, to which inbound data goes straight from the read buffer.
     pub(super) sink: Option<(Arc<Stream>, Arc<ForwardCounters>)>,
     /// Inbound data that the sink had no room for.
     pub(super) queue: InboundQueue,
     pub(super) sink_error: Option<io::ErrorKind>,
+    /// The peer's EOF, of which the reader has not been told.
     pub(super) eof: bool,
-    pub(super) closed: Option<PeerClose>,
     pub(super) recv_waker: Option<Waker>,
     pub(super) send_waker: Option<Waker>,
     /// Its place in the line of those who wait for the SSH socket.
     pub(super) place: Option<Place>,
-    pub(super) opened: Option<oneshot::Sender<Result<(), Refusal>>>,
 }
 
-impl ChannelIo {
+impl StreamIo {
     pub(super) fn wake_reader(&mut self) {
         if let Some(waker) = self.recv_waker.take() {
             waker.wake();
@@ -77,6 +95,38 @@ impl ChannelIo {
     pub(super) fn wake_all(&mut self) {
         self.wake_reader();
         self.wake_sender();
+    }
+}
+
+impl ChannelIo {
+    /// The application's side of a channel of this type.
+    pub(super) fn new(channel_type: &ChannelType) -> Self {
+        let is_session = *channel_type == ChannelType::Session;
+        Self {
+            session: is_session.then(Box::default),
+            ..Self::default()
+        }
+    }
+
+    /// One of its streams; none where the channel has no such.
+    pub(super) fn stream(&mut self, stream: ChannelStream) -> Option<&mut StreamIo> {
+        match stream {
+            ChannelStream::Data => Some(&mut self.data),
+            ChannelStream::Stderr => self.session.as_mut().map(|session| &mut session.stderr),
+        }
+    }
+
+    /// Every stream it has.
+    pub(super) fn streams(&mut self) -> impl Iterator<Item = &mut StreamIo> {
+        let stderr = self.session.as_mut().map(|session| &mut session.stderr);
+        std::iter::once(&mut self.data).chain(stderr)
+    }
+
+    pub(super) fn wake_all(&mut self) {
+        self.streams().for_each(StreamIo::wake_all);
+        if let Some(session) = &mut self.session {
+            session.requests.end();
+        }
         self.opened = None;
     }
 }
@@ -86,10 +136,18 @@ impl State {
         self.channels.get_mut(id.0 as usize)?.as_mut()
     }
 
+    /// One stream of a channel.
+    pub(super) fn stream(&mut self, id: ChannelId, stream: ChannelStream) -> Option<&mut StreamIo> {
+        self.io(id)?.stream(stream)
+    }
+
     /// Gives the channel its entry, and the token that tells it from later channels of the same number.
     pub(super) fn insert_io(&mut self, id: ChannelId, mut io: ChannelIo) -> u64 {
         self.next_token += 1;
         io.token = self.next_token;
+        if io.session.is_some() {
+            self.connection.channels().take_requests(id);
+        }
         let index = id.0 as usize;
         if self.channels.len() <= index {
             self.channels.resize_with(index + 1, || None);

@@ -128,7 +128,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.readable().await,
             Stream::Unix(stream) => stream.readable().await,
-            Stream::Descriptor(descriptor) => descriptor.readable().await,
+            Stream::Descriptor(descriptor) => Box::pin(descriptor.readable()).await,
         }
     }
 
@@ -137,7 +137,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.writable().await,
             Stream::Unix(stream) => stream.writable().await,
-            Stream::Descriptor(descriptor) => descriptor.writable().await,
+            Stream::Descriptor(descriptor) => Box::pin(descriptor.writable()).await,
         }
     }
 

@@ -57,17 +57,17 @@ enum Begun {
 }
 
 impl<'a> Turn<'a> {
-    /// Waits for the turn of channel `id`, and for up to `most` bytes of window. None where the channel takes no more data.
+    /// Waits for the turn of a stream of channel `id`, and for up to `most` bytes of window. None where the channel takes no more data.
     ///
     /// Whoever does not get a turn may have been woken for one: it is passed on.
     pub(super) fn poll_begin(
         shared: &'a Shared,
-        id: ChannelId,
+        (id, stream): (ChannelId, ChannelStream),
         most: u32,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Self>> {
         let mut outbound = shared.outbound();
-        let begun = match begin(shared, &mut outbound, id, most, cx.waker()) {
+        let begun = match begin(shared, &mut outbound, (id, stream), most, cx.waker()) {
             Ok(begun) => begun,
             Err(error) => {
                 fail(shared, &mut outbound, &error);
@@ -166,7 +166,7 @@ impl Drop for Turn<'_> {
 fn begin(
     shared: &Shared,
     outbound: &mut Outbound,
-    id: ChannelId,
+    (id, stream): (ChannelId, ChannelStream),
     most: u32,
     waker: &Waker,
 ) -> io::Result<Begun> {
@@ -178,7 +178,7 @@ fn begin(
     // Control messages go first; NEWKEYS among them changes the key that data is sealed with.
     outbound.seal_control(&mut state.connection)?;
     let may_send = state.connection.may_send_data() && outbound.takes_data();
-    let Some(io) = state.io(id) else {
+    let Some(io) = state.stream(id, stream) else {
         return Ok(Begun::Closed);
     };
     if !may_send {
@@ -187,17 +187,13 @@ fn begin(
     }
     outbound.leave(&mut io.place);
     let most = most.min(outbound.begin_turn(id, state.opened_usage));
-    let Some(reserved) = state
-        .connection
-        .channels()
-        .reserve(id, ChannelStream::Data, most)
-    else {
+    let Some(reserved) = state.connection.channels().reserve(id, stream, most) else {
         return Ok(Begun::Closed);
     };
     if reserved.bytes > 0 {
         return Ok(Begun::Turn(reserved));
     }
-    if let Some(io) = state.io(id) {
+    if let Some(io) = state.stream(id, stream) {
         io.send_waker = Some(waker.clone());
     }
     Ok(Begun::WithoutWindow)

@@ -414,7 +414,7 @@ impl End {
                 if len > 0 {
                     any = true;
                     let data = pattern(position, len as usize);
-                    let packet = seal_data(&mut self.sealer, reserved, stream, data);
+                    let packet = seal_data(&mut self.sealer, reserved, data);
                     outbound.send(packet, now);
                     flow.note_sent(stream, len);
                 }
@@ -425,16 +425,11 @@ impl End {
 }
 
 /// In place where possible, as a driver does it.
-fn seal_data(
-    sealer: &mut Sealer,
-    reserved: Reserved,
-    stream: ChannelStream,
-    data: &[u8],
-) -> Vec<u8> {
+fn seal_data(sealer: &mut Sealer, reserved: Reserved, data: &[u8]) -> Vec<u8> {
     let (recipient, len) = (reserved.recipient_channel, data.len() as u32);
     let mut plain = [0; DATA_HEADER_LEN];
     let mut stderr = [0; EXTENDED_DATA_HEADER_LEN];
-    let header = match stream {
+    let header = match reserved.stream {
         ChannelStream::Data => {
             write_data_header(&mut plain, recipient, len);
             &plain[..]

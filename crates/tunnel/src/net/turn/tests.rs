@@ -36,14 +36,14 @@ impl Sender {
     fn poll_send(&self, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.woken.0.store(false, Ordering::Relaxed);
         let waker = Waker::from(self.woken.clone());
-        self.channel
-            .poll_send(&mut Context::from_waker(&waker), bytes)
+        let data = self.channel.data();
+        data.poll_send(&mut Context::from_waker(&waker), bytes)
     }
 
     /// Sends what `app` has to say.
     fn relay(&self, app: &Stream) {
         let mut context = Context::from_waker(Waker::noop());
-        let pumped = self.channel.poll_pump(&mut context, app);
+        let pumped = self.channel.data().poll_pump(&mut context, app);
         assert!(matches!(pumped, Poll::Ready(Ok(Pumped::Bytes(1)))));
     }
 
@@ -191,7 +191,7 @@ async fn turn_is_not_lost_on_a_sender_that_has_had_its_turn() {
 fn begin(sender: &Sender) -> Option<Turn<'_>> {
     let mut context = Context::from_waker(Waker::noop());
     let (shared, id) = (&sender.shared, sender.channel.id());
-    match Turn::poll_begin(shared, id, u32::MAX, &mut context) {
+    match Turn::poll_begin(shared, (id, ChannelStream::Data), u32::MAX, &mut context) {
         Poll::Ready(turn) => turn,
         Poll::Pending => None,
     }
