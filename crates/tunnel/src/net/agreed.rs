@@ -1,9 +1,9 @@
-//! What a key exchange agreed on, for the log.
+//! The algorithms of a key exchange, for the log.
 
 use adit_proto::transport::Transport;
 use log::{debug, warn};
 
-/// Logs the algorithms in OpenSSH's words, and warns of what `AllowTerrapin` has let pass.
+/// Logs the algorithms in OpenSSH's format, with a warning about those that only `AllowTerrapin` permits.
 pub(super) fn log(transport: &Transport) {
     let Some(agreed) = transport.negotiated() else {
         return;

@@ -1,9 +1,9 @@
-//! Descriptors that are no sockets of ours: pipes, terminals, files, and what this process has in common with others.
+//! Descriptors other than our sockets: pipes, terminals, files, and descriptors that other processes share.
 //!
-//! O_NONBLOCK belongs to the file description, and a shell shares that of its terminal with every program that it starts:
-//! set there it would end the shell. So what is shared is opened anew under `/proc/self/fd`, where the kernel makes another
-//! description of the same pipe or terminal; sockets are asked call by call; files never wait. Where none of that works
-//! (after `su` the terminal belongs to somebody else), a thread of its own does the waiting, at the other end of a socket
+//! O_NONBLOCK belongs to the file description, and a shell shares that of its terminal with all programs that it
+//! starts: setting it there would end the shell. So a shared pipe or terminal is opened again under `/proc/self/fd`,
+//! where the kernel makes another description of it. Sockets get a flag with each call, and files never block. If none
+//! of that works (after `su` the terminal belongs to another user), a thread copies between the descriptor and a socket
 //! pair.
 
 use std::fs::{File, OpenOptions};
@@ -22,19 +22,19 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 
-/// Bytes that the copying thread takes at once.
+/// Bytes that the copying thread copies at a time.
 const COPIED: usize = 32 << 10;
-/// `/dev/ptmx`, by major and minor number: to open it anew makes another terminal.
+/// Major and minor number of `/dev/ptmx`, which makes another terminal when it is opened again.
 const PTMX: (u64, u64) = (5, 2);
 
-/// Use of a descriptor; one that can do both is opened anew for this one only.
+/// Use of a descriptor. One that permits both is opened again for this use only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
     Write,
 }
 
-/// Something to read from or write to without waiting.
+/// A descriptor to read from or write to without blocking.
 #[derive(Debug)]
 pub struct Descriptor {
     io: Io,
@@ -43,11 +43,11 @@ pub struct Descriptor {
 
 #[derive(Debug)]
 enum Io {
-    /// The kernel tells when it is ready.
+    /// The kernel reports when it is ready.
     Polled(AsyncFd<File>),
-    /// It is always ready: a file, or a device such as `/dev/null`.
+    /// Always ready: a file, or a device such as `/dev/null`.
     Ready(File),
-    /// Our end of the socket pair whose other end a thread copies from or to.
+    /// Our end of a socket pair; a thread copies between the other end and the descriptor.
     Copied(UnixStream),
 }
 
@@ -55,7 +55,7 @@ enum Io {
 enum Kind {
     Pipe,
     Socket,
-    /// A terminal, or the other side of a pseudo-terminal.
+    /// A terminal, or the controlling side of a pseudo-terminal.
     Terminal,
     Device,
     File,
@@ -78,7 +78,7 @@ impl Kind {
         })
     }
 
-    /// True where a read that does not fill its room has emptied the descriptor. A terminal gives a line at a time.
+    /// True if a read that does not fill its buffer has emptied the descriptor. A terminal returns a line at a time.
     fn is_emptied_by_a_short_read(self) -> bool {
         matches!(self, Kind::Pipe | Kind::Socket)
     }
@@ -90,7 +90,7 @@ fn is_ptmx(metadata: &std::fs::Metadata) -> bool {
 }
 
 impl Descriptor {
-    /// A descriptor whose file description other processes may share, and which is left as it is.
+    /// A descriptor whose file description other processes may share, and whose flags are not changed.
     pub(super) fn shared(fd: BorrowedFd<'_>, access: Access) -> io::Result<Self> {
         let file = File::from(fd.try_clone_to_owned()?);
         let kind = Kind::of(&file)?;
@@ -105,7 +105,7 @@ impl Descriptor {
         Ok(Self { io, kind })
     }
 
-    /// A descriptor that nobody else has: it may be made non-blocking.
+    /// A descriptor of this process only, which may be made non-blocking.
     pub(super) fn own(fd: OwnedFd) -> io::Result<Self> {
         let file = File::from(fd);
         let kind = Kind::of(&file)?;
@@ -117,11 +117,11 @@ impl Descriptor {
         })
     }
 
-    /// A thread waits in our place.
+    /// A descriptor behind a thread that blocks in our place.
     fn copied(file: File, access: Access) -> io::Result<Self> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        // A read that waits cannot be called off: such a thread ends with its input, or with the process.
+        // A blocking read cannot be cancelled: such a thread ends with its input, or with the process.
         thread::Builder::new()
             .name("descriptor".into())
             .spawn(move || match access {
@@ -134,7 +134,7 @@ impl Descriptor {
         })
     }
 
-    /// Waits until there is something to read, or the end.
+    /// Waits for input, or its end.
     pub(super) async fn readable(&self) -> io::Result<()> {
         match &self.io {
             Io::Polled(fd) => fd.readable().await.map(drop),
@@ -143,7 +143,7 @@ impl Descriptor {
         }
     }
 
-    /// Waits until there is room to write.
+    /// Waits for room to write.
     pub(super) async fn writable(&self) -> io::Result<()> {
         match &self.io {
             Io::Polled(fd) => fd.writable().await.map(drop),
@@ -152,7 +152,8 @@ impl Descriptor {
         }
     }
 
-    /// Reads what is there into several places; 0 is the end. Once it has not filled its `room`, `readable` waits for more.
+    /// Reads into several buffers without blocking; 0 is the end. After a read that does not fill them, `readable`
+    /// waits for more.
     pub(super) fn try_read_vectored(
         &self,
         buffers: &mut [IoSliceMut<'_>],
@@ -184,7 +185,7 @@ impl Descriptor {
                 piece_by_piece(buffers.iter_mut(), |piece| piece.len(), recv)
             }
             Kind::Terminal => match (&*file).read_vectored(buffers) {
-                // Nobody has the other side of the pseudo-terminal open any more.
+                // The other side of the pseudo-terminal is closed.
                 Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => Ok(0),
                 result => result,
             },
@@ -192,7 +193,7 @@ impl Descriptor {
         }
     }
 
-    /// Writes what there is room for, from several places.
+    /// Writes from several buffers without blocking, as much as fits.
     pub(super) fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         match &self.io {
             Io::Polled(fd) => fd.try_io(Interest::WRITABLE, |file| self.write(file, buffers)),
@@ -201,7 +202,7 @@ impl Descriptor {
         }
     }
 
-    /// The same, whatever the runtime knows of its room.
+    /// The same, whatever the runtime knows of the descriptor's room.
     pub(super) fn write_at_once(&self, buffer: &[u8]) -> io::Result<usize> {
         let buffers = [IoSlice::new(buffer)];
         match &self.io {
@@ -219,8 +220,8 @@ impl Descriptor {
         piece_by_piece(buffers.iter(), |piece| piece.len(), send)
     }
 
-    /// Waits until all that was written has left for the descriptor behind a copying thread, whose end this announces. All
-    /// else is there already.
+    /// Waits until the copying thread has written everything, and ends its output. For other descriptors there is
+    /// nothing to wait for.
     pub(super) async fn drained(&self) -> io::Result<()> {
         let Io::Copied(stream) = &self.io else {
             return Ok(());
@@ -248,7 +249,7 @@ impl AsFd for Descriptor {
 }
 
 impl Io {
-    /// The kernel refuses to watch what never waits.
+    /// The kernel refuses to watch descriptors that never block.
     #[expect(
         deprecated,
         reason = "it wants a descriptor that stays open as long as its owner, which a file is; what comes after it is unsafe"
@@ -266,7 +267,7 @@ impl Io {
     }
 }
 
-/// Another description of the same pipe, terminal or device, which does not wait.
+/// Another description of the same pipe, terminal or device, which does not block.
 fn open_anew(file: &File, access: Access) -> io::Result<File> {
     if is_ptmx(&file.metadata()?) {
         return Err(io::ErrorKind::Unsupported.into());
@@ -278,7 +279,7 @@ fn open_anew(file: &File, access: Access) -> io::Result<File> {
         .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-/// One call for each piece, as long as each is filled. The error is that of the first.
+/// Makes one call for each buffer, while each is filled. The error is that of the first call.
 fn piece_by_piece<P>(
     pieces: impl Iterator<Item = P>,
     len: impl Fn(&P) -> usize,
@@ -301,8 +302,7 @@ fn piece_by_piece<P>(
     Ok(total)
 }
 
-/// Copies until the end of `from`, or until `to` takes no more. Both are closed by the caller, which the other end of the
-/// socket pair hears.
+/// Copies until the end of `from`, or until `to` is closed. The caller then closes both, which ends the socket pair.
 fn copy<F, T>(from: &F, to: &T)
 where
     F: AsFd,
@@ -329,7 +329,8 @@ where
     }
 }
 
-/// True where the call may be made again. Others may have made the description a non-blocking one: that is waited for here.
+/// True if the call should be repeated. If another process made the description non-blocking, this waits until it is
+/// ready.
 fn is_in_vain(error: &io::Error, fd: &impl AsFd, event: PollFlags) -> bool {
     match error.kind() {
         io::ErrorKind::Interrupted => true,

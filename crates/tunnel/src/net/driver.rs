@@ -1,7 +1,7 @@
-//! The task that runs one connection: it reads the SSH socket, keeps the timers and flushes what waits.
+//! The task that runs one connection: it reads the SSH socket, keeps the timers, and flushes waiting output.
 //!
-//! It awaits its socket, its timer and its wake-up, and nothing else: never a consumer, a dial or a policy. `inbound`
-//! handles what it reads, `turn` seals and writes what it flushes.
+//! It awaits its socket, its timer and its wake-up only, never a consumer, a dial or a policy. `inbound` handles the
+//! bytes that it reads, `turn` seals and writes those that it flushes.
 
 use std::convert::Infallible;
 use std::io;
@@ -20,12 +20,12 @@ use super::state::Shared;
 use super::stream::Stream;
 use super::turn::SocketState;
 
-/// Bytes of one read that take so long to handle that others should have a turn.
+/// Bytes of one read whose handling takes so long that the task yields afterwards.
 const MUCH: usize = 64 << 10;
 
-/// Begins to run a connection whose identification lines have been exchanged.
+/// Starts a connection after the exchange of identification lines.
 ///
-/// `early` is what was read behind the peer's identification. The future is the driver: spawn it.
+/// `early` has the bytes that were read after the peer's identification. The future is the driver: spawn it.
 pub(super) fn start(
     socket: Stream,
     connection: Connection,
@@ -51,11 +51,11 @@ struct Driver {
     owner: Owner,
 }
 
-/// The state of the connection, as far as the next wait depends on it.
+/// Conditions of the next wait.
 struct Wait {
-    /// True where there is no room to write what waits.
+    /// True if waiting output needs room in the socket.
     for_room: bool,
-    /// True where bytes of the peer may be handled.
+    /// True if bytes of the peer may be handled.
     for_input: bool,
     timeout: Option<Instant>,
 }
@@ -63,7 +63,7 @@ struct Wait {
 /// The reason for a wake-up.
 enum Woken {
     Readable,
-    /// Room to write, a timer, a wake-up: the next round sees to each of them.
+    /// Room to write, a timer, or a wake-up: the next round handles all of them.
     Other,
 }
 
@@ -74,7 +74,7 @@ impl Driver {
             self.say_why(error);
         }
         self.shared.end(ended);
-        // Relays may go on for a moment, and hold the socket: the peer need not wait for them.
+        // Relays may still hold the socket for a moment, and the peer need not wait for them.
         let _ = self.shared.socket.shutdown_write();
         Handle(self.shared.clone()).why_ended()
     }
@@ -95,7 +95,7 @@ impl Driver {
         }
     }
 
-    /// Writes what waits, and does what time asks for, also while there is always something to read.
+    /// Writes waiting output and runs due timers, even while there is always input.
     fn send_and_tick(&self) -> Result<Wait, Ended> {
         let socket_state = self.shared.flush().map_err(Ended::of_socket)?;
         let mut state = self.shared.state();
@@ -129,7 +129,7 @@ impl Driver {
         }
     }
 
-    /// Reads once: a busy peer must not keep the relays of this thread waiting.
+    /// Reads once: a busy peer must not starve the relays of this thread.
     async fn read(&mut self) -> Result<(), Ended> {
         let input = self.inbound.read(&self.shared.socket);
         match input.map_err(Ended::of_socket)? {
@@ -151,7 +151,7 @@ impl Driver {
         handled.map_err(Ended::Protocol)
     }
 
-    /// Tells the peer why, as far as that still works.
+    /// Sends the peer the reason of the end, if that still works.
     fn say_why(&self, error: &Error) {
         if let Some(disconnect) = error.disconnect() {
             self.shared.state().connection.disconnect(&disconnect);
@@ -161,7 +161,8 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// Without an end only where a bug made it panic, or its runtime is shut down: nobody must wait for it any more.
+    /// If there is no end yet, the driver panicked by a bug, or its runtime shuts down: waiting tasks must not wait any
+    /// longer.
     fn drop(&mut self) {
         if self.shared.state().ended.is_none() {
             let why = "internal error; the program's messages say more";

@@ -1,4 +1,4 @@
-//! The first lines of a connection: either side's identification (RFC 4253 §4.2).
+//! First lines of a connection: the identifications of both sides (RFC 4253 §4.2).
 
 use std::io;
 
@@ -9,10 +9,10 @@ use adit_proto::peer_text;
 use super::listener::describe;
 use super::stream::Stream;
 
-/// The peer's identification, and what was read behind it.
+/// The peer's identification, and the bytes that were read after it.
 #[derive(Debug)]
 pub struct PeerIdent {
-    /// The line without its end.
+    /// The line without its line end.
     pub line: String,
     /// The first bytes of the binary protocol.
     pub early: Vec<u8>,
@@ -25,7 +25,7 @@ pub async fn exchange_ident(socket: &Stream, side: Side) -> io::Result<PeerIdent
         .await?;
     let mut reader = IdentReader::new(side);
     let mut input: Vec<u8> = Vec::new();
-    // The last line before the identification: if none follows, it is the reason.
+    // The last line before the identification. Without an identification, it is the reason.
     let mut said = None;
     loop {
         match reader.read(&input).map_err(io::Error::other)? {
@@ -55,12 +55,12 @@ fn some(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     }
 }
 
-/// A line of the peer, as people may see it.
+/// A line of the peer, cleaned for messages.
 fn shown(line: &[u8]) -> String {
     peer_text::description(line.trim_ascii()).to_string()
 }
 
-/// The error with what the peer said before: `Not allowed at this time`, for one.
+/// The error with the peer's last line, such as `Not allowed at this time`.
 fn with_reason(error: io::Error, said: Option<String>) -> io::Error {
     match said {
         Some(said) => io::Error::new(
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_a_server_says_before_it_closes_is_the_reason() {
+    async fn line_of_a_server_before_it_closes_is_the_reason() {
         for (said, reason) in [
             ("", "connection closed by remote host"),
             (

@@ -1,4 +1,4 @@
-//! Listening sockets of forwards: TCP on one or several addresses under one port, or a unix socket.
+//! Listening sockets of forwards: TCP on one or several addresses with the same port, or a unix socket.
 
 use std::future::poll_fn;
 use std::io;
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::stream::Stream;
 
-/// OpenSSH's backlog is 128; bursts of short connections want more.
+/// OpenSSH's backlog is 128; bursts of short connections need more.
 const BACKLOG: i32 = 1024;
 
 /// One listening socket.
@@ -27,11 +27,11 @@ pub enum Listener {
 }
 
 impl Listener {
-    /// Accepts the next connection, with the peer's address where it has one.
+    /// Accepts the next connection, with the peer's address if it has one.
     ///
     /// # Errors
-    /// Something that lasts for a while: descriptors that ran out, most often. A connection that broke before it was accepted
-    /// is passed over.
+    /// A condition that lasts for a while, most often a lack of descriptors. A connection that broke before it was
+    /// accepted is skipped.
     pub async fn accept(&self) -> io::Result<Accepted> {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
@@ -55,10 +55,10 @@ impl Listener {
     }
 }
 
-/// A connection that was accepted, and the peer's address where it has one.
+/// An accepted connection, and the peer's address if it has one.
 pub type Accepted = (Stream, Option<SocketAddr>);
 
-/// Errors that `accept` hands on from a connection that it takes off the queue; the next one may be sound.
+/// True for errors of a connection that `accept` removes from the backlog; the next one may be good.
 fn concerns_one_connection(error: &io::Error) -> bool {
     const OF_ONE: [Errno; 8] = [
         Errno::ECONNABORTED,
@@ -74,12 +74,12 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     code.is_some_and(|code| OF_ONE.contains(&code))
 }
 
-/// Binds every address under one port, whatever their own say; port 0 becomes the same free port for all. Gives the
+/// Binds all addresses with this port, whatever their own is; port 0 becomes the same free port for all. Returns the
 /// port.
 ///
 /// The error is that of the first address that failed; the others are then not bound either.
 pub fn bind_tcp(addresses: &[SocketAddr], port: u16) -> Result<(Vec<Listener>, u16), BindError> {
-    // A free port of one family may be taken in the other: try again with another one.
+    // A free port of one family may be in use in the other: try another one.
     const ATTEMPTS: usize = 16;
     let mut result = bind_all(addresses, port);
     for _ in 1..ATTEMPTS {
@@ -93,17 +93,17 @@ pub fn bind_tcp(addresses: &[SocketAddr], port: u16) -> Result<(Vec<Listener>, u
     result
 }
 
-/// An address that could not be bound.
+/// Error of an address that could not be bound.
 #[derive(Debug)]
 pub struct BindError {
     /// The address.
     pub address: String,
-    /// Why.
+    /// Cause.
     pub source: io::Error,
 }
 
 impl BindError {
-    /// The kind of the error below.
+    /// Kind of the underlying error.
     pub fn kind(&self) -> io::ErrorKind {
         self.source.kind()
     }
@@ -111,7 +111,7 @@ impl BindError {
 
 impl std::fmt::Display for BindError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // `bind [address]:port: reason` are OpenSSH's words, which scripts look for.
+        // `bind [address]:port: reason` is OpenSSH's text, which scripts search for.
         write!(
             f,
             "cannot listen: bind {}: {}",
@@ -123,7 +123,7 @@ impl std::fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// The error's sentence without the number that the standard library adds.
+/// Text of an error, without the number that the standard library adds.
 pub fn describe(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
@@ -135,7 +135,7 @@ fn bind_all(addresses: &[SocketAddr], port: u16) -> Result<(Vec<Listener>, u16),
     let mut chosen = port;
     let mut missing_family = None;
     for &address in addresses {
-        // The whole address: a link-local one is none without its scope.
+        // The whole address: a link-local one is not valid without its scope.
         let mut address = address;
         address.set_port(chosen);
         let failed = |source| BindError {
@@ -197,12 +197,12 @@ pub const WILDCARD: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
 ];
 
-/// The treatment of a socket file that is there already.
+/// Treatment of a socket file that exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StaleSocket {
-    /// Take it away only if nobody listens on it: what a crashed predecessor left behind.
+    /// Remove it only if no process listens on it, as after a crash.
     UnlinkIfDead,
-    /// Take it away (`StreamLocalBindUnlink yes`).
+    /// Remove it (`StreamLocalBindUnlink yes`).
     Unlink,
 }
 
@@ -214,8 +214,8 @@ pub fn bind_unix(path: &Path, mask: u32, stale: StaleSocket) -> Result<Listener,
     };
     remove_stale(path, stale).map_err(failed)?;
     let listener = {
-        // The socket must never exist with wider permissions, so the mask is set before it is made. It is the mask of the
-        // whole process: two threads that did this at once would restore each other's.
+        // The socket must never have wider permissions, so the mask is set before it is created. The mask belongs to
+        // the whole process: two threads at once would restore each other's.
         static MASK: Mutex<()> = Mutex::new(());
         let _alone = MASK.lock().unwrap_or_else(PoisonError::into_inner);
         let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
@@ -239,7 +239,7 @@ fn remove_stale(path: &Path, stale: StaleSocket) -> io::Result<()> {
     }
 }
 
-/// Without waiting: a listener with a full backlog is one that is there.
+/// True if no process listens on the socket. Does not block: a listener with a full backlog counts as listening.
 fn nobody_listens(path: &Path) -> bool {
     let connected = SockAddr::unix(path).and_then(|address| {
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
@@ -248,7 +248,7 @@ fn nobody_listens(path: &Path) -> bool {
     connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// A socket file of ours: unlinked on drop, if it is still the one that we made.
+/// Our socket file, unlinked on drop unless another file has replaced it.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -264,7 +264,7 @@ impl SocketFile {
         })
     }
 
-    /// The permission bits of the file.
+    /// Permission bits of the file.
     pub fn mode(&self) -> io::Result<u32> {
         Ok(std::fs::symlink_metadata(&self.path)?.permissions().mode() & 0o777)
     }
@@ -275,7 +275,7 @@ impl Drop for SocketFile {
         let ours =
             std::fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.inode);
         if ours {
-            // Nothing to be done if it fails: the process is leaving it behind.
+            // A failure leaves the file behind, and nothing can be done about it.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -286,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_lasts_stops_a_listener_from_accepting() {
+    fn only_lasting_errors_pause_a_listener() {
         for (errno, passes) in [
             (Errno::ECONNABORTED, true),
             (Errno::EPROTO, true),
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn busy_port_is_named() {
+    async fn error_names_the_busy_port() {
         let (_held, port) = bind_tcp(&LOOPBACK[..1], 0).unwrap();
         let error = bind_tcp(&LOOPBACK[..1], port).unwrap_err();
         assert_eq!(
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn unix_socket_is_private_and_gone_afterwards() {
+    async fn unix_socket_is_private_and_removed_afterwards() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let listener = bind_unix(&path, 0o177, StaleSocket::UnlinkIfDead).unwrap();

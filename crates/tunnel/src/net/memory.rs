@@ -1,6 +1,6 @@
-//! Memory that all connections of this process share: large buffers that come and go, and the pool of windows.
+//! Memory that all connections of this process share: a pool of large buffers, and the pool of windows.
 //!
-//! A connection holds a buffer only while it has bytes in it, so that an idle connection costs none.
+//! A connection holds a buffer only while it has bytes in it, so an idle connection needs none.
 
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -17,18 +17,18 @@ static POOL: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
 static WINDOWS: LazyLock<Arc<WindowPool>> =
     LazyLock::new(|| WindowPool::new(WindowPool::DEFAULT_LIMIT));
 
-/// The pool from which every connection takes its windows.
+/// Pool of all windows.
 pub(crate) fn windows() -> Arc<WindowPool> {
     WINDOWS.clone()
 }
 
-/// A buffer from the pool.
+/// Takes a buffer from the pool.
 pub(super) fn take_buffer() -> Box<[u8]> {
     let pooled = POOL.lock().map(|mut pool| pool.pop()).unwrap_or(None);
     pooled.unwrap_or_else(|| vec![0; BUFFER_LEN].into_boxed_slice())
 }
 
-/// Gives a buffer back. Its content may be plaintext of this process only; it never leaves it.
+/// Gives a buffer back. Its content may be plaintext, which never leaves this process.
 pub(super) fn give_back(buffer: Box<[u8]>) {
     if let Ok(mut pool) = POOL.lock()
         && pool.len() < KEPT

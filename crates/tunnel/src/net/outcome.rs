@@ -1,20 +1,20 @@
-//! Outcomes: why a connection is over, why a channel was not opened.
+//! Outcomes: the end of a connection, and the failure to open a channel.
 
 use std::io;
 
 use adit_proto::error::Error;
 use adit_proto::message::connection::{OpenFailure, OpenFailureReason};
 
-/// Why a connection is over, in words for the log.
+/// Reason of a connection's end, with a text for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// We ended it.
+    /// This end closed it.
     ByUs,
     /// The peer closed the connection.
     ClosedByPeer,
     /// The connection broke.
     Broken(String),
-    /// The protocol ended it.
+    /// An error of the protocol.
     Protocol(Error),
 }
 
@@ -32,7 +32,7 @@ impl std::fmt::Display for Ended {
 impl std::error::Error for Ended {}
 
 impl Ended {
-    /// The end that an error of the SSH socket means.
+    /// The end that an error of the SSH socket stands for.
     pub(super) fn of_socket(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Ended::ClosedByPeer,
@@ -44,14 +44,14 @@ impl Ended {
 /// The peer's refusal of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why.
+    /// Reason of the peer.
     pub failure: OpenFailure,
-    /// Bytes that had been sent and are lost.
+    /// Bytes of early data that are lost.
     pub lost: u32,
 }
 
 impl Refusal {
-    /// Our own refusal: no channel number is left to ask the peer with.
+    /// A refusal of our own: no channel number is free.
     pub(super) fn too_many_channels() -> Self {
         Self {
             failure: OpenFailure {
@@ -63,11 +63,11 @@ impl Refusal {
     }
 }
 
-/// Why a channel could not be opened.
+/// Reason why a channel could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenError {
-    /// The peer refused.
+    /// The peer refused it.
     Refused(Refusal),
-    /// The connection is over.
+    /// The connection has ended.
     Ended(Ended),
 }

@@ -1,4 +1,4 @@
-//! Both ends of one connection in this process, logged in and joined by a socket pair: for the tests of what runs over it.
+//! Both ends of one connection in this process, logged in and joined by a socket pair, for tests.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::incoming::ChannelAsked;
 use super::login::{ClientLoginEvent, LoginSuccess};
 use super::{Channel, ClientLogin, Handle, Inbox, Incoming, ServerLogin};
 
-/// Both ends.
+/// Client and server of one connection.
 pub(crate) struct Pair {
     pub(crate) client: Handle,
     server: Handle,
@@ -38,13 +38,13 @@ impl Pair {
         }
     }
 
-    /// Has the server take a CLOSE without EOF so.
+    /// Sets the server's meaning of a CLOSE without EOF.
     pub(crate) fn set_close_without_eof(&self, meaning: PeerClose) {
         let mut state = self.server.0.state();
         state.connection.channels().set_close_without_eof(meaning);
     }
 
-    /// A channel that the client asked for: its end and the server's.
+    /// Opens a channel from the client. Returns its client's end and its server's end.
     pub(crate) async fn open(&mut self) -> (Channel, Channel) {
         let addresses = TcpAddresses {
             host: "127.0.0.1".into(),
@@ -58,24 +58,24 @@ impl Pair {
         (opened.unwrap(), given)
     }
 
-    /// The server's socket takes nothing more from now on, which nobody has been told yet.
+    /// Breaks the server's socket for writing, which no task has noticed yet.
     pub(crate) fn break_off(&self) {
         self.server.0.socket.shutdown_write().unwrap();
     }
 
-    /// The client, and the server with what it is asked for.
+    /// Handles of client and server, and the server's queue of requests.
     pub(crate) fn into_client_and_server(self) -> (Handle, Handle, Inbox) {
         (self.client, self.server, self.server_inbox)
     }
 
-    /// Once this returns, the server has handled all that the client had sent before.
+    /// Waits until the server has handled everything that the client sent before.
     pub(crate) async fn settle(&self) {
         let refused = self.client.global_request(GlobalRequest::KeepAlive).await;
         assert!(refused.unwrap().is_err());
     }
 }
 
-/// The next channel that the peer asks for.
+/// Waits for the next channel that the peer opens.
 pub(crate) async fn asked(incoming: &mut Inbox) -> ChannelAsked {
     loop {
         if let Incoming::Open(asked) = incoming.recv().await.unwrap() {
@@ -84,12 +84,12 @@ pub(crate) async fn asked(incoming: &mut Inbox) -> ChannelAsked {
     }
 }
 
-/// A client and a server that have yet to exchange keys; they run as tasks of this runtime.
+/// A client and a server before their key exchange, which run as tasks of this runtime.
 pub(crate) fn ends() -> (ClientLogin, ServerLogin) {
     ends_with(&Algorithms::default())
 }
 
-/// The same with such algorithms at both ends.
+/// The same with these algorithms at both ends.
 pub(crate) fn ends_with(algorithms: &Algorithms) -> (ClientLogin, ServerLogin) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let config = |host_keys| config(host_keys, algorithms.clone());
@@ -99,7 +99,7 @@ pub(crate) fn ends_with(algorithms: &Algorithms) -> (ClientLogin, ServerLogin) {
     (client, server)
 }
 
-/// Logs the client in with a key that the server takes.
+/// Logs the client in with a key that the server accepts.
 pub(crate) async fn log_in(
     mut client: ClientLogin,
     mut server: ServerLogin,

@@ -1,33 +1,33 @@
-//! Inbound data of one channel that its application had no room for, in order.
+//! Queue of inbound data of one channel that did not fit into its application's socket.
 //!
-//! The receive window bounds the bytes. Small packets are joined, so that what they cost in memory is bounded too: a
-//! peer that fills a window one byte at a time would otherwise have us keep millions of tiny allocations.
+//! The receive window bounds the bytes. Small packets are joined, which bounds the memory: a peer that fills a window
+//! one byte at a time could otherwise cause millions of tiny allocations.
 
 use std::collections::VecDeque;
 
-/// Bytes up to which a piece is joined with what comes behind it.
+/// Length up to which a piece is joined with the next.
 const JOINED: usize = 16 << 10;
 
-/// Pieces that wait, and whether one is on its way to the application.
+/// Waiting pieces, and the state of the one that the relay is writing.
 #[derive(Debug, Default)]
 pub(super) struct InboundQueue {
     pieces: VecDeque<Vec<u8>>,
-    /// The relay is writing a piece that it took from here.
+    /// True while the relay writes a piece that it took from here.
     draining: bool,
 }
 
 impl InboundQueue {
-    /// True where what arrives may go to the application at once, because nothing of before is still on its way.
+    /// True if arriving data may go to the application at once, because no earlier data is under way.
     pub(super) fn is_clear(&self) -> bool {
         self.pieces.is_empty() && !self.draining
     }
 
-    /// True where there is nothing to take.
+    /// True if there is nothing to take.
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// Puts `data` behind everything else.
+    /// Appends `data`.
     pub(super) fn push(&mut self, data: &[u8]) {
         match self.pieces.back_mut() {
             Some(last) if last.len() + data.len() <= JOINED => last.extend_from_slice(data),
@@ -35,7 +35,7 @@ impl InboundQueue {
         }
     }
 
-    /// Takes the next piece; the one before it is with the application now.
+    /// Takes the next piece. The application has got the one before it.
     pub(super) fn take(&mut self) -> Option<Vec<u8>> {
         let piece = self.pieces.pop_front();
         self.draining = piece.is_some();

@@ -1,4 +1,4 @@
-//! Pipes, terminals, files and sockets as sources and sinks.
+//! Tests of pipes, terminals, files and sockets as sources and sinks.
 
 use std::io::{Read, Seek, Write};
 
@@ -9,7 +9,7 @@ use nix::unistd::pipe;
 use super::super::stream::Stream;
 use super::*;
 
-/// More than any pipe or socket pair holds.
+/// More than a pipe or a socket pair holds.
 const LENGTH: usize = 2 << 20;
 
 fn is_nonblocking(fd: impl AsFd) -> bool {
@@ -17,7 +17,7 @@ fn is_nonblocking(fd: impl AsFd) -> bool {
     OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK)
 }
 
-/// A pseudo-terminal that passes bytes on as they are.
+/// A pseudo-terminal that passes bytes on unchanged.
 fn raw_terminal() -> OpenptyResult {
     let terminal = openpty(None, None).unwrap();
     let mut modes = tcgetattr(&terminal.slave).unwrap();
@@ -26,7 +26,7 @@ fn raw_terminal() -> OpenptyResult {
     terminal
 }
 
-/// Everything up to the end.
+/// Reads until the end.
 async fn read_all(stream: &Stream) -> Vec<u8> {
     let mut all = Vec::new();
     loop {
@@ -37,7 +37,7 @@ async fn read_all(stream: &Stream) -> Vec<u8> {
     }
 }
 
-/// Bytes until nothing more fits.
+/// Writes until nothing more fits, and returns the number of bytes.
 fn fill(stream: &Stream) -> usize {
     let mut filled = 0;
     loop {
@@ -57,7 +57,7 @@ fn read_exactly(from: &mut impl Read, len: usize) {
     assert!(came.iter().all(|&byte| byte == 7));
 }
 
-/// One that cannot be opened anew, as after `su`.
+/// A descriptor that cannot be opened again, as after `su`.
 fn copied(fd: impl AsFd, access: Access) -> Stream {
     let file = File::from(fd.as_fd().try_clone_to_owned().unwrap());
     let descriptor = Descriptor::copied(file, access).unwrap();
@@ -65,7 +65,7 @@ fn copied(fd: impl AsFd, access: Access) -> Stream {
 }
 
 #[tokio::test]
-async fn shared_pipe_stays_blocking_for_the_others_and_not_for_us() {
+async fn shared_pipe_stays_blocking_for_others_only() {
     let (read, write) = pipe().unwrap();
     let source = Stream::source(read.as_fd()).unwrap();
     let sink = Stream::sink(write.as_fd()).unwrap();
@@ -99,7 +99,7 @@ async fn pipe_of_our_own_ends_when_its_stream_is_dropped() {
 }
 
 #[tokio::test]
-async fn pipe_that_nobody_reads_any_more_is_broken() {
+async fn pipe_without_a_reader_is_broken() {
     for owned in [true, false] {
         let (read, write) = pipe().unwrap();
         let sink = match owned {
@@ -115,7 +115,7 @@ async fn pipe_that_nobody_reads_any_more_is_broken() {
 }
 
 #[tokio::test]
-async fn terminal_gives_line_after_line_without_another_wake_up() {
+async fn lines_of_a_terminal_are_read_without_another_wake_up() {
     let OpenptyResult { master, slave } = openpty(None, None).unwrap();
     let source = Stream::source(slave.as_fd()).unwrap();
     assert!(!is_nonblocking(&slave));
@@ -128,7 +128,7 @@ async fn terminal_gives_line_after_line_without_another_wake_up() {
 }
 
 #[tokio::test]
-async fn terminal_that_shows_nothing_more_holds_its_writer_up() {
+async fn full_terminal_blocks_its_writer() {
     let OpenptyResult { master, slave } = raw_terminal();
     let sink = Stream::sink(slave.as_fd()).unwrap();
     let filled = fill(&sink);
@@ -145,14 +145,14 @@ async fn terminal_that_shows_nothing_more_holds_its_writer_up() {
 }
 
 #[tokio::test]
-async fn controlling_side_reads_the_end_once_nobody_has_the_terminal() {
+async fn controlling_side_reads_the_end_when_the_terminal_is_closed() {
     let OpenptyResult { master, slave } = raw_terminal();
     let master = Stream::own(master).unwrap();
     File::from(slave).write_all(b"bye").unwrap();
     assert_eq!(read_all(&master).await, b"bye");
 }
 
-/// To open it anew would make another terminal.
+/// Opening it again would make another terminal.
 #[tokio::test]
 async fn controlling_side_that_is_shared_is_read_by_a_thread() {
     let OpenptyResult { master, slave } = raw_terminal();
@@ -163,7 +163,7 @@ async fn controlling_side_that_is_shared_is_read_by_a_thread() {
 }
 
 #[tokio::test]
-async fn files_are_ready_and_share_their_place_with_the_others() {
+async fn files_are_ready_and_share_their_offset_with_others() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(b"shell ").unwrap();
     let sink = Stream::sink(file.as_fd()).unwrap();
@@ -186,7 +186,7 @@ async fn files_are_ready_and_share_their_place_with_the_others() {
 }
 
 #[tokio::test]
-async fn null_device_takes_all_and_gives_nothing() {
+async fn null_device_accepts_all_and_reads_nothing() {
     let null = OpenOptions::new()
         .read(true)
         .write(true)
@@ -199,7 +199,7 @@ async fn null_device_takes_all_and_gives_nothing() {
 }
 
 #[tokio::test]
-async fn shared_socket_stays_blocking_for_the_others_and_not_for_us() {
+async fn shared_socket_stays_blocking_for_others_only() {
     let (here, there) = StdUnixStream::pair().unwrap();
     let (source, sink) = (
         Stream::source(here.as_fd()).unwrap(),
@@ -225,7 +225,7 @@ async fn shared_socket_stays_blocking_for_the_others_and_not_for_us() {
 }
 
 #[tokio::test]
-async fn several_places_are_filled_and_emptied_in_order() {
+async fn several_buffers_are_filled_and_emptied_in_order() {
     let (here, there) = StdUnixStream::pair().unwrap();
     let (source, sink) = (
         Stream::source(here.as_fd()).unwrap(),
@@ -242,7 +242,7 @@ async fn several_places_are_filled_and_emptied_in_order() {
 }
 
 #[tokio::test]
-async fn thread_copies_what_cannot_be_opened_anew_and_says_when_it_is_done() {
+async fn thread_copies_a_descriptor_that_cannot_be_opened_again_and_reports_its_end() {
     let (read, write) = pipe().unwrap();
     let sink = copied(&write, Access::Write);
     drop(write);
@@ -265,7 +265,7 @@ async fn thread_copies_what_cannot_be_opened_anew_and_says_when_it_is_done() {
 }
 
 #[tokio::test]
-async fn thread_whose_output_breaks_breaks_the_stream() {
+async fn broken_output_of_a_thread_breaks_the_stream() {
     let (read, write) = pipe().unwrap();
     let sink = copied(&write, Access::Write);
     drop(read);

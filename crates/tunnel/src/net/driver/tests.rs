@@ -1,4 +1,4 @@
-//! Bursts: more requests than may wait for the owner at once.
+//! Tests of bursts: more requests at once than the owner's queue holds.
 
 use adit_proto::connection::{GlobalReply, RequestRefused};
 use adit_proto::message::connection::{ChannelType, GlobalRequest};
@@ -8,7 +8,7 @@ use super::super::pair::{Pair, asked};
 use super::super::{Inbox, Incoming, PendingReply};
 use super::*;
 
-/// More than the owner's queue holds, as a client sends them that was stopped for a while.
+/// More than the owner's queue holds, as from a client that was stopped for a while.
 const BURST: usize = 3 * INCOMING;
 
 fn path() -> ChannelType {
@@ -57,7 +57,7 @@ async fn burst_of_global_requests_waits_and_is_answered() {
 }
 
 #[tokio::test]
-async fn owner_that_has_gone_holds_up_nobody() {
+async fn owner_that_is_gone_delays_nothing() {
     let (client, _server, incoming) = Pair::new().await.into_client_and_server();
     drop(incoming);
     for _ in 0..BURST {
@@ -67,7 +67,7 @@ async fn owner_that_has_gone_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn news_that_nobody_takes_stops_no_connection() {
+async fn events_that_the_owner_does_not_take_stop_no_connection() {
     let mut pair = Pair::new().await;
     let (theirs, ours) = pair.open().await;
     let counters = Arc::default();
@@ -78,11 +78,11 @@ async fn news_that_nobody_takes_stops_no_connection() {
         tokio::task::yield_now().await;
     }
     theirs.send(b"hello").await.unwrap();
-    // Would wait for ever behind them.
+    // Would wait forever after them.
     pair.settle().await;
 }
 
-/// The replies that are still to be given to so many requests, and the client's tasks that wait for them.
+/// The pending replies to this many requests, and the client's tasks that wait for them.
 async fn asked_for(
     client: &Handle,
     incoming: &mut Inbox,
@@ -109,7 +109,7 @@ async fn asked_for(
 }
 
 #[tokio::test]
-async fn request_whose_reply_is_dropped_is_refused_and_the_order_stays() {
+async fn dropped_reply_refuses_its_request_in_order() {
     let (client, _server, mut incoming) = Pair::new().await.into_client_and_server();
     let (mut replies, waiting) = asked_for(&client, &mut incoming, 3).await;
     for answer in [Some(Ok(Some(3))), None, Some(Ok(Some(1)))] {
@@ -126,7 +126,7 @@ async fn request_whose_reply_is_dropped_is_refused_and_the_order_stays() {
 }
 
 #[tokio::test]
-async fn request_that_nobody_serves_is_refused() {
+async fn request_without_an_owner_is_refused() {
     let (client, _server, incoming) = Pair::new().await.into_client_and_server();
     drop(incoming);
     let socket_path = "/target".into();
@@ -136,7 +136,7 @@ async fn request_that_nobody_serves_is_refused() {
 }
 
 #[tokio::test]
-async fn reply_that_is_dropped_after_the_end_sends_nothing() {
+async fn dropped_reply_after_the_end_sends_nothing() {
     let (client, server, mut incoming) = Pair::new().await.into_client_and_server();
     let (replies, _waiting) = asked_for(&client, &mut incoming, 1).await;
     server.end("the test is over");
