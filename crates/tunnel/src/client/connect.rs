@@ -1,4 +1,4 @@
-//! From settings to a logged-in connection: directly, or through the host before.
+//! Setting up a connection: from the settings to the login, directly or through a hop.
 
 use std::fmt;
 use std::io;
@@ -68,7 +68,7 @@ pub(super) async fn establish(
     })
 }
 
-/// Connects, and exchanges keys as far as the server's.
+/// Connects, and exchanges keys up to the server's host key.
 async fn begin(
     settings: &ClientSettings,
     hop: Option<&Client>,
@@ -97,7 +97,7 @@ async fn begin(
     Ok((login, Presented { key, address, role }))
 }
 
-/// A failure of this machine, not of the host.
+/// An error of this machine, not of the host.
 fn local(error: impl fmt::Display) -> ConnectError {
     ConnectError::Local(error.to_string())
 }
@@ -137,7 +137,7 @@ async fn dial_one(settings: &ClientSettings, address: SocketAddr) -> io::Result<
     Ok(socket.connect(address).await?.into())
 }
 
-/// The address of `BindAddress`, an address (perhaps with a scope) or a name, in the family of the host's.
+/// Resolves `BindAddress`, an address (perhaps with a scope) or a name, in the address family of the host.
 async fn source_address(bind: &str, host: SocketAddr) -> io::Result<SocketAddr> {
     let family = match host {
         SocketAddr::V4(_) => AddressFamily::Inet,
@@ -159,7 +159,7 @@ async fn greet(
     Ok((socket, ident))
 }
 
-/// The same through a channel of the connection to the host before: our line leaves while that one still decides.
+/// The same through a channel of the connection to the hop. Our line is sent before the channel is confirmed.
 async fn greet_through(
     settings: &ClientSettings,
     hop: &Client,
@@ -173,7 +173,7 @@ async fn greet_through(
             originator_port: 0,
         }));
     let (channel, mut verdict) = opening.map_err(|error| unreachable_from(hop, settings, error))?;
-    // The stream is one end of a socket pair that a relay serves.
+    // One end of a socket pair; a relay serves the other.
     let (ours, theirs) = UnixStream::pair().map_err(local)?;
     let theirs = Arc::new(theirs.into());
     tokio::spawn(async move { relay(channel, theirs, &Arc::default()).await });
