@@ -216,6 +216,9 @@ fn kexinit_waits_only_for_peers_that_may_lack_strict_key_exchange() {
     let mut server = transport(Side::Server, "SSH-2.0-libssh_0.9.6", Algorithms::default());
     let ours = sent_init(&mut server).expect("it waits for ours");
     assert!(!ours.encryption_client_to_server.contains(&CHACHA.into()));
+    // A libssh server speaks by itself, and is awaited like any other.
+    let mut client = transport(Side::Client, "SSH-2.0-libssh_0.9.6", Algorithms::default());
+    assert!(sent_init(&mut client).is_none() && client.next_timeout().is_some());
 }
 
 #[test]
