@@ -13,6 +13,9 @@ use super::values::{
 use crate::net::TcpKeepAlive;
 use crate::net::listener::StaleSocket;
 
+/// How many variables of `SetEnv` are kept.
+const MAX_VARIABLES: usize = 1024;
+
 /// The mask when none is set: sockets for their owner alone, as in OpenSSH.
 const STREAM_LOCAL_BIND_MASK: u32 = 0o177;
 
@@ -43,6 +46,8 @@ pub struct ConnectionOptions {
     pub host_key_algorithms: Option<AlgorithmList>,
     /// `PubkeyAcceptedAlgorithms`.
     pub pubkey_accepted_algorithms: Option<AlgorithmList>,
+    /// `SetEnv`: names and values of the first line, each name once.
+    pub set_env: Option<Vec<(String, String)>>,
     /// `AllowTerrapin`, which OpenSSH does not have: default no.
     pub allow_terrapin: Option<bool>,
 }
@@ -97,6 +102,7 @@ pub(super) static KEYWORDS: &[Keyword<ConnectionOptions>] = &[
     option("allowterrapin", |o, a, _| {
         first(&mut o.allow_terrapin, a.one(yes_no)?)
     }),
+    option("setenv", |o, a, _| first(&mut o.set_env, set_env(a)?)),
     // They restrict, and are not supported.
     restricts_unless("channeltimeout", times_out_no_forward),
     restricts_unless("requiredrsasize", asks_for_no_more_than_the_core),
@@ -111,7 +117,6 @@ pub(super) static KEYWORDS: &[Keyword<ConnectionOptions>] = &[
     moot("hostbasedacceptedalgorithms"),
     moot("logverbose"),
     moot("protocol"),
-    moot("setenv"),
     moot("xauthlocation"),
     // Gone from OpenSSH too.
     deprecated("afstokenpassing"),
@@ -187,4 +192,21 @@ impl ConnectionOptions {
             _ => StaleSocket::UnlinkIfDead,
         }
     }
+}
+
+/// `SetEnv`: the first line counts, and in it the first value of a name.
+fn set_env(arguments: &mut Arguments) -> Result<Vec<(String, String)>, LineError> {
+    let mut variables: Vec<(String, String)> = Vec::new();
+    for word in arguments.all()? {
+        let Some((name, value)) = word.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            return Err(arguments.bad_value(&word, "NAME=value"));
+        };
+        if variables.len() >= MAX_VARIABLES {
+            return Err(LineError::TooMany(arguments.keyword().to_owned()));
+        }
+        if !variables.iter().any(|(known, _)| known == name) {
+            variables.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    Ok(variables)
 }

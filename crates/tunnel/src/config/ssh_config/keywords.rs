@@ -17,10 +17,8 @@ use crate::known_hosts::StrictHostKeyChecking;
 use crate::pattern::{Case, PatternList};
 use crate::policy::HostPortRule;
 
-use super::options::{
-    Canonicalize, ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication, RequestTty,
-    SessionType,
-};
+use super::options::{Canonicalize, ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication};
+use super::session::{self, request_tty, session_type};
 
 /// Number of `IdentityFile` lines that are kept, as in OpenSSH.
 const MAX_IDENTITIES: usize = 100;
@@ -147,18 +145,32 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     option("compression", |o, a, _| {
         first(&mut o.compression, a.one(yes_no)?)
     }),
+    // The session.
+    raw("remotecommand", |o, rest| {
+        session::command(&mut o.session.remote_command, rest)
+    }),
+    option("sendenv", |o, a, _| session::send_env(o, a)),
+    raw("localcommand", |o, rest| {
+        session::command(&mut o.session.local_command, rest)
+    }),
+    option("permitlocalcommand", |o, a, _| {
+        first(&mut o.session.permit_local_command, a.one(yes_no)?)
+    }),
+    option("escapechar", |o, a, _| {
+        first(&mut o.session.escape_char, a.one(str::parse)?)
+    }),
     // The program.
     option("forkafterauthentication", |o, a, _| {
         first(&mut o.fork_after_authentication, a.one(yes_no)?)
     }),
     option("stdinnull", |o, a, _| {
-        first(&mut o.stdin_null, a.one(yes_no)?)
+        first(&mut o.session.stdin_null, a.one(yes_no)?)
     }),
     option("sessiontype", |o, a, _| {
-        first(&mut o.session_type, a.one(session_type)?)
+        first(&mut o.session.session_type, a.one(session_type)?)
     }),
     option("requesttty", |o, a, _| {
-        first(&mut o.request_tty, a.one(request_tty)?)
+        first(&mut o.session.request_tty, a.one(request_tty)?)
     }),
     option("ignoreunknown", |o, a, _| {
         let patterns = a.one(|text| PatternList::parse(text, Case::Insensitive))?;
@@ -180,12 +192,10 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     unsupported("controlmaster", &["no"]),
     unsupported("controlpath", &["none"]),
     unsupported("controlpersist", &["no"]),
+    unsupported("enableescapecommandline", &["no"]),
     unsupported("forwardagent", &["no"]),
     unsupported("kbdinteractivedevices", &[]),
-    unsupported("localcommand", &[]),
-    unsupported("permitlocalcommand", &["no"]),
     unsupported("pkcs11provider", &["none"]),
-    unsupported("remotecommand", &["none"]),
     unsupported("securitykeyprovider", &["internal"]),
     unsupported("smartcarddevice", &["none"]),
     unsupported("tunnel", &["no"]),
@@ -193,9 +203,7 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     unsupported("updatehostkeys", &["no"]),
     unsupported("verifyhostkeydns", &["no"]),
     // They say nothing about tunnels: terminals, X11, the environment, Kerberos.
-    moot("enableescapecommandline"),
     moot("enablesshkeysign"),
-    moot("escapechar"),
     moot("forwardx11"),
     moot("forwardx11timeout"),
     moot("forwardx11trusted"),
@@ -208,7 +216,6 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     moot("gssapitrustdns"),
     moot("hostbasedkeytypes"),
     moot("obscurekeystroketiming"),
-    moot("sendenv"),
     moot("visualhostkey"),
     moot("warnweakcrypto"),
     // Gone from OpenSSH too.
@@ -350,27 +357,6 @@ fn proxy_command(options: &mut ClientOptions, command: &str) -> Result<(), LineE
             hint: "use ProxyJump, or ProxyCommand none",
         }),
     }
-}
-
-fn session_type(word: &str) -> Result<SessionType, &'static str> {
-    let table = [
-        ("none", SessionType::Nothing),
-        ("subsystem", SessionType::Subsystem),
-        ("default", SessionType::Default),
-    ];
-    choose(word, &table).ok_or("none, subsystem or default")
-}
-
-fn request_tty(word: &str) -> Result<RequestTty, &'static str> {
-    let table = [
-        ("no", RequestTty::No),
-        ("false", RequestTty::No),
-        ("yes", RequestTty::Yes),
-        ("true", RequestTty::Yes),
-        ("force", RequestTty::Force),
-        ("auto", RequestTty::Auto),
-    ];
-    choose(word, &table).ok_or("no, yes, force or auto")
 }
 
 type ParseForward = fn(&str, &Lookups<'_>) -> Result<Forward, SpecError>;

@@ -183,7 +183,7 @@ impl MatchFacts<'_> {
 
     /// The word that OpenSSH has for it.
     fn session_type(&self) -> &'static str {
-        match self.options.session_type {
+        match self.options.session.session_type {
             Some(SessionType::Nothing) => "none",
             Some(SessionType::Subsystem) => "subsystem",
             Some(SessionType::Default) | None => "shell",

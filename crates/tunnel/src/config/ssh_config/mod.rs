@@ -11,15 +11,14 @@ mod keywords;
 mod matching;
 mod options;
 mod parse;
+mod session;
 
 use std::path::{Path, PathBuf};
 
 #[doc(no_inline)]
 pub use crate::known_hosts::StrictHostKeyChecking;
-pub use options::{
-    Canonicalize, ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication, RequestTty,
-    SessionType,
-};
+pub use options::{Canonicalize, ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication};
+pub use session::{RequestTty, SessionOptions, SessionType};
 
 use super::expand::Lookups;
 use super::source::FileSource;

@@ -16,6 +16,7 @@ use crate::pattern::PatternList;
 use crate::policy::RuleList;
 
 use super::Context;
+use super::session::SessionOptions;
 
 /// Use of keys for the login (`PubkeyAuthentication`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,30 +60,6 @@ pub enum ProxyJump {
     Direct,
     /// Through these, the first one first.
     Through(Vec<Destination>),
-}
-
-/// Purpose of the connection (`SessionType`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionType {
-    /// Forwarding only, as `-N`.
-    Nothing,
-    /// A subsystem, as `-s`.
-    Subsystem,
-    /// A shell or a command.
-    Default,
-}
-
-/// Wish for a terminal (`RequestTTY`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestTty {
-    /// Never.
-    No,
-    /// One if standard input is a terminal.
-    Yes,
-    /// Always.
-    Force,
-    /// For a shell, if standard input is a terminal.
-    Auto,
 }
 
 /// The client's options. The first value wins; lists that accumulate are `Vec`s.
@@ -165,12 +142,8 @@ pub struct ClientOptions {
 
     /// `ForkAfterAuthentication`; default no.
     pub fork_after_authentication: Option<bool>,
-    /// `StdinNull`; default no.
-    pub stdin_null: Option<bool>,
-    /// `SessionType`; default a shell or a command.
-    pub session_type: Option<SessionType>,
-    /// `RequestTTY`; default auto.
-    pub request_tty: Option<RequestTty>,
+    /// The shell, the command or the subsystem.
+    pub session: SessionOptions,
     /// `IgnoreUnknown`: keywords that may be unknown.
     pub ignore_unknown: Option<PatternList>,
 }
@@ -223,7 +196,19 @@ impl ClientOptions {
             .iter()
             .map(|f| f.map_paths(fill))
             .collect::<Result<_, _>>()?;
+        let command = |command: &Option<String>| {
+            let filled = command
+                .as_deref()
+                .map(|text| expand_tokens(text, |t| tokens.value(t)));
+            filled.transpose()
+        };
+        let session = SessionOptions {
+            remote_command: command(&self.session.remote_command)?,
+            local_command: command(&self.session.local_command)?,
+            ..self.session.clone()
+        };
         Ok(Self {
+            session,
             host_name: Some(host_name),
             identity_files,
             user_known_hosts_files,

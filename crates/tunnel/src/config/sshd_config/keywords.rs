@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::config::error::LineError;
 use crate::config::expand::{Lookups, expand_tokens};
 use crate::config::keyword::{
-    Block, Keyword, accumulate, block, deprecated, first, moot, option, restricts, unsupported,
+    Block, Keyword, accumulate, block, deprecated, first, moot, option, raw, restricts, unsupported,
 };
 use crate::config::lines::Arguments;
 use crate::config::rules_syntax::rule_list;
@@ -13,6 +13,7 @@ use crate::config::values::{choose, number, port, time, yes_no};
 use crate::policy::{AllowForwarding, GatewayPorts, HostPortRule};
 
 use super::options::{ListenAddress, MaxStartups, PermitRootLogin, PidFile, ServerOptions};
+use super::session;
 use super::sources;
 use super::users::UserPattern;
 use crate::pattern::{BadPeer, PeerList};
@@ -119,6 +120,35 @@ pub(super) static KEYWORDS: &[Keyword<ServerOptions>] = &[
             rule_list(a, HostPortRule::parse_listen)?,
         )
     }),
+    // Sessions.
+    option("acceptenv", |o, a, _| session::accept_env(o, a)),
+    raw("forcecommand", session::force_command),
+    option("permittty", |o, a, _| {
+        first(&mut o.session.permit_tty, a.one(yes_no)?)
+    }),
+    option("permituserrc", |o, a, _| {
+        first(&mut o.session.permit_user_rc, a.one(yes_no)?)
+    }),
+    option("permituserenvironment", |o, a, _| {
+        let permitted = a.one(session::user_environment)?;
+        first(&mut o.session.permit_user_environment, permitted)
+    }),
+    option("maxsessions", |o, a, _| {
+        first(&mut o.session.max_sessions, a.one(number)?)
+    }),
+    option("subsystem", |o, a, _| session::subsystem(o, a)),
+    option("banner", |o, a, _| {
+        first(&mut o.session.banner, a.one(session::banner)?)
+    }),
+    option("printmotd", |o, a, _| {
+        first(&mut o.session.print_motd, a.one(yes_no)?)
+    }),
+    option("printlastlog", |o, a, _| {
+        first(&mut o.session.print_last_log, a.one(yes_no)?)
+    }),
+    option("allowagentforwarding", |o, a, _| {
+        first(&mut o.session.allow_agent_forwarding, a.one(yes_no)?)
+    }),
     // The connection.
     option("clientaliveinterval", |o, a, _| {
         first(&mut o.client_alive_interval, a.one(time)?)
@@ -135,7 +165,6 @@ pub(super) static KEYWORDS: &[Keyword<ServerOptions>] = &[
     restricts("authenticationmethods", &["any", "publickey"]),
     restricts("authorizedkeyscommand", &["none"]),
     restricts("chrootdirectory", &["none"]),
-    restricts("forcecommand", &["none"]),
     restricts("pubkeyauthoptions", &["none"]),
     restricts("rdomain", &["none"]),
     restricts("refuseconnection", &["no"]),
@@ -147,7 +176,6 @@ pub(super) static KEYWORDS: &[Keyword<ServerOptions>] = &[
     unsupported("authorizedprincipalscommand", &["none"]),
     unsupported("authorizedprincipalscommanduser", &["none"]),
     unsupported("authorizedprincipalsfile", &["none"]),
-    unsupported("banner", &["none"]),
     unsupported("challengeresponseauthentication", &["no"]),
     unsupported("exposeauthinfo", &["no"]),
     unsupported("hostcertificate", &["none"]),
@@ -159,8 +187,6 @@ pub(super) static KEYWORDS: &[Keyword<ServerOptions>] = &[
     unsupported("skeyauthentication", &["no"]),
     unsupported("trustedusercakeys", &["none"]),
     // They say nothing about tunnels: shells, X11, mail, the log's name, other ways to log in.
-    moot("acceptenv"),
-    moot("allowagentforwarding"),
     moot("debianbanner"),
     moot("gssapiauthentication"),
     moot("gssapicleanupcredentials"),
@@ -174,19 +200,12 @@ pub(super) static KEYWORDS: &[Keyword<ServerOptions>] = &[
     moot("kerberosgetafstoken"),
     moot("kerberosorlocalpasswd"),
     moot("kerberosticketcleanup"),
-    moot("maxsessions"),
     moot("modulifile"),
     moot("pamservicename"),
     moot("permitemptypasswords"),
-    moot("permittty"),
-    moot("permituserenvironment"),
-    moot("permituserrc"),
-    moot("printlastlog"),
-    moot("printmotd"),
     moot("securitykeyprovider"),
     moot("sshdauthpath"),
     moot("sshdsessionpath"),
-    moot("subsystem"),
     moot("usepam"),
     moot("x11displayoffset"),
     moot("x11forwarding"),

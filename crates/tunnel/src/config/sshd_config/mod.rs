@@ -7,11 +7,13 @@ mod key_files;
 mod keywords;
 mod options;
 mod parse;
+mod session;
 mod sources;
 mod users;
 
 pub use key_files::KeyFiles;
 pub use options::{ListenAddress, MaxStartups, PermitRootLogin, PidFile, ServerOptions};
+pub use session::{MAX_SESSIONS, SessionOptions, Subsystem, SubsystemProgram, UserEnvironment};
 pub use sources::{NetBlockSize, Overflow, PenaltyOptions};
 pub use users::{UserPattern, UserRules};
 

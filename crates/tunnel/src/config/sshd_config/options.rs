@@ -7,6 +7,7 @@ use crate::config::connection::ConnectionOptions;
 use crate::policy::{AllowForwarding, GatewayPorts, RuleList};
 
 use super::key_files::KeyFiles;
+use super::session::SessionOptions;
 use super::sources::{NetBlockSize, PenaltyOptions};
 use super::users::{UserPattern, UserRules};
 use crate::pattern::PeerList;
@@ -107,6 +108,9 @@ pub struct ServerOptions {
     pub permit_open: Option<RuleList>,
     /// `PermitListen`; default any.
     pub permit_listen: Option<RuleList>,
+
+    /// Shells, commands and subsystems.
+    pub session: SessionOptions,
 
     /// `ClientAliveInterval`; default and zero: never.
     pub client_alive_interval: Option<Duration>,

@@ -79,8 +79,8 @@ fn typed_values_arrive_typed() {
         got.identity_agent,
         Some(IdentityAgent::Variable("MY_SOCK".into()))
     );
-    assert_eq!(got.session_type, Some(SessionType::Nothing));
-    assert_eq!(got.request_tty, Some(RequestTty::Force));
+    assert_eq!(got.session.session_type, Some(SessionType::Nothing));
+    assert_eq!(got.session.request_tty, Some(RequestTty::Force));
     assert_eq!(
         got.pubkey_authentication,
         Some(PubkeyAuthentication::HostBound)
