@@ -5,3 +5,4 @@
 
 pub mod local;
 pub mod modes;
+pub mod remote;

@@ -1,0 +1,199 @@
+//! A session's program as a process: started on a pseudo-terminal or on sockets, signalled, waited for.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+
+use super::environment::Environment;
+use super::pty::Pty;
+use super::start::{self, Program, Terminal};
+
+/// The binary that becomes a session's program: the server's own, executed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Starter(PathBuf);
+
+impl Starter {
+    /// The running binary, also after another has taken its place on disk.
+    pub fn own() -> Self {
+        Self("/proc/self/exe".into())
+    }
+
+    /// A certain binary, which knows [`start::MARK`].
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+}
+
+/// Our ends of the program's standard streams.
+#[derive(Debug)]
+pub enum Ends {
+    /// One pseudo-terminal is all three.
+    Terminal(Pty),
+    /// Input and output are two directions of one socket, as in sshd; errors have one of their own.
+    Sockets {
+        /// Its input and output.
+        io: UnixStream,
+        /// Its errors.
+        errors: UnixStream,
+    },
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    group: Pid,
+}
+
+impl Process {
+    /// Starts a program in `directory` on a pseudo-terminal.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn on_terminal(
+        starter: &Starter,
+        program: &Program,
+        environment: &Environment,
+        directory: &std::path::Path,
+        ends: (Pty, OwnedFd),
+    ) -> io::Result<(Self, Ends)> {
+        let (pty, theirs) = ends;
+        let streams = [theirs.try_clone()?, theirs.try_clone()?, theirs];
+        let arguments = start::arguments(Terminal::Controlling, program);
+        let process = Self::spawn(starter, arguments, environment, directory, streams)?;
+        Ok((process, Ends::Terminal(pty)))
+    }
+
+    /// Starts a program in `directory` on sockets.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn on_sockets(
+        starter: &Starter,
+        program: &Program,
+        environment: &Environment,
+        directory: &std::path::Path,
+    ) -> io::Result<(Self, Ends)> {
+        let (io, theirs) = UnixStream::pair()?;
+        let (errors, their_errors) = UnixStream::pair()?;
+        let theirs = OwnedFd::from(theirs);
+        let streams = [theirs.try_clone()?, theirs, their_errors.into()];
+        let arguments = start::arguments(Terminal::Nothing, program);
+        let process = Self::spawn(starter, arguments, environment, directory, streams)?;
+        for socket in [&io, &errors] {
+            socket.set_nonblocking(true)?;
+        }
+        Ok((process, Ends::Sockets { io, errors }))
+    }
+
+    fn spawn(
+        starter: &Starter,
+        arguments: Vec<OsString>,
+        environment: &Environment,
+        directory: &std::path::Path,
+        streams: [OwnedFd; 3],
+    ) -> io::Result<Self> {
+        let [input, output, errors] = streams;
+        let mut command = Command::new(&starter.0);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(environment.iter())
+            .current_dir(directory)
+            .stdin(Stdio::from(input))
+            .stdout(Stdio::from(output))
+            .stderr(Stdio::from(errors));
+        let child = command.spawn()?;
+        // Our copies of its ends are closed with the command: its EOF is seen once its own are.
+        drop(command);
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        let id = id.ok_or_else(|| io::Error::other("the process has no number"))?;
+        Ok(Self {
+            child,
+            group: Pid::from_raw(id),
+        })
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn wait(&mut self) -> io::Result<Exit> {
+        Ok(Exit::of(self.child.wait().await?))
+    }
+
+    /// Sends a signal to the program and those that it has started in its process group. One that has ended needs none.
+    pub fn signal(&self, signal: Signal) {
+        // Once it was waited for, its number may be another's.
+        if self.child.id().is_some() && killpg(self.group, signal).is_err() {
+            // It has not made itself a session yet.
+            let _ = kill(self.group, signal);
+        }
+    }
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this status.
+    Status(u32),
+    /// By a signal.
+    Signal {
+        /// Its number.
+        number: i32,
+        /// True where a core file was written.
+        core_dumped: bool,
+    },
+}
+
+impl Exit {
+    fn of(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Status(u32::try_from(code).unwrap_or(255)),
+            (None, signal) => Exit::Signal {
+                number: signal.unwrap_or_default(),
+                core_dumped: status.core_dumped(),
+            },
+        }
+    }
+}
+
+/// The names of RFC 4254 §6.10, and the signals of this machine.
+const SIGNALS: [(&str, Signal); 13] = [
+    ("ABRT", Signal::SIGABRT),
+    ("ALRM", Signal::SIGALRM),
+    ("FPE", Signal::SIGFPE),
+    ("HUP", Signal::SIGHUP),
+    ("ILL", Signal::SIGILL),
+    ("INT", Signal::SIGINT),
+    ("KILL", Signal::SIGKILL),
+    ("PIPE", Signal::SIGPIPE),
+    ("QUIT", Signal::SIGQUIT),
+    ("SEGV", Signal::SIGSEGV),
+    ("TERM", Signal::SIGTERM),
+    ("USR1", Signal::SIGUSR1),
+    ("USR2", Signal::SIGUSR2),
+];
+
+/// The signal of a name of RFC 4254 §6.10.
+pub fn signal_named(name: &str) -> Option<Signal> {
+    let found = SIGNALS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, signal)| *signal)
+}
+
+/// The name of a signal's number; others than the RFC's are named as it tells to name private ones.
+pub fn name_of_signal(number: i32) -> String {
+    let known = SIGNALS.iter().find(|(_, signal)| *signal as i32 == number);
+    match known {
+        Some((name, _)) => (*name).to_owned(),
+        None => format!("SIG{number}@openssh.com"),
+    }
+}
