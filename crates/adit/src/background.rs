@@ -4,15 +4,17 @@
 //! A fork of a process that has threads is safe for almost nothing that comes after it; a fresh process is safe for
 //! everything. Until it is ready the second one keeps the terminal, so that it can ask for passphrases.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{ExitCode, ExitStatus, Stdio};
+use std::process::{ExitCode, ExitStatus};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::SignalKind;
 
@@ -20,13 +22,14 @@ use crate::command_line::FAILURE;
 use crate::limits;
 use crate::signals::Signals;
 
-/// Set in the environment of the process that stays.
+/// Set in the environment of the process that stays: number of the descriptor that it says it is ready on.
 const MARK: &str = "ADIT_BACKGROUND";
 /// Line that it writes once it is ready.
 const READY: &[u8] = b"ready\n";
 
 /// Closes descriptors beyond the standard three, as ssh does: in the background, a lock file or a pipe of whoever
-/// started this would stay open for as long as the tunnel. Those that an argument names (`-F <(…)`) stay.
+/// started this would stay open for as long as the tunnel. Those that an argument names (`-F <(…)`) stay, and the one to
+/// say on that we are ready.
 ///
 /// To be called before anything else, while every descriptor is an inherited one.
 pub fn close_inherited() {
@@ -37,7 +40,11 @@ pub fn close_inherited() {
     let open: Vec<RawFd> = entries
         .filter_map(|entry| number(entry.ok()?.file_name()))
         .collect();
+    let mark = marked();
     let named = |fd: RawFd| {
+        if Some(fd) == mark {
+            return true;
+        }
         let path = format!("/fd/{fd}");
         std::env::args_os().any(|word| word.to_string_lossy().ends_with(&path))
     };
@@ -50,6 +57,11 @@ pub fn close_inherited() {
 /// True in the process that stays.
 pub fn is_background() -> bool {
     std::env::var_os(MARK).is_some()
+}
+
+fn marked() -> Option<RawFd> {
+    let number = std::env::var(MARK).ok()?.parse().ok()?;
+    (number > 2).then_some(number)
 }
 
 /// Keeps what this program knows of itself from one that it starts, which may well be an adit.
@@ -71,13 +83,18 @@ pub fn spawn_and_wait() -> io::Result<ExitCode> {
         let mut signals = Signals::with_quit()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(std::env::args_os().skip(1));
-        command.env(MARK, "1").stdout(Stdio::piped());
+        // Not standard output, which a command at the server may write to.
+        let (ready, writer) = io::pipe()?;
+        fcntl(&writer, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        command.env(MARK, writer.as_raw_fd().to_string());
         let mut child = limits::as_it_came(|| command.spawn())?;
+        drop(writer);
+        let ready = pipe::Receiver::from_owned_fd(ready.into())?;
         // It is not another's as long as nobody has waited for the end.
         let pid = child.id().and_then(|pid| pid.try_into().ok());
         let pid = pid.map(Pid::from_raw);
         let mut came = None;
-        let outcome = outcome(&mut child);
+        let outcome = outcome(&mut child, ready);
         tokio::pin!(outcome);
         loop {
             tokio::select! {
@@ -105,15 +122,13 @@ enum Outcome {
     Ended(ExitStatus),
 }
 
-async fn outcome(child: &mut Child) -> io::Result<Outcome> {
-    if let Some(mut output) = child.stdout.take() {
-        let mut word = [0; READY.len()];
-        match output.read_exact(&mut word).await {
-            Ok(_) if word == READY => return Ok(Outcome::Ready),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-            Err(error) => return Err(error),
-        }
+async fn outcome(child: &mut Child, mut ready: pipe::Receiver) -> io::Result<Outcome> {
+    let mut word = [0; READY.len()];
+    match ready.read_exact(&mut word).await {
+        Ok(_) if word == READY => return Ok(Outcome::Ready),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+        Err(error) => return Err(error),
     }
     child.wait().await.map(Outcome::Ended)
 }
@@ -140,18 +155,36 @@ fn code(outcome: Outcome, came: Option<SignalKind>) -> u8 {
 /// The system refused one of the steps.
 pub fn detach(keep: StandardError) -> io::Result<()> {
     nix::unistd::setsid()?;
-    io::stdout().write_all(READY)?;
-    io::stdout().flush()?;
-    let null = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?;
-    nix::unistd::dup2_stdin(&null)?;
-    nix::unistd::dup2_stdout(&null)?;
+    if let Some(mark) = marked() {
+        // Opened anew, for the descriptor itself is only a number to safe code.
+        let path = format!("/proc/self/fd/{mark}");
+        OpenOptions::new()
+            .write(true)
+            .open(path)?
+            .write_all(READY)?;
+        nix::unistd::close(mark)?;
+    }
+    leave_stdin_and_stdout()?;
     if keep == StandardError::Close {
-        nix::unistd::dup2_stderr(&null)?;
+        nix::unistd::dup2_stderr(&null()?)?;
     }
     Ok(())
+}
+
+/// Puts `/dev/null` in the place of standard input and output: whoever has their other ends sees that we are gone.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn leave_stdin_and_stdout() -> io::Result<()> {
+    let null = null()?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
+    Ok(())
+}
+
+fn null() -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).open("/dev/null")
 }
 
 /// Destination of standard error in the background.

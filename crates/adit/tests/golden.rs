@@ -30,13 +30,13 @@ fn command_lines_that_mean_nothing() {
     let table: [(&str, &[&str]); 10] = [
         ("no-destination", &[]),
         ("unknown-flag", &["-N", "-z", "127.0.0.1"]),
-        ("flag-not-supported", &["-N", "-W", "a:1", "127.0.0.1"]),
+        ("flag-not-supported", &["-N", "-w", "0:1", "127.0.0.1"]),
         ("bad-spec", &["-N", "-L", "x:y:z", "127.0.0.1"]),
         ("spec-without-space", &["-NL9000:a:80:user@host"]),
         ("spec-without-port", &["-N", "-L", "9000:youtube.com", "h"]),
         ("like-a-command", &["-F", "none", "help"]),
-        ("no-shell", &["-F", "none", "127.0.0.1"]),
-        ("no-command", &["-F", "none", "127.0.0.1", "uptime"]),
+        ("bad-stdio-forward", &["-W", "nowhere", "127.0.0.1"]),
+        ("no-subsystem", &["-F", "none", "-s", "127.0.0.1"]),
         ("background-nothing", &["-F", "none", "-f", "127.0.0.1"]),
     ];
     for (name, args) in table {

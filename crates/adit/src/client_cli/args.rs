@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use adit_tunnel::config::ssh_config::RequestTty;
 use lexopt::prelude::*;
 
 use crate::command_line::{Print, path, sentence, text};
@@ -28,6 +29,12 @@ pub(super) struct Args {
     pub background: bool,
     /// `-N`.
     pub no_session: bool,
+    /// `-s`.
+    pub subsystem: bool,
+    /// `-t`, `-tt`, `-T`: the last one counts.
+    pub request_tty: Option<RequestTty>,
+    /// `-W`.
+    pub stdio_forward: Option<String>,
     /// `-q`.
     pub quiet: bool,
     /// `-y`.
@@ -64,10 +71,11 @@ pub(super) enum ForwardFlag {
 
 /// The text of `--help`.
 pub(super) const HELP: &str = "\
-adit: SSH tunnels; ssh's flags and ssh_config's keywords
+adit: SSH tunnels and sessions; ssh's flags and ssh_config's keywords
 
-usage: adit -N [-46CfgnqTvV] [-L spec] [-R spec] [-D spec] [-c ciphers] [-E log_file] [-F config]
-               [-i identity] [-J hops] [-l user] [-m macs] [-o option] [-p port] [user@]host
+usage: adit [-46CfgNnqsTtvV] [-L spec] [-R spec] [-D spec] [-c ciphers] [-E log_file] [-e escape]
+            [-F config] [-i identity] [-J hops] [-l user] [-m macs] [-o option] [-p port]
+            [-W host:port] [user@]host [command]
        adit demo [--once]
 
 forwards (each may be repeated):
@@ -79,17 +87,22 @@ forwards (each may be repeated):
 connection:
   -p PORT  -l USER  -i KEY  -J HOST[,HOST]  -F CONFIG  -o KEY=VALUE  -4  -6
   -C       compress          -c CIPHERS  -m MACS
+session (without a command: a shell):
+  -N       none, forwards only              -W HOST:PORT  standard input and output are a connection
+  -t -tt   on a terminal (-tt: always)      -T            not on a terminal
+  -n       it reads nothing                 -s            the command is the name of a subsystem
+  -e CHAR  escape character, or none: ~. ends the connection, ~? lists the others
 running:
-  -N       forwards only, no shell (required: adit has no shell yet)
   -f       go to the background once a forward is up (all of them, with ExitOnForwardFailure)
   -q       say nothing       -v  say more (-vv: much more)       -E FILE  append messages to FILE
   -y       log to syslog
-  -A -I -M -S -X -Y          accepted, with a warning: they say nothing about tunnels
-  -a -e -K -k -n -T -t -x    accepted: there is no terminal or session that they could be about
+  -A -I -M -S -X -Y          accepted, with a warning: not supported yet
+  -a -K -k -x                accepted: what they switch off is off
   -V       print the version --help  print this
 
 examples:
   adit demo                                         see it work, on this machine alone
+  adit user@example.com uptime                      run a command there; without one: a shell
   adit -N -L 9000:localhost:5432 user@example.com   then: psql -h localhost -p 9000
   adit -N -R 9000:localhost:3000 user@example.com   show a local web site at the server
   adit -fCqN -D 9000 example.com                    a SOCKS proxy, in the background
@@ -154,6 +167,17 @@ impl Args {
             '6' => self.line("AddressFamily", "inet6"),
             'f' => self.background = true,
             'N' => self.no_session = true,
+            's' => self.subsystem = true,
+            't' => {
+                self.request_tty = Some(match self.request_tty {
+                    Some(RequestTty::Yes | RequestTty::Force) => RequestTty::Force,
+                    _ => RequestTty::Yes,
+                });
+            }
+            'T' => self.request_tty = Some(RequestTty::No),
+            'W' => self.stdio_forward = Some(text(parser)?),
+            'n' => self.line("StdinNull", "yes"),
+            'e' => self.line("EscapeChar", &text(parser)?),
             'q' => self.quiet = true,
             'v' => self.verbose = self.verbose.saturating_add(1),
             'V' => self.print = Some(Print::Version),
@@ -168,9 +192,8 @@ impl Args {
     /// is passed over, as the keyword in a file is. Or it asks for something else than a tunnel, and is refused.
     fn foreign(&mut self, flag: char, parser: &mut lexopt::Parser) -> Result<(), String> {
         match flag {
-            // Terminals, escape characters, Kerberos and the rest of what a session has: there is none to have it.
-            'n' | 'T' | 't' | 'a' | 'x' | 'k' | 'K' | '2' => {}
-            'e' => drop(text(parser)?),
+            // What they switch off is off, and Kerberos is nowhere.
+            'a' | 'x' | 'k' | 'K' | '2' => {}
             'A' | 'X' | 'Y' | 'M' => self.passed_over.push(flag),
             'S' | 'I' => {
                 let value = text(parser)?;
@@ -185,7 +208,7 @@ impl Args {
                         .into(),
                 );
             }
-            's' | 'W' | 'w' | 'G' | 'Q' | 'B' | 'P' | 'Z' => {
+            'w' | 'G' | 'Q' | 'B' | 'P' | 'Z' => {
                 return Err(format!("-{flag} is not supported yet"));
             }
             other => return Err(format!("unknown option -- {other}")),

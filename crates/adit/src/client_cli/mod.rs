@@ -6,6 +6,7 @@ mod askpass;
 mod forwards;
 mod hints;
 mod options;
+mod session;
 mod terminal;
 
 use std::path::Path;
@@ -144,10 +145,11 @@ async fn tunnel(meaning: Meaning, progress: &LoginProgress) -> Result<ExitCode, 
     progress.logged_in();
     log::debug!("Authenticated to {host}.");
     let mut forwards = Forwards::new(&meaning, &host);
-    let (tunnel, mut news) = Tunnel::over(client);
+    let (tunnel, mut news) = Tunnel::over(client.clone());
     if let Some(ended) = forwards.start(&tunnel, &mut news).await? {
         return outcome(ended, &host);
     }
+    let running = session::Running::new(&meaning, &host, &client, &tunnel)?;
     if background::is_background() {
         let keep = match meaning.level >= LogLevel::Debug1 {
             true => StandardError::Keep,
@@ -155,8 +157,11 @@ async fn tunnel(meaning: Meaning, progress: &LoginProgress) -> Result<ExitCode, 
         };
         background::detach(keep).map_err(|e| format!("cannot go to the background: {e}"))?;
     }
-    let ended = forwards.serve(&mut news).await?;
-    outcome(ended, &host)
+    tokio::select! {
+        biased;
+        outcome = running.outcome() => outcome,
+        ended = forwards.serve(&mut news) => outcome(ended?, &host),
+    }
 }
 
 /// Meaning of the connection's end to whoever started it.

@@ -7,7 +7,9 @@ use adit_tunnel::client::ClientSettings;
 use adit_tunnel::config::destination::{Destination, check_host, check_user};
 use adit_tunnel::config::error::{ConfigError, Warning};
 use adit_tunnel::config::spec::Forward;
-use adit_tunnel::config::ssh_config::{ClientOptions, ConfigFiles, Context, SessionType};
+use adit_tunnel::config::ssh_config::{
+    ClientOptions, ConfigFiles, Context, RequestTty, SessionType,
+};
 use adit_tunnel::config::values::{LogLevel, SyslogFacility};
 use adit_tunnel::config::{FileSource, Lookups};
 use adit_tunnel::net::listener::describe;
@@ -15,7 +17,7 @@ use nix::unistd::{Uid, User, gethostname};
 
 use super::announce::Audience;
 use super::args::{Args, ForwardFlag, Setting};
-use super::hints;
+use super::session::SessionMeaning;
 use crate::command_line;
 use crate::machine::Machine;
 
@@ -35,6 +37,8 @@ pub(super) struct Meaning {
     pub background: bool,
     /// `SyslogFacility`.
     pub syslog_facility: SyslogFacility,
+    /// The shell, the command, the subsystem or the connection to the standard streams.
+    pub session: SessionMeaning,
     /// Warnings about the configuration.
     pub warnings: Vec<String>,
     /// Level of the messages.
@@ -112,7 +116,7 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
         warnings: Vec::new(),
     };
     let options = reader.options(&destination, Some(args))?;
-    check_session(args, &options, &destination)?;
+    let session = SessionMeaning::read(args, &options)?;
     let level = match args.quiet {
         true => LogLevel::Quiet,
         false => command_line::level(options.connection.log_level, args.verbose),
@@ -131,6 +135,7 @@ pub(super) fn read(args: &Args) -> Result<Meaning, String> {
         forwards,
         background,
         syslog_facility: facility.unwrap_or(SyslogFacility::User),
+        session,
         warnings,
         level,
         audience: Audience::of(args.log_file.is_some() || args.syslog),
@@ -149,34 +154,6 @@ fn why_no_destination(args: &Args) -> String {
         "no destination\nhint: adit -N -L 9000:localhost:80 user@host; adit --help shows more"
             .into()
     })
-}
-
-/// # Errors
-/// The user wants a session, which there is none of yet.
-fn check_session(
-    args: &Args,
-    options: &ClientOptions,
-    destination: &Destination,
-) -> Result<(), String> {
-    if !args.command.is_empty() {
-        return Err("no remote commands yet: adit carries forwards only\nhint: leave out the command; -N is for forwards alone".into());
-    }
-    if args.no_session || options.session_type == Some(SessionType::Nothing) {
-        return Ok(());
-    }
-    if args.background {
-        return Err(
-            "Cannot fork into background without a command to execute.\nhint: add -N".into(),
-        );
-    }
-    let is_elsewhere = |name: &String| *name != destination.host;
-    let is_configured = options.host_name.as_ref().is_some_and(is_elsewhere);
-    let guess = hints::like_a_command(&destination.host)
-        .filter(|_| args.forwards.is_empty() && !is_configured);
-    let hint = guess.as_deref().unwrap_or("add -N");
-    Err(format!(
-        "no shell yet: adit carries forwards only\nhint: {hint}"
-    ))
 }
 
 /// True where the command line itself asks to go to the background. A mistake in it is reported by whoever reads it all.
@@ -227,6 +204,14 @@ impl Reader {
         let mut warnings = Vec::new();
         if let Some(args) = args {
             options.identity_files.clone_from(&args.identities);
+            options.session.request_tty = args.request_tty;
+            if args.subsystem {
+                options.session.session_type = Some(SessionType::Subsystem);
+            }
+            if args.stdio_forward.is_some() {
+                options.session.session_type = Some(SessionType::Nothing);
+                options.session.request_tty = Some(RequestTty::No);
+            }
             for (flag, text) in &args.forwards {
                 options.add_forward(parse_forward(*flag, text, &lookups)?);
             }
@@ -240,7 +225,7 @@ impl Reader {
         }
         // A jump host never has a session.
         if args.is_none_or(|args| args.no_session) {
-            options.session_type = Some(SessionType::Nothing);
+            options.session.session_type = Some(SessionType::Nothing);
         }
         if let Some(user) = &options.user {
             // Before `Match exec` could hand it to a shell.
@@ -253,6 +238,11 @@ impl Reader {
         );
         self.warnings
             .extend(warnings.iter().map(ToString::to_string));
+        if args.is_some_and(|args| args.stdio_forward.is_some()) {
+            // Unless somebody said otherwise: standard input and output are for one connection alone.
+            options.exit_on_forward_failure.get_or_insert(true);
+            options.clear_all_forwardings.get_or_insert(true);
+        }
         let mut options = options.expanded(&context).map_err(|e| e.to_string())?;
         if let Some(args) = args {
             self.drop_missing(&mut options.identity_files, args.identities.len());

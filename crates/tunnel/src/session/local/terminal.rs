@@ -7,25 +7,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use adit_proto::message::session::TerminalSize;
 use rustix::termios::{
     InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, tcgetattr,
     tcgetwinsize, tcsetattr,
 };
 
 use crate::session::modes;
-
-/// Size of a terminal (RFC 4254 §6.2): in characters, and in pixels where those are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Size {
-    /// Characters of a line.
-    pub columns: u32,
-    /// Lines.
-    pub rows: u32,
-    /// Width in pixels, 0 where unknown.
-    pub width: u32,
-    /// Height in pixels, 0 where unknown.
-    pub height: u32,
-}
 
 /// A terminal of the user.
 #[derive(Debug)]
@@ -39,11 +27,11 @@ impl Terminal {
     }
 
     /// The terminal's size; zeroes where it has none, as in ssh.
-    pub fn size(&self) -> Size {
+    pub fn size(&self) -> TerminalSize {
         let Ok(size) = tcgetwinsize(&self.0) else {
-            return Size::default();
+            return TerminalSize::default();
         };
-        Size {
+        TerminalSize {
             columns: size.ws_col.into(),
             rows: size.ws_row.into(),
             width: size.ws_xpixel.into(),
@@ -71,6 +59,18 @@ impl Terminal {
             *raw = Some((self.0.try_clone()?, before));
         }
         Ok(RawMode(()))
+    }
+
+    /// Does something with the terminal in the modes that it had before it was raw; it is raw again afterwards.
+    ///
+    /// # Errors
+    /// The terminal's, or what was done gives.
+    pub fn while_cooked<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        restore();
+        let done = act();
+        // The guard of before ends this one, too.
+        std::mem::forget(self.enter_raw_mode()?);
+        done
     }
 }
 
@@ -191,7 +191,7 @@ mod tests {
         };
         tcsetwinsize(&emulator, size).unwrap();
         let terminal = Terminal::of(program.as_fd()).unwrap();
-        let expected = Size {
+        let expected = TerminalSize {
             columns: 132,
             rows: 40,
             width: 800,
