@@ -19,5 +19,7 @@ pub mod peer;
 pub mod ports;
 pub mod process;
 pub mod scratch;
+pub mod session;
+pub mod terminal;
 pub mod traffic;
 pub mod wait;

@@ -123,9 +123,7 @@ impl Process {
 
     /// Ends it and everything it started, at once and without a word.
     pub fn kill(&self) {
-        for pid in descendants(self.id()).into_iter().chain([self.id()]) {
-            signal(&pid.to_string(), "KILL");
-        }
+        end_family(self.id());
     }
 
     /// A figure in KiB out of its `/proc/…/status`: `VmRSS`, what it holds; `VmHWM`, the most that it ever held.
@@ -271,6 +269,13 @@ pub fn naming(path: &Path) -> Vec<u32> {
             String::from_utf8_lossy(&line).contains(&needle)
         })
         .collect()
+}
+
+/// Ends a process and everything it started, at once and without a word.
+pub fn end_family(ancestor: u32) {
+    for pid in descendants(ancestor).into_iter().chain([ancestor]) {
+        signal(&pid.to_string(), "KILL");
+    }
 }
 
 /// The processes that `ancestor` started, and those that these started.

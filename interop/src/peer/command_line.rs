@@ -1,12 +1,12 @@
 //! The command lines and the configuration that OpenSSH has and adit must understand.
 
-use super::{ClientAsk, Rekey, ServerAsk};
+use super::{ClientAsk, Purpose, Rekey, ServerAsk};
 use crate::scratch::{self, Scratch};
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-/// `ssh` or `adit`, holding forwards without a command.
+/// `ssh` or `adit`, with forwards alone or with a session.
 pub(super) fn client(program: &Path, scratch: &Scratch, port: u16, ask: &ClientAsk) -> Command {
     let mut command = Command::new(program);
     command
@@ -14,14 +14,19 @@ pub(super) fn client(program: &Path, scratch: &Scratch, port: u16, ask: &ClientA
         .env_remove("SSH_AUTH_SOCK");
     let text = client_configuration(scratch, port, ask);
     let config = scratch.write(&format!("ssh_config.{port}"), &text);
-    command
-        .args(["-N", "-T", "-v", "-p", &port.to_string(), "-F"])
-        .arg(config);
+    match &ask.purpose {
+        Purpose::Forwards => command.args(["-N", "-T", "-v"]),
+        Purpose::Session(_) => command.args(["-o", "LogLevel=ERROR"]),
+    };
+    command.args(["-p", &port.to_string(), "-F"]).arg(config);
     // As an argument, too: it tells this test's clients from all others.
     command.arg("-i").arg(scratch.key(ask.key)).args(&ask.args);
     command.args(ask.forwards.iter().flat_map(|forward| forward.args()));
     let user = ask.user.clone().unwrap_or_else(scratch::user);
     command.arg(format!("{user}@127.0.0.1"));
+    if let Purpose::Session(words) = &ask.purpose {
+        command.args(words);
+    }
     command
 }
 

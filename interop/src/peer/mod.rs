@@ -107,6 +107,17 @@ pub struct ClientAsk {
     pub config: Vec<String>,
     /// More arguments, as they are; only for peers with OpenSSH's command line.
     pub args: Vec<String>,
+    /// Purpose of the connection; only for peers with OpenSSH's command line.
+    pub purpose: Purpose,
+}
+
+/// Purpose of a client's connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// Forwards alone, with what it does in its log.
+    Forwards,
+    /// A session, with these words behind the host, and nothing in its log but errors.
+    Session(Vec<String>),
 }
 
 impl ClientAsk {
@@ -120,6 +131,15 @@ impl ClientAsk {
             user: None,
             config: Vec::new(),
             args: Vec::new(),
+            purpose: Purpose::Forwards,
+        }
+    }
+
+    /// A client with a session: these words behind the host.
+    pub fn session(words: &[&str]) -> Self {
+        Self {
+            purpose: Purpose::Session(words.iter().map(ToString::to_string).collect()),
+            ..Self::forwards([])
         }
     }
 
