@@ -268,6 +268,23 @@ mod tests {
     }
 
     #[test]
+    fn flags_of_a_session_are_read() {
+        for (line, tty) in [
+            ("-t host", Some(RequestTty::Yes)),
+            ("-tt host", Some(RequestTty::Force)),
+            ("-tT host", Some(RequestTty::No)),
+            ("-Tt host", Some(RequestTty::Yes)),
+            ("host", None),
+        ] {
+            assert_eq!(parse(line).unwrap().request_tty, tty, "{line}");
+        }
+        let args = parse("-s -W h:1 -n host sftp").unwrap();
+        assert!(args.subsystem);
+        assert_eq!(args.stdio_forward.as_deref(), Some("h:1"));
+        assert_eq!(args.settings[0], Setting::Line("StdinNull=yes".into()));
+    }
+
+    #[test]
     fn every_flag_of_ssh_is_known() {
         // The getopt string of OpenSSH 10.5.
         const FLAGS: &str =
@@ -281,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_yet_is_refused_by_name() {
-        for flag in ["-W", "-w", "-s", "-G", "-Q", "-B", "-P", "-O", "-Z"] {
+        for flag in ["-w", "-G", "-Q", "-B", "-P", "-O", "-Z"] {
             let error = parse(&format!("{flag} h:1 host")).unwrap_err();
             assert!(
                 error.starts_with(&format!("{flag} is not supported yet")),
