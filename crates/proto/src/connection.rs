@@ -20,7 +20,9 @@ use crate::packet::Usage;
 use crate::peers::{RoundTripProbes, Traits};
 use crate::round_trip::RoundTrip;
 use crate::transport::algorithms::Negotiated;
-use crate::transport::{OpenChange, Phase, Stage, Transmit, Transport, TransportConfig, Verdict};
+use crate::transport::{
+    MessageAction, OpenChange, Phase, Stage, Transmit, Transport, TransportConfig,
+};
 use crate::userauth::client::{ClientAuth, ClientAuthEvent};
 use crate::userauth::server::{AuthRequest, ServerAuth, ServerAuthStep};
 use crate::{Side, ident};
@@ -189,7 +191,7 @@ impl Connection {
         let &number = payload.first().ok_or(Misbehaviour::UnexpectedMessage(0))?;
         self.liveness.heard(now);
         self.transport.count_packet();
-        if self.check_phase(number)? == Verdict::Ignore {
+        if self.check_phase(number)? == MessageAction::Ignore {
             return Ok(None);
         }
         if matches!(number, number::CHANNEL_DATA | number::CHANNEL_EXTENDED_DATA) {
@@ -211,7 +213,7 @@ impl Connection {
         Ok(None)
     }
 
-    fn check_phase(&self, number: u8) -> Result<Verdict, Misbehaviour> {
+    fn check_phase(&self, number: u8) -> Result<MessageAction, Misbehaviour> {
         let stage = match self.is_authenticated() {
             true => Stage::Connected,
             false => Stage::Authenticating,

@@ -7,7 +7,7 @@ use adit_proto::message::connection::{ChannelType, GlobalRequest, Open, TcpAddre
 use adit_proto::message::kex::KexInit;
 use adit_proto::message::session::{SessionRequest, SignalName, TerminalModes, TerminalSize};
 use adit_proto::message::transport::{Disconnect, DisconnectReason, ExtInfo};
-use adit_proto::message::userauth::{Failure, Method, Request};
+use adit_proto::message::userauth::{Failure, Method, UserauthRequest};
 use adit_proto::wire::Writer;
 
 fn write(target: &str, seeds: Vec<Vec<u8>>) {
@@ -67,7 +67,7 @@ fn messages() -> Vec<Vec<u8>> {
         methods: words(&["publickey"]),
         partial_success: false,
     };
-    let request = Request {
+    let request = UserauthRequest {
         user: "u",
         service: "ssh-connection",
         method: Method::PublicKey {

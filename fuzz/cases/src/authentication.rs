@@ -3,7 +3,7 @@
 use adit_proto::connection::{Connection, Event};
 use adit_proto::message::number;
 use adit_proto::message::transport::encode_service;
-use adit_proto::message::userauth::{Method, PkOk, Request};
+use adit_proto::message::userauth::{Method, PkOk, UserauthRequest};
 use adit_proto::userauth::client::ClientAuthEvent;
 use adit_proto::userauth::server::AuthMethod;
 use arbitrary::{Result, Unstructured};
@@ -90,7 +90,7 @@ fn request(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     };
     let service = u.choose(&["ssh-connection", "ssh-userauth", ""])?;
     let user = "user";
-    let request = Request {
+    let request = UserauthRequest {
         user,
         service,
         method,

@@ -6,7 +6,7 @@ use adit_proto::message::connection::{
 };
 use adit_proto::message::kex::{self, EcdhReply, KexInit};
 use adit_proto::message::transport::{self, Disconnect, ExtInfo};
-use adit_proto::message::userauth::{self, Failure, InfoRequest, PkOk, Request};
+use adit_proto::message::userauth::{self, Failure, InfoRequest, PkOk, UserauthRequest};
 use adit_proto::wire::{Reader, Writer};
 
 macro_rules! round_trips {
@@ -30,7 +30,7 @@ pub fn messages(data: &[u8]) {
         OpenConfirmation,
         ChannelRequest<'_>,
         PkOk<'_>,
-        Request<'_>
+        UserauthRequest<'_>
     );
     with_their_own_shape(data);
     without_a_counterpart(data);

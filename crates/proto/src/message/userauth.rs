@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 /// SSH_MSG_USERAUTH_REQUEST (RFC 4252 §5).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request<'a> {
+pub struct UserauthRequest<'a> {
     /// The account asked for.
     pub user: &'a str,
     /// The service to start after success.
@@ -38,7 +38,7 @@ pub enum Method<'a> {
     Other(&'a str),
 }
 
-impl<'a> Request<'a> {
+impl<'a> UserauthRequest<'a> {
     /// Reads the message.
     pub fn parse(payload: &'a [u8]) -> Result<Self, WireError> {
         let mut r = Reader::new(payload);
@@ -294,12 +294,15 @@ mod tests {
                 signature: Some(b"sig"),
             },
         ] {
-            let request = Request {
+            let request = UserauthRequest {
                 user: "u",
                 service: "ssh-connection",
                 method,
             };
-            assert_eq!(Request::parse(&request.encode()), Ok(request.clone()));
+            assert_eq!(
+                UserauthRequest::parse(&request.encode()),
+                Ok(request.clone())
+            );
         }
     }
 

@@ -33,7 +33,7 @@ use crate::peers::{KexInitTurn, StrictKex, Traits};
 use algorithms::{Algorithms, DirectionChoice, FirstExchange, Negotiated};
 use cookies::Cookies;
 use exchange::Exchange;
-pub(crate) use phase::{Phase, Stage, Verdict};
+pub(crate) use phase::{MessageAction, Phase, Stage};
 
 /// Packets under one key after which new keys are due whatever the limit is (RFC 4344 §3.1).
 const MAX_PACKETS_PER_KEY: u64 = 1 << 31;

@@ -30,7 +30,7 @@ pub(crate) enum Stage {
 
 /// Treatment of a legal message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum MessageAction {
     Handle,
     /// The message is dropped without an answer.
     Ignore,
@@ -43,12 +43,12 @@ impl Phase {
         number: u8,
         stage: Stage,
         side: Side,
-    ) -> Result<Verdict, Misbehaviour> {
+    ) -> Result<MessageAction, Misbehaviour> {
         if self.ignores(number, stage, side) {
-            return Ok(Verdict::Ignore);
+            return Ok(MessageAction::Ignore);
         }
         match self.is_legal(number, stage) {
-            true => Ok(Verdict::Handle),
+            true => Ok(MessageAction::Handle),
             false => Err(Misbehaviour::UnexpectedMessage(number)),
         }
     }
@@ -98,7 +98,7 @@ mod tests {
     const FIRST: Phase = Phase::FirstExchange { strict: true };
 
     /// Result of the check, which must be the same for both roles.
-    fn check(phase: Phase, number: u8, stage: Stage) -> Result<Verdict, Misbehaviour> {
+    fn check(phase: Phase, number: u8, stage: Stage) -> Result<MessageAction, Misbehaviour> {
         let [server, client] = [Side::Server, Side::Client].map(|s| phase.check(number, stage, s));
         assert_eq!(server, client);
         server
@@ -107,8 +107,8 @@ mod tests {
     #[test]
     fn strict_first_exchange_permits_only_messages_of_the_exchange() {
         for legal in [KEXINIT, KEX_ECDH_REPLY, NEWKEYS, DISCONNECT] {
-            let verdict = check(FIRST, legal, Stage::Authenticating);
-            assert_eq!(verdict, Ok(Verdict::Handle));
+            let action = check(FIRST, legal, Stage::Authenticating);
+            assert_eq!(action, Ok(MessageAction::Handle));
         }
         for illegal in [
             IGNORE,
@@ -157,7 +157,10 @@ mod tests {
     #[test]
     fn userauth_request_after_success_is_ignored_by_servers_only() {
         let check = |phase: Phase, side| phase.check(USERAUTH_REQUEST, Stage::Connected, side).ok();
-        assert_eq!(check(Phase::Settled, Side::Server), Some(Verdict::Ignore));
+        assert_eq!(
+            check(Phase::Settled, Side::Server),
+            Some(MessageAction::Ignore)
+        );
         assert_eq!(check(Phase::Settled, Side::Client), None);
         assert_eq!(check(Phase::Exchange, Side::Server), None, "after KEXINIT");
     }
@@ -165,8 +168,8 @@ mod tests {
     #[test]
     fn ping_before_the_login_is_ignored() {
         let early = check(Phase::Settled, PING, Stage::Authenticating);
-        assert_eq!(early, Ok(Verdict::Ignore));
+        assert_eq!(early, Ok(MessageAction::Ignore));
         let late = check(Phase::Settled, PING, Stage::Connected);
-        assert_eq!(late, Ok(Verdict::Handle));
+        assert_eq!(late, Ok(MessageAction::Handle));
     }
 }

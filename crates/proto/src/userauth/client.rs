@@ -13,7 +13,7 @@ use crate::error::{Error, Misbehaviour};
 use crate::message::number;
 use crate::message::transport::{encode_service, parse_service};
 use crate::message::userauth::{
-    self as message, Failure, InfoRequest, Method, PkOk, Request, encode_info_response,
+    self as message, Failure, InfoRequest, Method, PkOk, UserauthRequest, encode_info_response,
 };
 
 /// Answer of the server, or another message of it.
@@ -96,7 +96,7 @@ impl ClientAuth {
             Method::KeyboardInteractive => Waiting::KeyboardInteractive,
             _ => Waiting::Request,
         });
-        Request {
+        UserauthRequest {
             user: &self.user,
             service: CONNECTION_SERVICE,
             method,
@@ -212,7 +212,7 @@ mod tests {
     fn none_is_sent_together_with_the_service_request() {
         let (mut auth, [service, none]) = ClientAuth::new("u".into());
         assert_eq!(parse_service(&service).unwrap(), "ssh-userauth");
-        let request = Request::parse(&none).unwrap();
+        let request = UserauthRequest::parse(&none).unwrap();
         assert!(matches!(request.method, Method::None));
         assert_eq!(auth.recv(&accept()), Ok(vec![]));
         let success = auth.recv(&[number::USERAUTH_SUCCESS]);

@@ -6,7 +6,7 @@ use crate::error::{Error, Misbehaviour};
 use crate::key::{PublicKey, SignatureAlgorithm};
 use crate::message::number;
 use crate::message::transport::{encode_service, parse_service};
-use crate::message::userauth::{Failure, Method, PkOk, Request};
+use crate::message::userauth::{Failure, Method, PkOk, UserauthRequest};
 use crate::peer_text;
 
 /// Limit of the requests of one connection, queries included, whatever limit its owner has.
@@ -138,7 +138,7 @@ impl ServerAuth {
     }
 
     fn recv_request(&mut self, payload: &[u8], session_id: &[u8]) -> Result<ServerAuthStep, Error> {
-        let request = Request::parse(payload)?;
+        let request = UserauthRequest::parse(payload)?;
         self.check_unchanged(&request)?;
         if request.service != CONNECTION_SERVICE {
             return Err(Misbehaviour::UnexpectedMessage(number::USERAUTH_REQUEST).into());
@@ -175,7 +175,7 @@ impl ServerAuth {
     }
 
     /// Checks that user and service have not changed: results about one user must not count for another.
-    fn check_unchanged(&mut self, request: &Request<'_>) -> Result<(), Misbehaviour> {
+    fn check_unchanged(&mut self, request: &UserauthRequest<'_>) -> Result<(), Misbehaviour> {
         let (user, service) = (request.user, request.service);
         let first = self
             .asked_for
@@ -315,7 +315,7 @@ mod tests {
         let blob = key.public_key().blob();
         let data = publickey_signed_data(session, "u", CONNECTION_SERVICE, "ssh-ed25519", blob);
         let signature = key.sign(SignatureAlgorithm::Ed25519, &data).unwrap();
-        Request {
+        UserauthRequest {
             user: "u",
             service: CONNECTION_SERVICE,
             method: Method::PublicKey {
@@ -352,7 +352,7 @@ mod tests {
     }
 
     fn query(key: &SigningKey) -> Vec<u8> {
-        Request {
+        UserauthRequest {
             user: "u",
             service: CONNECTION_SERVICE,
             method: Method::PublicKey {
@@ -466,7 +466,7 @@ mod tests {
     /// A request `none`.
     fn ask(user: &str, service: &str) -> Vec<u8> {
         let method = Method::None;
-        Request {
+        UserauthRequest {
             user,
             service,
             method,
