@@ -172,14 +172,15 @@ async fn greet_through(
             originator_address: "127.0.0.1".into(),
             originator_port: 0,
         }));
-    let (channel, mut verdict) = opening.map_err(|error| unreachable_from(hop, settings, error))?;
+    let (channel, mut confirmation) =
+        opening.map_err(|error| unreachable_from(hop, settings, error))?;
     // One end of a socket pair; a relay serves the other.
     let (ours, theirs) = UnixStream::pair().map_err(local)?;
     let theirs = Arc::new(theirs.into());
     tokio::spawn(async move { relay(channel, theirs, &Arc::default()).await });
     tokio::select! {
         biased;
-        Err(error) = verdict.given() => Err(unreachable_from(hop, settings, error)),
+        Err(error) = confirmation.given() => Err(unreachable_from(hop, settings, error)),
         greeted = greet(settings, ours.into()) => greeted,
     }
 }

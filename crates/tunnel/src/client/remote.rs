@@ -10,12 +10,12 @@ use log::Level;
 use super::serving::Serving;
 use crate::forward::egress::Egress;
 use crate::forward::registry::{RemoteAddress, RemoteForward, RemoteTarget};
-use crate::net::incoming::ChannelAsked;
+use crate::net::incoming::IncomingChannel;
 use crate::repeats::{self, Source};
 
 impl Serving {
     /// Handles a channel that the server opens for one of our listeners.
-    pub(super) fn serve_remote(&self, asked: ChannelAsked) {
+    pub(super) fn serve_remote(&self, asked: IncomingChannel) {
         let Some(address) = forwarded_from(&asked.channel_type) else {
             let name = peer_text::name(asked.channel_type.name());
             log_unasked(format_args!(
@@ -41,7 +41,7 @@ impl Serving {
     }
 
     /// Dials for a connection of a remote forward, in a task of its own.
-    fn dial_for(&self, forward: RemoteForward, asked: ChannelAsked) {
+    fn dial_for(&self, forward: RemoteForward, asked: IncomingChannel) {
         let egress = Egress {
             label: forward.label,
             family: self.settings.family,

@@ -17,7 +17,7 @@ use super::socks::Outcome;
 use super::socks::conversation::Application;
 use crate::config::spec::Endpoint;
 use crate::config::values::AddressFamily;
-use crate::net::incoming::ChannelAsked;
+use crate::net::incoming::IncomingChannel;
 use crate::net::listener::describe;
 use crate::net::{Channel, Stream};
 use crate::policy::RuleList;
@@ -43,7 +43,7 @@ impl Egress {
     /// Stops when the connection ends.
     pub async fn carry(
         self,
-        asked: ChannelAsked,
+        asked: IncomingChannel,
         target: Endpoint,
         permit: impl Fn(SocketAddr) -> Result<(), String>,
     ) {
@@ -66,7 +66,7 @@ impl Egress {
 
     /// The same for a remote dynamic forward, whose application names its target in SOCKS. The channel is confirmed
     /// first, and the application learns the outcome by SOCKS. Targets must be in the list `permitted`.
-    pub async fn carry_socks(self, asked: ChannelAsked, permitted: RuleList) {
+    pub async fn carry_socks(self, asked: IncomingChannel, permitted: RuleList) {
         let origin = origin(&asked.channel_type);
         let channel = asked.accept();
         let app = Application::Channel(&channel);

@@ -17,7 +17,7 @@ use super::socks::Outcome;
 use super::socks::conversation::{Application, Wanted};
 use super::uplink::{NoUplink, Uplink};
 use crate::config::spec::Endpoint;
-use crate::net::connection::Verdict;
+use crate::net::connection::PendingConfirmation;
 use crate::net::listener::{Accepted, Listener, describe};
 use crate::net::outcome::{OpenError, Refusal};
 use crate::net::{Channel, Handle, Stream};
@@ -140,12 +140,12 @@ impl Ingress {
         target: String,
         from: Origin,
         channel_type: impl Fn() -> ChannelType,
-    ) -> Result<Asked, NotOpened> {
+    ) -> Result<OpeningChannel, NotOpened> {
         match self.begin_open(app, channel_type).await {
-            Ok((connection, channel, verdict)) => Ok(Asked {
+            Ok((connection, channel, confirmation)) => Ok(OpeningChannel {
                 connection,
                 channel,
-                verdict,
+                confirmation,
                 target,
                 early_data: Vec::new(),
             }),
@@ -160,7 +160,7 @@ impl Ingress {
         &self,
         app: &Stream,
         channel_type: impl Fn() -> ChannelType,
-    ) -> Result<(Handle, Channel, Verdict), NotOpened> {
+    ) -> Result<(Handle, Channel, PendingConfirmation), NotOpened> {
         let mut connection = self.uplink.current();
         loop {
             let handle = match connection.take() {
@@ -169,7 +169,7 @@ impl Ingress {
                 None => Box::pin(self.uplink.wait(app)).await?,
             };
             match handle.begin_open(channel_type()) {
-                Ok((channel, verdict)) => return Ok((handle, channel, verdict)),
+                Ok((channel, confirmation)) => return Ok((handle, channel, confirmation)),
                 // There may be another connection, or the uplink knows the reason why not.
                 Err(OpenError::Ended(_)) => {}
                 Err(error) => return Err(error.into()),
@@ -181,13 +181,13 @@ impl Ingress {
     /// None if the channel is not confirmed.
     async fn relay_while_opening(
         &self,
-        asked: Asked,
+        asked: OpeningChannel,
         app: &Arc<Stream>,
         from: Origin,
     ) -> Option<End> {
-        let Asked {
+        let OpeningChannel {
             channel,
-            mut verdict,
+            mut confirmation,
             target,
             early_data,
             ..
@@ -199,13 +199,13 @@ impl Ingress {
             self.counters.sent.add(early_data.len() as u64);
             relay(channel, app.clone(), &self.counters).await
         });
-        let (verdict, early_end) = tokio::select! {
+        let (confirmation, early_end) = tokio::select! {
             biased;
-            given = verdict.given() => (Some(given), None),
+            given = confirmation.given() => (Some(given), None),
             // The application left early, or the relay noticed the peer's answer first.
-            end = &mut relaying => (verdict.known(), Some(end)),
+            end = &mut relaying => (confirmation.known(), Some(end)),
         };
-        match verdict {
+        match confirmation {
             None => {
                 self.say_gave_up(&target, from);
                 return None;
@@ -263,7 +263,7 @@ impl Ingress {
     }
 
     /// Opens a channel to the target that the application names in SOCKS, and sends the reply.
-    async fn ask_by_socks(&self, socket: &Stream, from: Origin) -> Option<Asked> {
+    async fn ask_by_socks(&self, socket: &Stream, from: Origin) -> Option<OpeningChannel> {
         let app = Application::Socket(socket);
         let wanted = match app.request().await {
             Ok(wanted) => wanted,
@@ -279,7 +279,7 @@ impl Ingress {
                     self.say_gave_up(&asked.target, from);
                     return None;
                 }
-                Some(Asked {
+                Some(OpeningChannel {
                     early_data: wanted.early_data,
                     ..asked
                 })
@@ -298,7 +298,7 @@ impl Ingress {
         app: &Stream,
         wanted: &Wanted,
         from: Origin,
-    ) -> Result<Asked, NotOpened> {
+    ) -> Result<OpeningChannel, NotOpened> {
         let target = wanted.target().to_string();
         let channel_type =
             || ChannelType::DirectTcpip(from.addresses(wanted.host.clone(), wanted.port));
@@ -306,7 +306,7 @@ impl Ingress {
         let now = Instant::now();
         if asked.connection.takes_early_data() && self.recent_targets.answers(&asked.target, now) {
             self.recent_targets.rely_on(&asked.target, now);
-        } else if let Err(error) = asked.verdict.given().await {
+        } else if let Err(error) = asked.confirmation.given().await {
             let error = error.into();
             self.say_why_not(&asked.target, from, &error);
             return Err(error);
@@ -316,10 +316,10 @@ impl Ingress {
 }
 
 /// A channel whose open request is sent.
-struct Asked {
+struct OpeningChannel {
     connection: Handle,
     channel: Channel,
-    verdict: Verdict,
+    confirmation: PendingConfirmation,
     /// Name of the target in messages.
     target: String,
     /// Data after the application's SOCKS request, not sent yet.

@@ -61,15 +61,18 @@ impl Handle {
 
     /// Asks the peer for a channel and waits until it gives or refuses it.
     pub async fn open(&self, channel_type: ChannelType) -> Result<Channel, OpenError> {
-        let (channel, mut verdict) = self.begin_open(channel_type)?;
-        verdict.given().await?;
+        let (channel, mut confirmation) = self.begin_open(channel_type)?;
+        confirmation.given().await?;
         Ok(channel)
     }
 
-    /// Asks the peer for a channel. What is sent before the verdict leaves at once where the peer takes early data, and
-    /// waits for the verdict where it does not.
-    pub fn begin_open(&self, channel_type: ChannelType) -> Result<(Channel, Verdict), OpenError> {
-        let (sender, verdict) = oneshot::channel();
+    /// Asks the peer for a channel. What is sent before the confirmation leaves at once where the peer takes early data, and
+    /// waits for the confirmation where it does not.
+    pub fn begin_open(
+        &self,
+        channel_type: ChannelType,
+    ) -> Result<(Channel, PendingConfirmation), OpenError> {
+        let (sender, confirmation) = oneshot::channel();
         let channel = {
             let mut state = self.0.state();
             if let Some(ended) = &state.ended {
@@ -88,11 +91,11 @@ impl Handle {
             Channel::new(self.0.clone(), id, token)
         };
         self.0.kick();
-        let verdict = Verdict {
-            awaited: Some(verdict),
+        let confirmation = PendingConfirmation {
+            awaited: Some(confirmation),
             connection: self.clone(),
         };
-        Ok((channel, verdict))
+        Ok((channel, confirmation))
     }
 
     /// Whether the peer takes data of channels that it has not confirmed.
@@ -140,16 +143,16 @@ impl Handle {
     }
 }
 
-/// The peer's answer to our asking for a channel.
+/// Channel open confirmation of the peer that is still to come.
 #[derive(Debug)]
-pub struct Verdict {
-    /// None once it has been favourable.
+pub struct PendingConfirmation {
+    /// None once the channel is confirmed.
     awaited: Option<oneshot::Receiver<Result<(), Refusal>>>,
     connection: Handle,
 }
 
-impl Verdict {
-    /// Waits for it, unless it is known to be favourable.
+impl PendingConfirmation {
+    /// Waits until the channel is confirmed. An error where it is refused.
     pub async fn given(&mut self) -> Result<(), OpenError> {
         let Some(awaited) = &mut self.awaited else {
             return Ok(());
@@ -162,11 +165,11 @@ impl Verdict {
         Ok(())
     }
 
-    /// What it is, if it has come.
+    /// The peer's answer, if it has come.
     pub fn known(&mut self) -> Option<Result<(), OpenError>> {
         let given = std::pin::pin!(self.given());
         match given.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(verdict) => Some(verdict),
+            Poll::Ready(answer) => Some(answer),
             Poll::Pending => None,
         }
     }

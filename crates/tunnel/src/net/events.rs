@@ -10,7 +10,7 @@ use log::debug;
 
 use super::agreed;
 use super::channel::Channel;
-use super::incoming::{ChannelAsked, Incoming, IncomingRequest, Notice, Owner};
+use super::incoming::{Incoming, IncomingChannel, IncomingRequest, Notice, Owner};
 use super::outcome::Refusal;
 use super::requests::Request;
 use super::state::{ChannelIo, Shared, State, StreamIo};
@@ -140,7 +140,7 @@ impl State {
         };
         let token = self.insert_io(id, ChannelIo::new(&channel_type));
         let channel = Channel::new(shared.clone(), id, token);
-        let asked = Incoming::Open(ChannelAsked::new(channel_type, channel));
+        let asked = Incoming::Open(IncomingChannel::new(channel_type, channel));
         place.send(Notice::Incoming(asked));
     }
 

@@ -24,7 +24,7 @@ const FOR_REQUESTS: usize = INCOMING / 2;
 #[derive(Debug)]
 pub enum Incoming {
     /// The peer asks for a channel: accept or refuse it.
-    Open(ChannelAsked),
+    Open(IncomingChannel),
     /// A global request of the peer.
     GlobalRequest(IncomingRequest),
     /// The reply to the oldest unanswered [`Handle::send_global_request`](super::Handle::send_global_request).
@@ -69,13 +69,13 @@ impl Inbox {
 
 /// A channel that the peer asks for.
 #[derive(Debug)]
-pub struct ChannelAsked {
+pub struct IncomingChannel {
     /// Its purpose: a type, with the target or the origin.
     pub channel_type: ChannelType,
     channel: Channel,
 }
 
-impl ChannelAsked {
+impl IncomingChannel {
     pub(super) fn new(channel_type: ChannelType, channel: Channel) -> Self {
         Self {
             channel_type,

@@ -13,7 +13,7 @@ use adit_proto::transport::algorithms::Algorithms;
 use adit_proto::userauth::server::AuthMethod;
 use tokio::net::UnixStream;
 
-use super::incoming::ChannelAsked;
+use super::incoming::IncomingChannel;
 use super::login::{ClientLoginEvent, LoginSuccess};
 use super::{Channel, ClientLogin, Handle, Inbox, Incoming, ServerLogin};
 
@@ -76,7 +76,7 @@ impl Pair {
 }
 
 /// Waits for the next channel that the peer opens.
-pub(crate) async fn asked(incoming: &mut Inbox) -> ChannelAsked {
+pub(crate) async fn asked(incoming: &mut Inbox) -> IncomingChannel {
     loop {
         if let Incoming::Open(asked) = incoming.recv().await.unwrap() {
             return asked;

@@ -15,7 +15,7 @@ use super::settings::ServerSettings;
 use crate::config::spec::Endpoint;
 use crate::forward::dial::Dials;
 use crate::forward::egress::Egress;
-use crate::net::incoming::ChannelAsked;
+use crate::net::incoming::IncomingChannel;
 use crate::net::{Handle, Inbox, Incoming, IncomingRequest};
 use crate::policy::{Ask, Denied};
 use crate::status::ForwardCounters;
@@ -80,7 +80,7 @@ impl Forwards {
         }
     }
 
-    fn open(&self, asked: ChannelAsked) {
+    fn open(&self, asked: IncomingChannel) {
         let Some((target, ask)) = target_of(&asked.channel_type) else {
             let name = peer_text::name(asked.channel_type.name());
             let text = format!("adit serves forwards only, no {name}");
@@ -114,7 +114,7 @@ impl Forwards {
         });
     }
 
-    fn refuse(&self, asked: ChannelAsked, target: &Endpoint, denied: &Denied) {
+    fn refuse(&self, asked: IncomingChannel, target: &Endpoint, denied: &Denied) {
         let (who, target) = (self.login.who(), target.to_string());
         let target = peer_text::description(&target);
         let line = format_args!("{who}: refused local port forward to {target}: {denied}");

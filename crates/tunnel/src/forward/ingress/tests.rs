@@ -10,7 +10,7 @@ use super::*;
 use crate::forward::descriptors::Pool;
 use crate::net::Inbox;
 use crate::net::channel::Received;
-use crate::net::incoming::ChannelAsked;
+use crate::net::incoming::IncomingChannel;
 use crate::net::listener::{LOOPBACK, bind_tcp};
 use crate::net::pair::{self, Pair};
 
@@ -58,7 +58,7 @@ impl Forward {
     }
 
     /// Next channel that the server is asked to open.
-    async fn asked(&mut self) -> ChannelAsked {
+    async fn asked(&mut self) -> IncomingChannel {
         pair::asked(&mut self.asked).await
     }
 
@@ -73,7 +73,7 @@ impl Forward {
     }
 }
 
-fn refuse(asked: ChannelAsked) {
+fn refuse(asked: IncomingChannel) {
     asked.refuse(OpenFailureReason::CONNECT_FAILED, "Connection refused");
 }
 
@@ -177,7 +177,7 @@ async fn socks_reply(app: &mut TcpStream) -> [u8; 8] {
 #[tokio::test]
 async fn socks_reply_waits_for_the_target_unless_it_answered_a_moment_ago() {
     let mut forward = Forward::new(Route::Socks).await;
-    async fn connect(forward: &mut Forward) -> (TcpStream, ChannelAsked) {
+    async fn connect(forward: &mut Forward) -> (TcpStream, IncomingChannel) {
         let mut app = forward.app().await;
         app.write_all(CONNECT).await.unwrap();
         (app, forward.asked().await)
