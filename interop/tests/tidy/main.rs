@@ -5,6 +5,7 @@ mod dependencies;
 mod language;
 mod size;
 mod sources;
+mod ways;
 
 use std::path::Path;
 
@@ -38,6 +39,12 @@ fn files_and_functions_are_short_and_doc_comments_name_the_thing_first() {
         true => Vec::new(),
         false => untidiness(file),
     });
+}
+
+#[test]
+fn ways_in_the_architecture_name_functions_that_exist() {
+    let wrong = ways::wrong_turns();
+    assert!(wrong.is_empty(), "\n  {}", wrong.join("\n  "));
 }
 
 #[test]
