@@ -11,9 +11,6 @@ use std::path::Path;
 
 use sources::{CRATES, Source, check, sources};
 
-/// Beginnings of the names of files that are not yet short and plain. This list only shrinks.
-const EXCEPTIONS: [&str; 2] = ["crates/proto/src/channels/mod.rs", "crates/tunnel/src/net/"];
-
 const FORBIDDEN_STEMS: [&str; 4] = ["utils", "helper", "common", "misc"];
 /// Split, so that this file does not find itself.
 const FORBIDDEN_TEXT: [[&str; 2]; 6] = [
@@ -35,29 +32,13 @@ fn every_file_says_what_it_is_for() {
 
 #[test]
 fn files_and_functions_are_short_and_doc_comments_name_the_thing_first() {
-    check(|file| match is_excepted(file) {
-        true => Vec::new(),
-        false => untidiness(file),
-    });
+    check(untidiness);
 }
 
 #[test]
 fn ways_in_the_architecture_name_functions_that_exist() {
     let wrong = ways::wrong_turns();
     assert!(wrong.is_empty(), "\n  {}", wrong.join("\n  "));
-}
-
-#[test]
-fn every_exception_is_still_needed() {
-    let files = sources();
-    let untidy: Vec<&Source> = files
-        .iter()
-        .filter(|file| !untidiness(file).is_empty())
-        .collect();
-    for begin in EXCEPTIONS {
-        let is_needed = untidy.iter().any(|file| file.name.starts_with(begin));
-        assert!(is_needed, "{begin} is tidy: take it out of the exceptions");
-    }
 }
 
 /// The faults of a file's size and language.
@@ -69,10 +50,6 @@ fn untidiness(file: &Source) -> Vec<String> {
         *fault = format!("{}:{fault}", file.name);
     }
     faults
-}
-
-fn is_excepted(file: &Source) -> bool {
-    EXCEPTIONS.iter().any(|begin| file.name.starts_with(begin))
 }
 
 #[test]

@@ -493,7 +493,7 @@ impl Channels {
 pub struct Reserved {
     /// The stream that the data is of.
     pub stream: ChannelStream,
-    /// How many data bytes may be sent.
+    /// Number of data bytes that may be sent.
     pub bytes: u32,
     /// The peer's number of the channel, for the data header.
     pub recipient_channel: u32,

@@ -13,7 +13,7 @@ use super::values::{
 use crate::net::TcpKeepAlive;
 use crate::net::listener::StaleSocket;
 
-/// How many variables of `SetEnv` are kept.
+/// Limit of the variables of `SetEnv`.
 const MAX_VARIABLES: usize = 1024;
 
 /// The mask when none is set: sockets for their owner alone, as in OpenSSH.

@@ -14,7 +14,7 @@ use crate::net::pump::{self, Patience, PumpedIn, PumpedOut, pump_in, pump_out};
 use crate::net::{Channel, Ended, Stream};
 use crate::status::ForwardCounters;
 
-/// Time for an application to take what had arrived for it when the SSH connection ended.
+/// Time for an application to read the data that had arrived for it when the SSH connection ended.
 const AFTER_THE_END: Duration = Duration::from_secs(30);
 
 /// The end of a forwarded connection.
@@ -126,7 +126,7 @@ async fn too_slow(channel: &Channel) -> End {
     End::Reset(Some(io::ErrorKind::TimedOut.into()))
 }
 
-/// The end of the application's direction; the peer is told of it.
+/// The state of the application's direction after its end; sends EOF if it ended.
 fn said_all(channel: &Channel, end: PumpedOut) -> Input {
     match end {
         PumpedOut::SourceEnded => {
@@ -137,8 +137,7 @@ fn said_all(channel: &Channel, end: PumpedOut) -> Input {
     }
 }
 
-/// Writes `bytes`, for as long as the application takes them; once the peer has closed the channel, nothing can make it
-/// take them but patience.
+/// Writes `bytes` while the application reads them. After the peer's CLOSE the application has a limited time.
 pub(super) async fn write(channel: &Channel, app: &Stream, bytes: &[u8]) -> io::Result<()> {
     pump::write(channel, app, bytes, Patience::AfterClose).await
 }

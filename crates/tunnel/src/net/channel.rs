@@ -1,4 +1,4 @@
-//! One channel, as its owner holds it. Its bytes are in `stream_end`, its requests in `requests`.
+//! A channel, as its owner holds it. `stream_end` has its bytes, `requests` its requests.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::status::ForwardCounters;
 pub struct Channel {
     pub(super) shared: Arc<Shared>,
     pub(super) id: ChannelId,
-    /// Tells this channel from later ones of the same number.
+    /// Distinguishes this channel from later ones with the same number.
     token: u64,
 }
 
@@ -69,7 +69,7 @@ impl Channel {
         self.data().receive().await
     }
 
-    /// The consumer took `len` bytes of what `receive` gave: the peer may send as many more.
+    /// Notes that the consumer took `len` bytes from `receive`: the peer may send as many more.
     pub fn taken(&self, len: usize) {
         let mut state = self.shared.state();
         let len = u32::try_from(len).unwrap_or(u32::MAX);
@@ -83,7 +83,7 @@ impl Channel {
         }
     }
 
-    /// True once the peer has closed the channel, or the connection is over.
+    /// True after the peer's CLOSE, or the end of the connection.
     pub fn is_closed_by_peer(&self) -> bool {
         let mut state = self.shared.state();
         state.ended.is_some() || state.io(self.id).is_none_or(|io| io.closed.is_some())
@@ -94,7 +94,7 @@ impl Channel {
         self.shared.over().await;
     }
 
-    /// Ends our data and our stderr; the other direction goes on, and requests may follow.
+    /// Sends EOF for data and stderr. The other direction stays open, and requests may follow.
     pub fn send_eof(&self) {
         self.shared.state().connection.channels().send_eof(self.id);
         self.shared.kick();
@@ -114,7 +114,7 @@ impl Drop for Channel {
             state.connection.channels().release(self.id);
         }
         drop((state, outbound));
-        // It may have been its turn to send: the driver passes the turn on.
+        // The channel may have had the right to send next: the driver passes it on.
         self.shared.kick();
     }
 }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn words_of_a_refused_channel_do_not_reach_the_next() {
+    async fn data_of_a_refused_channel_does_not_reach_the_next() {
         let (client, _server, mut incoming) = Pair::new().await.into_client_and_server();
         let (refused, mut verdict) = client.begin_open(somewhere()).unwrap();
         let no = asked(&mut incoming).await;

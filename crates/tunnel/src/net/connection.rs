@@ -1,4 +1,4 @@
-//! The owner's handle to a connection, beside which the driver runs.
+//! Handle of a connection for its owner, while the driver runs the connection.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -15,12 +15,12 @@ use super::outcome::{Ended, OpenError, Refusal};
 use super::state::{ChannelIo, Shared};
 use crate::status::ConnectionCounters;
 
-/// The owner's handle to a connection.
+/// Handle of a connection.
 #[derive(Debug, Clone)]
 pub struct Handle(pub(super) Arc<Shared>);
 
 impl Handle {
-    /// Tells the peer something for a person who debugs.
+    /// Sends a debug message to the peer.
     pub fn debug(&self, text: &str) -> Result<(), Error> {
         self.with(|c| c.debug(text))
     }
@@ -32,7 +32,7 @@ impl Handle {
         receiver.await.map_err(|_| self.why_ended())
     }
 
-    /// Sends a global request; the reply is an [`Incoming::GlobalReply`], in its turn among what else the peer sends.
+    /// Sends a global request. The reply is an [`Incoming::GlobalReply`], in order with the other events.
     ///
     /// [`Incoming::GlobalReply`]: super::Incoming::GlobalReply
     pub fn send_global_request(&self, request: GlobalRequest) -> Result<(), Ended> {
@@ -59,15 +59,15 @@ impl Handle {
         Ok(())
     }
 
-    /// Asks the peer for a channel and waits until it gives or refuses it.
+    /// Opens a channel, and waits until the peer confirms or refuses it.
     pub async fn open(&self, channel_type: ChannelType) -> Result<Channel, OpenError> {
         let (channel, mut confirmation) = self.begin_open(channel_type)?;
         confirmation.given().await?;
         Ok(channel)
     }
 
-    /// Asks the peer for a channel. What is sent before the confirmation leaves at once where the peer takes early data, and
-    /// waits for the confirmation where it does not.
+    /// Opens a channel. Data may be sent before the peer's answer: as early data, or, if the peer does not accept that,
+    /// after the confirmation.
     pub fn begin_open(
         &self,
         channel_type: ChannelType,
@@ -98,12 +98,12 @@ impl Handle {
         Ok((channel, confirmation))
     }
 
-    /// Whether the peer takes data of channels that it has not confirmed.
+    /// True if the peer accepts early data.
     pub fn takes_early_data(&self) -> bool {
         self.inspect(Connection::takes_early_data)
     }
 
-    /// Ends the connection with a good-bye.
+    /// Ends the connection with DISCONNECT.
     pub fn end(&self, description: &str) {
         self.with(|c| {
             c.disconnect(&Disconnect {
@@ -111,22 +111,22 @@ impl Handle {
                 description: description.to_owned(),
             });
         });
-        // One attempt: a peer that reads nothing does not get to delay the end.
+        // One attempt: a peer that reads nothing must not delay the end.
         let _ = self.0.flush();
         self.0.end(Ended::ByUs);
     }
 
-    /// Why the connection is over; `ByUs` while it is not.
+    /// Reason of the connection's end; `ByUs` before that.
     pub fn why_ended(&self) -> Ended {
         self.0.state().ended.clone().unwrap_or(Ended::ByUs)
     }
 
-    /// Whether the connection is over.
+    /// True after the connection's end.
     pub fn is_ended(&self) -> bool {
         self.0.state().ended.is_some()
     }
 
-    /// Looks at the connection.
+    /// Calls `look` with the state of the connection.
     pub fn inspect<T>(&self, look: impl FnOnce(&Connection) -> T) -> T {
         look(&self.0.state().connection)
     }
@@ -152,7 +152,7 @@ pub struct PendingConfirmation {
 }
 
 impl PendingConfirmation {
-    /// Waits until the channel is confirmed. An error where it is refused.
+    /// Waits until the channel is confirmed. A refusal is an error.
     pub async fn given(&mut self) -> Result<(), OpenError> {
         let Some(awaited) = &mut self.awaited else {
             return Ok(());

@@ -1,7 +1,7 @@
 //! Delivery: consecutive data of one stream of a channel, from the read buffer straight to the application's socket.
 //!
-//! Bytes that the application has no room for are copied to the channel's queue, which the receive window bounds, and
-//! the relay carries on from there.
+//! Bytes that do not fit into the application's socket are copied to the channel's queue, which the receive window
+//! bounds, and the relay continues from there.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::status::ForwardCounters;
 /// Slices of one write to an application.
 const MAX_SLICES: usize = 64;
 
-/// Consecutive data of one stream, as places in the read buffer.
+/// Consecutive data of one stream, as ranges of the read buffer.
 #[derive(Debug)]
 pub(super) struct Delivery {
     id: ChannelId,
@@ -43,19 +43,19 @@ impl Delivery {
         }
     }
 
-    /// True where data of this stream of channel `id` may come behind what is here.
+    /// True if data of this stream of channel `id` may be appended.
     pub(super) fn is_for(&self, id: ChannelId, stream: ChannelStream) -> bool {
         self.id == id && self.stream == stream
     }
 
-    /// Puts the data at `range` behind what is here.
+    /// Appends the data at `range`.
     pub(super) fn push(&mut self, range: Range<usize>) {
         self.slices.push(range);
     }
 
-    /// Writes what the application has room for, credits that, and queues the rest.
+    /// Writes as much as fits, credits that, and queues the rest.
     pub(super) fn carry_out(self, shared: &Shared, buffer: &[u8]) {
-        // An earlier piece of this batch may have been left over: what follows goes behind it.
+        // An earlier piece of this batch may be in the queue: later ones must follow it.
         let written = match self.would_overtake(shared) {
             false => write_slices(&self.sink, buffer, &self.slices),
             true => Ok(0),
@@ -67,14 +67,14 @@ impl Delivery {
         }
     }
 
-    /// True where data of the same stream waits in its queue.
+    /// True if data of the same stream waits in its queue.
     fn would_overtake(&self, shared: &Shared) -> bool {
         let mut state = shared.state();
         let io = state.stream(self.id, self.stream);
         io.is_some_and(|io| !io.queue.is_clear())
     }
 
-    /// Credits what the application took, and queues what it had no room for.
+    /// Credits the data that the application took, and queues the rest.
     fn credit(self, state: &mut State, buffer: &[u8], taken: usize) {
         self.counters.received.add(taken as u64);
         credit(state, self.id, taken);
@@ -94,7 +94,7 @@ impl Delivery {
         }
     }
 
-    /// Tells the relay of the application's error. Nobody will take the data: the peer may send as much again.
+    /// Reports the application's error to the relay. The data has no reader any more: the peer may send as much again.
     fn fail(self, state: &mut State, error: &io::Error) {
         if let Some(io) = state.stream(self.id, self.stream) {
             io.sink_error = Some(error.kind());
@@ -111,7 +111,7 @@ fn credit(state: &mut State, id: ChannelId, bytes: usize) {
     channels.taken(id, bytes, Instant::now());
 }
 
-/// Writes as much as the application has room for, without waiting.
+/// Writes as much as fits, without waiting.
 fn write_slices(sink: &Stream, buffer: &[u8], slices: &[Range<usize>]) -> io::Result<usize> {
     let mut total = 0;
     for group in slices.chunks(MAX_SLICES) {

@@ -1,4 +1,5 @@
-//! Events of the state machine: each changes the state of a channel, wakes who waits for it, or goes to the owner.
+//! Events of the state machine: each changes the state of a channel, wakes the tasks that wait for it, or goes to the
+//! owner.
 
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl State {
         match self.replies.pop_front() {
             Some(None) => owner.tell(Notice::Incoming(Incoming::GlobalReply(reply))),
             Some(Some(sender)) => {
-                // Whoever asked may have gone.
+                // The task that waited may be gone.
                 let _ = sender.send(reply);
                 Ok(())
             }
@@ -57,8 +58,8 @@ impl State {
         }
     }
 
-    /// Hands the owner a global request of the peer, or refuses it where nobody serves any more. The place comes first: a
-    /// reply must not be dropped in here, under the lock that its refusal takes.
+    /// Passes a global request of the peer to the owner, or refuses it if the owner is gone. A place in the queue is
+    /// taken first: dropping a reply here would refuse it, which needs the lock that is held.
     fn hand_over(
         &mut self,
         request: GlobalRequest,
@@ -84,7 +85,7 @@ impl State {
             }
             ChannelEvent::Opened(id) => self.change_io(id, |io| {
                 if let Some(sender) = io.opened.take() {
-                    // Whoever asked may have gone.
+                    // The task that waited may be gone.
                     let _ = sender.send(Ok(()));
                 }
                 io.streams().for_each(StreamIo::wake_sender);
@@ -123,7 +124,7 @@ impl State {
         }
     }
 
-    /// Hands the owner a channel that the peer asks for, or refuses it where nobody serves any more.
+    /// Passes a channel that the peer opened to the owner, or refuses it if the owner is gone.
     fn ask_owner(
         &mut self,
         id: ChannelId,
@@ -144,7 +145,7 @@ impl State {
         place.send(Notice::Incoming(asked));
     }
 
-    /// Keeps a request for the owner of the channel, or refuses it where too many wait.
+    /// Queues a request for the owner of the channel, or refuses it if too many wait.
     fn keep_request(&mut self, id: ChannelId, request: Request) {
         let session = self.io(id).and_then(|io| io.session.as_mut());
         let refused = match session {
@@ -157,7 +158,7 @@ impl State {
         }
     }
 
-    /// Changes the application's side of a channel, if somebody holds it still.
+    /// Changes our end of a channel, unless the owner has dropped it.
     fn change_io(&mut self, id: ChannelId, change: impl FnOnce(&mut ChannelIo)) {
         if let Some(io) = self.io(id) {
             change(io);

@@ -1,8 +1,9 @@
-//! The inbound direction of one connection: the read buffer, and what becomes of the packets in it. Twin of `outbound`.
+//! The inbound direction of one connection: the read buffer, and the handling of its packets. Counterpart of
+//! `outbound`.
 //!
-//! Packets are opened where they lie, outside every lock. Runs of channel data, stderr included, are booked against their windows under
-//! one lock, and go from the read buffer straight to the applications (`delivery`). Every other packet is handled alone,
-//! behind the data that came before it, and the events that it causes with it (`events`).
+//! Packets are opened in place, outside all locks. Runs of channel data, stderr included, are counted against their
+//! windows under one lock, and go from the read buffer straight to the applications (`delivery`). All other packets are
+//! handled one by one, after the data before them, together with their events (`events`).
 
 use std::io;
 use std::ops::Range;
@@ -21,18 +22,18 @@ use super::memory;
 use super::state::{Shared, State};
 use super::stream::Stream;
 
-/// The bytes of the SSH socket that are not handled yet, and the keys that open them.
+/// Bytes of the SSH socket that are not handled yet, and the keys that open them.
 #[derive(Debug)]
 pub(super) struct Inbound {
     opener: Opener,
-    /// The read buffer; none while there is nothing in it.
+    /// The read buffer; none while it is empty.
     buffer: Option<Box<[u8]>>,
     start: usize,
     end: usize,
-    /// Opened data packets that are not booked yet.
+    /// Opened data packets that are not counted against their windows yet.
     batch: Vec<Packet>,
     deliveries: Vec<Delivery>,
-    /// The last packet had to wait for an answer, or for the owner; others may lie behind it.
+    /// True if the last packet had to wait for a decision or for the owner; others may follow it.
     is_paused: bool,
 }
 
@@ -40,24 +41,24 @@ pub(super) struct Inbound {
 #[derive(Debug)]
 struct Packet {
     body: Body,
-    /// Place in the read buffer from which `body` counts.
+    /// Offset in the read buffer at which `body` begins to count.
     base: usize,
     sequence_number: u32,
 }
 
-/// The outcome of one read of the SSH socket.
+/// Result of one read of the SSH socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
-    /// So many bytes.
+    /// Number of bytes.
     Bytes(usize),
-    /// The socket had nothing after all.
+    /// The socket had no bytes.
     Nothing,
     /// The peer sends no more.
     Ended,
 }
 
 impl Inbound {
-    /// The inbound direction behind the identification lines, with the bytes that were read behind the peer's.
+    /// The inbound direction after the identification lines, with the bytes that were read after the peer's.
     pub(super) fn new(early: &[u8]) -> Self {
         let buffer = (!early.is_empty()).then(|| {
             let mut buffer = memory::take_buffer();
@@ -75,7 +76,7 @@ impl Inbound {
         }
     }
 
-    /// Reads once, behind what is in the buffer.
+    /// Reads once, after the bytes in the buffer.
     pub(super) fn read(&mut self, socket: &Stream) -> io::Result<Input> {
         let buffer = self.buffer.get_or_insert_with(memory::take_buffer);
         if self.start > 0 {
@@ -98,12 +99,12 @@ impl Inbound {
         }
     }
 
-    /// Ends the pause that `handle` made, and tells whether there was one.
+    /// Ends the pause that `handle` made. True if there was one.
     pub(super) fn resume(&mut self) -> bool {
         std::mem::take(&mut self.is_paused)
     }
 
-    /// Opens and handles every whole packet of the read buffer, up to one that makes the rest wait.
+    /// Opens and handles all complete packets of the read buffer, up to one that makes the rest wait.
     pub(super) fn handle(&mut self, shared: &Arc<Shared>, owner: &Owner) -> Result<(), Error> {
         let Some(mut buffer) = self.buffer.take() else {
             return Ok(());
@@ -120,7 +121,7 @@ impl Inbound {
         shared: &Arc<Shared>,
         owner: &Owner,
     ) -> Result<(), Error> {
-        // A verdict that was given meanwhile may have changed how the next packet is to be opened.
+        // A decision that was made meanwhile may change the keys or the compression of the next packet.
         self.change_opener(&mut shared.state())?;
         loop {
             if !owner.has_room() {
@@ -134,13 +135,13 @@ impl Inbound {
             if packet.is_channel_data(buffer) {
                 let is_inflated = matches!(packet.body, Body::Inflated(_));
                 self.batch.push(packet);
-                // What a few bytes inflate to is checked against its window before the next may inflate.
+                // Inflated data is counted before more is inflated: few bytes may become many.
                 if is_inflated {
                     self.deliver(buffer, shared)?;
                 }
                 continue;
             }
-            // Control messages are handled behind the data that came before them.
+            // Control messages are handled after the data before them.
             self.deliver(buffer, shared)?;
             if !self.handle_control(&packet, buffer, shared, owner)? {
                 self.is_paused = true;
@@ -149,7 +150,7 @@ impl Inbound {
         }
     }
 
-    /// Opens the next packet where it lies; none where it is not whole yet.
+    /// Opens the next packet in place; none if it is incomplete.
     fn open_next(&mut self, buffer: &mut [u8]) -> Result<Option<Packet>, Error> {
         let opened = self
             .opener
@@ -172,7 +173,7 @@ impl Inbound {
         }))
     }
 
-    /// Keys and compression for the packets that follow.
+    /// Installs keys and compression for the packets that follow.
     fn change_opener(&mut self, state: &mut State) -> Result<(), Error> {
         while let Some(change) = state.connection.poll_open_change() {
             match change {
@@ -186,7 +187,7 @@ impl Inbound {
         Ok(())
     }
 
-    /// Handles one packet that is not channel data; tells whether the next may be opened.
+    /// Handles a packet that is not channel data. True if the next may be opened.
     fn handle_control(
         &mut self,
         packet: &Packet,
@@ -207,7 +208,7 @@ impl Inbound {
         Ok(state.connection.wants_input())
     }
 
-    /// Books the gathered data packets, writes them to their applications, and credits what those took.
+    /// Counts the collected data packets, writes them to their applications, and credits the bytes that were taken.
     fn deliver(&mut self, buffer: &[u8], shared: &Shared) -> Result<(), Error> {
         if self.batch.is_empty() {
             return Ok(());
@@ -219,7 +220,7 @@ impl Inbound {
         Ok(())
     }
 
-    /// Under the lock: checks windows, and sorts data into direct deliveries and queues.
+    /// Checks windows, and sorts data into direct deliveries and queues, under the lock.
     fn book(&mut self, buffer: &[u8], shared: &Shared) -> Result<(), Error> {
         let mut state = shared.state();
         let now = Instant::now();
@@ -234,7 +235,7 @@ impl Inbound {
             };
             let Some(io) = state.io(id) else { continue };
             let Some(io) = io.stream(stream) else {
-                // A stream that nobody takes: the window that it used is given back.
+                // A stream without a reader: its bytes are credited.
                 let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                 state.connection.channels().taken(id, len, now);
                 continue;
@@ -289,7 +290,8 @@ impl Packet {
         )
     }
 
-    /// Place of the last `len` bytes of the payload in the read buffer; an inflated packet lies elsewhere.
+    /// Range of the last `len` bytes of the payload in the read buffer; none for an inflated packet, which is
+    /// elsewhere.
     fn data_range(&self, len: usize) -> Option<Range<usize>> {
         match &self.body {
             Body::InPlace(range) => {

@@ -1,4 +1,4 @@
-//! Questions and news of the peer for the owner of a connection, and their queue.
+//! Requests and events of the peer for the owner of a connection, and their queue.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use tokio::sync::mpsc;
 use super::channel::Channel;
 use super::state::Shared;
 
-/// Requests of the peer that wait for the owner. While there is no room for what one packet may bring, nothing more is
-/// read: a burst waits, as it does where a window is full.
+/// Length of the owner's queue. While it may lack room for the events of one packet, nothing more is read: a burst then
+/// waits, as with a full window.
 pub(super) const INCOMING: usize = 1024;
 const OF_ONE_PACKET: usize = 8;
-/// Places in the owner's queue that news which nobody waits for leaves free.
+/// Places in the owner's queue that events without a waiting task leave free.
 const FOR_REQUESTS: usize = INCOMING / 2;
 
-/// A question or news of the peer for the owner of the connection, in order.
+/// A request or an event of the peer for the owner of the connection, in order.
 #[derive(Debug)]
 pub enum Incoming {
-    /// The peer asks for a channel: accept or refuse it.
+    /// The peer opened a channel: accept or refuse it.
     Open(IncomingChannel),
     /// A global request of the peer.
     GlobalRequest(IncomingRequest),
@@ -31,24 +31,25 @@ pub enum Incoming {
     GlobalReply(GlobalReply),
     /// A key exchange is complete.
     KeysChanged,
-    /// A text for a person who debugs.
+    /// A debug message.
     Debug(String),
 }
 
-/// Something for the owner, whoever that is at the time.
+/// An item for the owner, during the login or after it.
 #[derive(Debug)]
 pub(super) enum Notice {
     /// Client: the server has this host key.
     HostKey(PublicKey),
-    /// Client: an answer of the login.
+    /// Client: an event of the login.
     Auth(ClientAuthEvent),
-    /// Server: a request of the login. In a box: a connection's queue keeps 32 places of this size as long as it lives.
+    /// Server: a request of the login. Boxed, because a connection's queue keeps 32 places of this size as long as it
+    /// lives.
     AuthRequest(Box<AuthRequest>),
-    /// Either role.
+    /// Both roles.
     Incoming(Incoming),
 }
 
-/// The owner's end of the queue, once the login is over.
+/// The receiving end of the queue, after the login.
 #[derive(Debug)]
 pub struct Inbox(mpsc::Receiver<Notice>);
 
@@ -57,7 +58,7 @@ impl Inbox {
         Self(notices)
     }
 
-    /// Waits for what comes next; none once the connection is over. May be dropped at any time.
+    /// Waits for the next item; none after the end of the connection. Cancel safe.
     pub async fn recv(&mut self) -> Option<Incoming> {
         loop {
             if let Notice::Incoming(incoming) = self.0.recv().await? {
@@ -67,10 +68,10 @@ impl Inbox {
     }
 }
 
-/// A channel that the peer asks for.
+/// A channel that the peer opened.
 #[derive(Debug)]
 pub struct IncomingChannel {
-    /// Its purpose: a type, with the target or the origin.
+    /// Type of the channel, with its target or origin.
     pub channel_type: ChannelType,
     channel: Channel,
 }
@@ -83,7 +84,7 @@ impl IncomingChannel {
         }
     }
 
-    /// Gives it.
+    /// Confirms the channel.
     pub fn accept(self) -> Channel {
         let shared = self.channel.shared();
         shared
@@ -95,12 +96,12 @@ impl IncomingChannel {
         self.channel
     }
 
-    /// Waits for the end of the connection, after which nobody wants the channel any more.
+    /// Waits for the end of the connection, after which the channel is of no use.
     pub async fn over(&self) {
         self.channel.over().await;
     }
 
-    /// Refuses it, with a sentence for a person.
+    /// Refuses the channel, with a description for the user.
     pub fn refuse(self, reason: OpenFailureReason, description: impl Into<String>) {
         let failure = OpenFailure {
             reason,
@@ -119,9 +120,9 @@ impl IncomingChannel {
 /// A global request of the peer.
 #[derive(Debug)]
 pub struct IncomingRequest {
-    /// The request.
+    /// Content of the request.
     pub request: GlobalRequest,
-    /// The right to answer it; none where no answer is wanted.
+    /// Right to answer it; none if no reply is wanted.
     pub reply: Option<PendingReply>,
 }
 
@@ -139,8 +140,8 @@ impl IncomingRequest {
     }
 }
 
-/// The right to answer a global request, once. Replies leave in the order of the requests, whichever is given first; a
-/// right that is dropped refuses, since the peer must not wait for ever.
+/// Right to answer a global request, once. Replies are sent in the order of the requests, whichever is given first.
+/// Dropping it refuses the request, because the peer must not wait forever.
 ///
 /// ```
 /// # use adit_tunnel::net::PendingReply;
@@ -158,7 +159,7 @@ impl IncomingRequest {
 /// ```
 #[derive(Debug)]
 pub struct PendingReply {
-    /// None once it is used.
+    /// None after the reply.
     token: Option<ReplyToken>,
     shared: Arc<Shared>,
 }
@@ -174,7 +175,7 @@ impl PendingReply {
             return Ok(());
         };
         let mut state = self.shared.state();
-        // Nothing may follow our good-bye.
+        // Nothing may follow our DISCONNECT.
         if state.ended.is_some() {
             return Ok(());
         }
@@ -187,23 +188,23 @@ impl PendingReply {
 
 impl Drop for PendingReply {
     fn drop(&mut self) {
-        // It fails only where the peer asks faster than it reads, which ends the connection elsewhere.
+        // It fails only if the peer provokes more than it reads, which ends the connection elsewhere.
         let _ = self.give(Err(RequestRefused));
     }
 }
 
-/// The owner, as the driver sees it: a queue with a bound. An owner that has gone takes nothing, and holds up nobody.
+/// The owner, as the driver sees it: a bounded queue. An owner that is gone takes nothing, and delays nothing.
 #[derive(Debug)]
 pub(super) struct Owner(mpsc::Sender<Notice>);
 
 impl Owner {
-    /// The queue's two ends.
+    /// Both ends of the queue.
     pub(super) fn queue() -> (Self, mpsc::Receiver<Notice>) {
         let (sender, receiver) = mpsc::channel(INCOMING);
         (Self(sender), receiver)
     }
 
-    /// True while the queue takes whatever one packet brings.
+    /// True while the queue has room for all events of one packet.
     pub(super) fn has_room(&self) -> bool {
         self.0.capacity() >= OF_ONE_PACKET || self.0.is_closed()
     }
@@ -213,7 +214,7 @@ impl Owner {
         let _ = self.0.reserve_many(OF_ONE_PACKET).await;
     }
 
-    /// Puts a request or a piece of news into the queue. News that nobody waits for is dropped while requests need the room.
+    /// Queues an item. Events without a waiting task are dropped while requests need the room.
     pub(super) fn tell(&self, notice: Notice) -> Result<(), Error> {
         let is_optional = matches!(
             notice,
@@ -230,7 +231,7 @@ impl Owner {
         }
     }
 
-    /// A place in the queue for what the peer asks for; none where nobody serves it any more.
+    /// A place in the queue for a request of the peer; none if the owner is gone.
     pub(super) fn place(&self) -> Option<mpsc::Permit<'_, Notice>> {
         self.0.try_reserve().ok()
     }
@@ -241,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn login_costs_the_queue_of_an_idle_connection_no_room() {
+    fn login_requests_do_not_enlarge_the_queue_of_an_idle_connection() {
         let in_service = size_of::<Incoming>();
         assert!(size_of::<Notice>() <= in_service.next_multiple_of(32));
     }

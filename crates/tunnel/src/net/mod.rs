@@ -8,8 +8,8 @@
 //!                                  └─▶ State::handle_event ─▶ Incoming ─▶ owner, with a Handle
 //! ```
 //!
-//! Two locks: `Outbound` (seal and write) is taken before `State` (the channel table), never after it. Opening happens
-//! outside both, sealing outside `State`. Nobody holds a lock across an await.
+//! Two locks: `Outbound` (seal and write) is taken before `State` (the channel table), never after it. Packets are
+//! opened outside both locks, and sealed outside `State`. No lock is held across an await.
 //!
 //! No circles: `state` is below `turn`, that below `channel`, then `incoming`, `events`, `inbound`, `connection`, `driver`.
 

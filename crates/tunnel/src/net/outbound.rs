@@ -1,10 +1,12 @@
-//! The outbound direction of one connection: packets sealed side by side in one buffer, written many at a time.
+//! The outbound direction of one connection: packets are sealed one after the other in one buffer, and many are written
+//! at a time.
 //!
-//! Whoever has something to send locks this and seals into the buffer. A long turn is written at once, and so is a short
-//! one that answers the peer while nobody else speaks. Other short ones are left to the driver, which comes behind all
-//! tasks that are ready now, so that what those have to say shares one write.
-//! Data is let in only while the socket takes what is written, so the buffer holds one burst at most; those who come too
-//! early wait in line and are woken one at a time.
+//! A task that sends locks this and seals into the buffer. A long turn is written at once, and so is a short one that
+//! answers the peer while no other channel sends. Other short turns are left to the driver, which runs after all tasks
+//! that are ready now, so that their data shares one write.
+//!
+//! Data is accepted only while the socket accepts writes, so the buffer holds one burst at most. Tasks that come too
+//! early wait in line, and are woken one at a time.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
@@ -22,46 +24,46 @@ use aws_lc_rs::rand;
 use super::memory::{self, BUFFER_LEN};
 use super::stream::Stream;
 
-/// Data bytes that one turn may take: the whole buffer, since each turn wakes the next process once.
+/// Data bytes of one turn: the whole buffer, because each turn wakes the next process once.
 const TURN: u32 = (BUFFER_LEN - CONTROL_ROOM) as u32;
-/// The same where others wait, or had a turn just before.
+/// The same while others wait, or had a turn just before.
 const TURN_SHARED: u32 = 128 << 10;
-/// So many turns in a row a channel may have while others have theirs, too: tokio runs tasks that yield in the reverse
-/// order each time, so that the last of a round is the first of the next.
+/// Number of turns in a row of one channel while others have turns, too. tokio runs tasks that yield in reverse order
+/// each time, so the last of a round is the first of the next.
 const TURNS_AMONG_OTHERS: u32 = 2;
-/// A turn of fewer data bytes is not worth a write of its own, and has probably emptied the application's socket; behind
-/// a longer one there may be more at once.
+/// A turn with fewer data bytes is not worth a write of its own, and has probably emptied the application's socket.
+/// After a longer one there may be more data at once.
 pub(super) const SHORT_TURN: usize = 16 << 10;
-/// Bytes that gather before the driver comes; then whoever has more waits for it.
+/// Bytes that are collected before the driver runs. Tasks with more data then wait for it.
 const GATHERED: usize = 64 << 10;
-/// The most packets of one turn, for peers that take only small ones.
+/// Limit of the packets of one turn, for peers that accept only small ones.
 const MAX_PACKETS: usize = 64;
-/// Room in the buffer that data leaves to control messages, and to what surrounds it.
+/// Room in the buffer that data leaves for control messages, and for the overhead of packets.
 const CONTROL_ROOM: usize = 128 << 10;
-/// Bytes of the longest sealed packet: `packet_length`, and the tag behind it.
+/// Length of the longest sealed packet: `packet_length` before it, and the tag after it.
 const LONGEST_PACKET: usize = 4 + MAX_PACKET_LEN + 64;
-/// A channel's place in the line; a lower one is served first.
+/// A channel's place in the line; lower places are served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(u64);
 
-/// The sealed bytes that the socket has not taken yet, and the key they are sealed with.
+/// Sealed bytes that the socket has not accepted yet, and the key that seals them.
 #[derive(Debug)]
 pub(super) struct Outbound {
     sealer: Sealer,
     buffer: Option<Box<[u8]>>,
     start: usize,
     end: usize,
-    /// The socket did not take everything at the last attempt.
+    /// True if the socket did not accept everything at the last attempt.
     is_blocked: bool,
-    /// Senders that wait for the socket, first come, first served.
+    /// Senders that wait for the socket, in order of arrival.
     line: BTreeMap<Place, Waker>,
     next_place: Place,
     /// The channel that sent data last, and its number of turns in a row.
     last_speaker: Option<ChannelId>,
     turns_in_a_row: u32,
-    /// Bytes and packets that the peer had said by then.
+    /// Bytes and packets that had come from the peer at that turn.
     heard: Usage,
-    /// The turn that goes on answers the peer, while nobody else speaks.
+    /// True if the present turn answers the peer, while no other channel sends.
     is_answer: bool,
     /// Turns that wait for a write, and those that shared the last one.
     gathered: u32,
@@ -89,7 +91,7 @@ impl Outbound {
         }
     }
 
-    /// Bytes that wait for the socket.
+    /// Number of bytes that wait for the socket.
     pub(super) fn pending(&self) -> usize {
         self.end - self.start
     }
@@ -98,14 +100,15 @@ impl Outbound {
         self.sealer.usage()
     }
 
-    /// True while data may come behind what is here already.
+    /// True while data may be appended.
     pub(super) fn takes_data(&self) -> bool {
         !self.is_blocked && self.pending() < GATHERED
     }
 
-    /// Begins a turn of `id`, and gives the data bytes that it may take: more for who speaks alone.
+    /// Begins a turn of `id`, and returns the data bytes that it may take: more if no other channel sends.
     ///
-    /// `heard` is what the peer has said so far. Where that is more than at the turn before, it probably waits for this.
+    /// `heard` counts the peer's packets so far. If it has grown since the turn before, the peer probably waits for
+    /// this turn.
     pub(super) fn begin_turn(&mut self, id: ChannelId, heard: Usage) -> u32 {
         self.is_answer = self.heard != heard && self.pending() == 0 && self.last_gathered <= 1;
         self.heard = heard;
@@ -119,13 +122,13 @@ impl Outbound {
         }
     }
 
-    /// Ends a turn that took `sent` data bytes, and tells whether to write now; else the driver will.
+    /// Ends a turn that took `sent` data bytes. True if it should write now; otherwise the driver will.
     pub(super) fn end_turn(&mut self, sent: usize) -> bool {
         self.gathered += 1;
         self.is_answer || sent >= SHORT_TURN || !self.takes_data()
     }
 
-    /// Gets in line for the moment that data may come; who is in line already keeps its `place`.
+    /// Waits in line until data may be sent. A task that is in line already keeps its `place`.
     pub(super) fn wait(&mut self, place: &mut Option<Place>, waker: &Waker) {
         if let Some(known) = place.and_then(|place| self.line.get_mut(&place)) {
             known.clone_from(waker);
@@ -136,14 +139,14 @@ impl Outbound {
         self.next_place.0 += 1;
     }
 
-    /// Leaves the line, where its turn came by another wake-up than the line's: the place would swallow a later one.
+    /// Leaves the line after a wake-up from elsewhere: the place would otherwise consume a later one.
     pub(super) fn leave(&mut self, place: &mut Option<Place>) {
         if let Some(place) = place.take() {
             self.line.remove(&place);
         }
     }
 
-    /// Wakes the first in line, if it may send now.
+    /// Wakes the first in line, if data may be sent now.
     pub(super) fn wake_next(&mut self) {
         if self.takes_data()
             && let Some((_, waker)) = self.line.pop_first()
@@ -152,14 +155,14 @@ impl Outbound {
         }
     }
 
-    /// Wakes everybody: the connection is over.
+    /// Wakes all, because the connection has ended.
     pub(super) fn wake_all(&mut self) {
         std::mem::take(&mut self.line)
             .into_values()
             .for_each(Waker::wake);
     }
 
-    /// Seals what the connection has to say, as far as there is room for any message; the rest comes once this is written.
+    /// Seals the connection's control messages, while any message would fit; the rest follows after the write.
     pub(super) fn seal_control(&mut self, connection: &mut Connection) -> io::Result<()> {
         while self.pending() + LONGEST_PACKET <= BUFFER_LEN
             && let Some(transmit) = connection.poll_transmit()
@@ -195,7 +198,7 @@ impl Outbound {
         Ok(())
     }
 
-    /// Room for `len` more bytes at the end, which the bounds above promise; gives where it begins.
+    /// Makes room for `len` more bytes at the end, which the bounds above guarantee; returns its offset.
     fn make_room(&mut self, len: usize) -> usize {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -208,9 +211,9 @@ impl Outbound {
         self.end
     }
 
-    /// Reads from the application straight into packets, and seals them where they lie.
+    /// Reads from the application straight into packets, and seals them in place.
     ///
-    /// Gives the data bytes read; 0 is the application's EOF. The inner error is the application's.
+    /// Returns the number of data bytes; 0 is the application's EOF. The inner error is that of the application.
     pub(super) fn seal_from(
         &mut self,
         app: &Stream,
@@ -245,7 +248,7 @@ impl Outbound {
         Ok(read)
     }
 
-    /// With compression there is nothing to gain in place: the packet's length is known only afterwards.
+    /// The same with compression, which cannot work in place: the packet's length is known only afterwards.
     fn seal_compressed_from(
         &mut self,
         app: &Stream,
@@ -265,7 +268,7 @@ impl Outbound {
         Ok(Ok(read))
     }
 
-    /// Seals bytes that are in memory already: at most one packet of them. Gives how many it took.
+    /// Seals at most one packet of bytes that are in memory. Returns their number.
     pub(super) fn seal_bytes(&mut self, bytes: &[u8], reserved: Reserved) -> io::Result<usize> {
         let len = bytes
             .len()
@@ -279,7 +282,7 @@ impl Outbound {
         Ok(len)
     }
 
-    /// Writes what the socket takes.
+    /// Writes as much as the socket accepts.
     pub(super) fn write(&mut self, socket: &Stream) -> io::Result<()> {
         self.is_blocked = false;
         if self.gathered > 0 {
@@ -311,12 +314,12 @@ impl Outbound {
     }
 }
 
-/// Data of one turn in its packets.
+/// Layout of one turn's data in packets.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
-    /// Bytes of the payload in front of the data.
+    /// Length of the payload before the data.
     header_len: usize,
-    /// Data bytes of a full packet.
+    /// Number of data bytes in a full packet.
     packet_data: usize,
 }
 
@@ -326,7 +329,7 @@ impl Layout {
     }
 }
 
-/// One read that fills the data parts of consecutive packets of `stride` bytes.
+/// Fills the data parts of consecutive packets of `stride` bytes with one read.
 fn read_into_packets(
     app: &Stream,
     region: &mut [u8],
@@ -351,7 +354,7 @@ fn read_into_packets(
     app.try_read_vectored(&mut slices[..used])
 }
 
-/// Seals the data that lies at its place in `packet`; gives the length of the sealed packet.
+/// Seals the data in `packet`, in place; returns the length of the sealed packet.
 fn seal_data(
     sealer: &mut Sealer,
     packet: &mut [u8],
@@ -365,7 +368,7 @@ fn seal_data(
     Ok(sealed)
 }
 
-/// Bytes of a payload in front of the data.
+/// Length of a payload before the data.
 fn header_len(stream: ChannelStream) -> usize {
     match stream {
         ChannelStream::Data => DATA_HEADER_LEN,
@@ -407,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn long_turns_are_for_who_speaks_alone() {
+    fn long_turns_are_for_a_channel_that_sends_alone() {
         assert_eq!(last_turn(&[1, 1, 1]), TURN);
         assert_eq!(last_turn(&[1, 2, 3, 3, 2, 1, 1]), TURN_SHARED);
         assert_eq!(last_turn(&[1, 1, 1, 2, 1]), TURN_SHARED);

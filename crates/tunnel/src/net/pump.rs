@@ -1,11 +1,11 @@
-//! Pumps: one direction of one stream of a channel each, between the channel and what is at our end.
+//! Pumps: each copies one direction of one stream of a channel, between the channel and a source or sink at our end.
 //!
 //! ```text
 //!   source ──pump_out──▶ channel        until the source's end: the caller says EOF, once every stream has said all
 //!   channel ──pump_in──▶ sink           until the peer's EOF, its CLOSE, or the end of the connection
 //! ```
 //!
-//! What is written to the sink, and nothing else, becomes credit.
+//! Only bytes that are written to the sink become credit.
 
 use std::io;
 use std::pin::pin;
@@ -25,36 +25,36 @@ use crate::status::ForwardCounters;
 /// The end of `pump_out`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PumpedOut {
-    /// The source has said all.
+    /// The source has ended.
     SourceEnded,
-    /// The channel takes no more.
+    /// The channel accepts no more data.
     ChannelClosed,
 }
 
 /// The end of `pump_in`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PumpedIn {
-    /// The peer sends no more; it may still listen.
+    /// The peer sends no more; its other direction may be open.
     Eof,
     /// The peer closed the channel.
     Closed(PeerClose),
-    /// The connection is over.
+    /// The connection has ended.
     Ended(Ended),
 }
 
-/// Patience with a sink that takes nothing of what it was sent.
+/// Time limit for a sink that does not read.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Time that a sink may take over what has arrived.
+/// Time that a sink may take to read arrived data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// As long as it likes: a person may be reading.
+    /// Unlimited: a person may be reading.
     Endless,
-    /// [`PATIENCE`], once the peer has closed the channel and nothing else could make it take more; then it has timed out.
+    /// [`PATIENCE`] after the peer's CLOSE, when nothing else could make it read; after that it has timed out.
     AfterClose,
 }
 
-/// Carries what `source` says into the channel. An error is the source's.
+/// Copies from `source` to the channel. An error is that of the source.
 pub async fn pump_out(
     to: &StreamEnd<'_>,
     source: &Stream,
@@ -65,7 +65,7 @@ pub async fn pump_out(
             Pumped::Bytes(n) => {
                 counters.sent.add(n as u64);
                 if n >= SHORT_TURN {
-                    // One turn each: a busy source must not keep the others of this thread waiting.
+                    // One read each turn: a busy source must not starve the others of this thread.
                     tokio::task::yield_now().await;
                 }
             }
@@ -75,7 +75,7 @@ pub async fn pump_out(
     }
 }
 
-/// Writes to `sink`, which is attached, what the driver could not write at once. An error is the sink's.
+/// Writes to `sink`, which is attached, the data that the driver could not write at once. An error is that of the sink.
 pub async fn pump_in(
     from: &StreamEnd<'_>,
     sink: &Stream,
@@ -103,8 +103,8 @@ pub async fn pump_in(
     }
 }
 
-/// Carries what the peer says into a sink of its own, and closes that behind it: a socket is shut down, and of all else the
-/// last owner goes, where the caller keeps none. An error is the sink's; what still comes is the caller's to take.
+/// Copies from the peer to a sink, and then closes that: a socket is shut down, and another descriptor is dropped, if
+/// the caller keeps no clone. An error is that of the sink; the caller then handles data that still arrives.
 pub async fn pump_into(
     from: &StreamEnd<'_>,
     sink: Arc<Stream>,
@@ -121,8 +121,8 @@ pub async fn pump_into(
     end
 }
 
-/// Writes what an application has room for that was dialled while its data waited here; gives how many bytes. The runtime
-/// has yet to hear that such a socket has room: to wait for that costs a timer and two system calls.
+/// Writes as much as fits to a target that was dialled while data waited here; returns the number of bytes. The runtime
+/// does not know yet that the new socket is writable: waiting for it costs a timer and two system calls.
 fn write_at_once(sink: &Stream, bytes: &[u8]) -> io::Result<usize> {
     match sink.write_at_once(bytes) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),

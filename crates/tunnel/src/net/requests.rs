@@ -1,4 +1,4 @@
-//! Requests of a session channel, in both directions: the peer's for the owner of the channel, and answers to ours.
+//! Requests of a session channel, in both directions: those of the peer for the owner, and replies to ours.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -13,9 +13,10 @@ use tokio::sync::oneshot;
 use super::channel::Channel;
 use super::state::Shared;
 
-/// Requests of the peer that wait for the owner of one channel. More are refused, or dropped where no answer is wanted.
+/// Limit of the peer's requests that wait for the owner of one channel. More are refused, or dropped if no reply is
+/// wanted.
 const MAX_REQUESTS: usize = 1024;
-/// Bytes that they may have together, as below.
+/// Limit of their bytes together, counted as below.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
 
 /// A request of the peer.
@@ -23,7 +24,7 @@ const MAX_REQUEST_BYTES: usize = 1 << 20;
 pub(super) struct Request {
     request_type: String,
     data: Vec<u8>,
-    /// Right to one answer, where one is wanted.
+    /// Right to reply, if a reply is wanted.
     pub(super) reply: Option<ChannelReplyToken>,
 }
 
@@ -45,19 +46,19 @@ impl Request {
     }
 }
 
-/// What waits on the requests of one channel.
+/// Queues of one channel's requests, for both directions.
 #[derive(Debug, Default)]
 pub(super) struct RequestQueues {
     incoming: VecDeque<Request>,
-    /// Their bytes.
+    /// Sum of the bytes of waiting requests.
     len: usize,
     waker: Option<Waker>,
-    /// Who waits for the peer's answers, the oldest request's first.
+    /// Senders for the tasks that wait for the peer's replies, that of the oldest request first.
     asked: VecDeque<oneshot::Sender<RequestOutcome>>,
 }
 
 impl RequestQueues {
-    /// Keeps a request of the peer, and wakes the owner. Gives it back where there is no room.
+    /// Queues a request of the peer, and wakes the owner. Gives it back if there is no room.
     pub(super) fn push(&mut self, request: Request) -> Option<Request> {
         let len = self.len + request.len();
         if self.incoming.len() >= MAX_REQUESTS || len > MAX_REQUEST_BYTES {
@@ -75,15 +76,15 @@ impl RequestQueues {
         Some(request)
     }
 
-    /// The peer answered our oldest request that waits.
+    /// Passes on the peer's reply to our oldest request.
     pub(super) fn answered(&mut self, outcome: RequestOutcome) {
         if let Some(sender) = self.asked.pop_front() {
-            // Whoever asked may have gone.
+            // The task that waited may be gone.
             let _ = sender.send(outcome);
         }
     }
 
-    /// Nothing more comes: nobody need wait for answers or requests.
+    /// Ends both queues: no more requests or replies will come.
     pub(super) fn end(&mut self) {
         self.asked.clear();
         self.wake();
@@ -99,25 +100,25 @@ impl RequestQueues {
 /// A request of the peer, for the owner of a session channel.
 #[derive(Debug)]
 pub struct IncomingChannelRequest {
-    /// The type.
+    /// Type of the request.
     pub request_type: String,
-    /// The fields of the type, as they are on the wire.
+    /// Fields of the type, in their encoding.
     pub data: Vec<u8>,
-    /// The answer that is owed; where none is wanted, it goes nowhere.
+    /// Right to reply; without effect if no reply is wanted.
     pub reply: PendingChannelReply,
 }
 
 impl IncomingChannelRequest {
-    /// The request as one of those that a session knows; none where it knows no such type.
+    /// The request as one of those that a session knows; none for an unknown type.
     ///
     /// # Errors
-    /// If its fields are not what the type says.
+    /// The fields do not match the type.
     pub fn parse(&self) -> Result<Option<SessionRequest>, WireError> {
         SessionRequest::parse(&self.request_type, &self.data)
     }
 }
 
-/// The right to one answer. Dropped, it is a refusal: later answers wait behind it.
+/// Right to give one reply. Dropping it refuses the request, because later replies wait for it.
 #[derive(Debug)]
 #[must_use = "dropped, it refuses the request"]
 pub struct PendingChannelReply {
@@ -126,15 +127,15 @@ pub struct PendingChannelReply {
 }
 
 impl PendingChannelReply {
-    /// Grants the request.
+    /// Replies with success.
     pub fn succeed(mut self) {
         self.give(RequestOutcome::Success);
     }
 
-    /// Refuses it.
+    /// Replies with failure.
     pub fn fail(self) {}
 
-    /// True where the peer waits for an answer.
+    /// True if the peer waits for a reply.
     pub fn is_wanted(&self) -> bool {
         self.token.is_some()
     }
@@ -156,44 +157,44 @@ impl Drop for PendingChannelReply {
     }
 }
 
-/// The peer's answer to a request of ours, once it comes.
+/// Reply of the peer to a request of ours, which may not have arrived yet.
 #[derive(Debug)]
 pub struct PendingAnswer(oneshot::Receiver<RequestOutcome>);
 
 impl PendingAnswer {
-    /// Waits for it.
+    /// Waits for the reply.
     ///
     /// # Errors
-    /// If the channel is closed before.
+    /// The channel was closed before.
     pub async fn given(self) -> Result<RequestOutcome, RequestError> {
         self.0.await.map_err(|_| RequestError::NotOpen)
     }
 }
 
-/// Requests. Only session channels have any.
+/// Requests, which only session channels have.
 impl Channel {
-    /// Asks the peer something, and waits for its answer.
+    /// Sends a request, and waits for the peer's reply.
     ///
     /// # Errors
-    /// If the channel is not open, or closed before the answer; if too many requests wait, or this is too long.
+    /// The channel is not open, or is closed before the reply; or too many requests wait, or this one is too long.
     pub async fn request(&self, request: &SessionRequest) -> Result<RequestOutcome, RequestError> {
         self.ask(request)?.given().await
     }
 
-    /// Asks the peer something. The request is behind all that was sent before, and the answer may be awaited later.
+    /// Sends a request after all data sent before. The reply may be awaited later.
     ///
     /// # Errors
-    /// As of [`Channel::request`].
+    /// Those of [`Channel::request`].
     pub fn ask(&self, request: &SessionRequest) -> Result<PendingAnswer, RequestError> {
         let (sender, receiver) = oneshot::channel();
         self.send_request(request, Some(sender))?;
         Ok(PendingAnswer(receiver))
     }
 
-    /// Tells the peer something that it need not answer.
+    /// Sends a request that wants no reply.
     ///
     /// # Errors
-    /// As of [`Channel::request`].
+    /// Those of [`Channel::request`].
     pub fn tell(&self, request: &SessionRequest) -> Result<(), RequestError> {
         self.send_request(request, None)
     }
@@ -227,7 +228,7 @@ impl Channel {
         Ok(())
     }
 
-    /// The peer's next request; none once it has closed the channel, or the connection is over.
+    /// Waits for the peer's next request; none after its CLOSE, or the end of the connection.
     pub async fn next_request(&self) -> Option<IncomingChannelRequest> {
         let request = poll_fn(|cx| self.poll_request(cx)).await?;
         Some(IncomingChannelRequest {

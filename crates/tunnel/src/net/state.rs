@@ -1,4 +1,4 @@
-//! The state of one connection that events change and tasks share, with the locks around it.
+//! State of one connection that tasks share and events change, with its locks.
 //!
 //! Two locks: `outbound` is taken before `state`, never after it.
 
@@ -20,62 +20,62 @@ use super::requests::RequestQueues;
 use super::stream::Stream;
 use crate::status::{ConnectionCounters, ForwardCounters};
 
-/// Everything about one connection that more than one task touches.
+/// Parts of one connection that several tasks use.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) socket: Stream,
     outbound: Mutex<Outbound>,
     state: Mutex<State>,
-    /// Wakes the driver: there is something to send, or the end was asked for.
+    /// Wakes the driver, to send or to end.
     pub(super) wake: Notify,
-    /// Tells those who wait for something else that the connection is over.
+    /// Notifies tasks that wait for other things of the connection's end.
     over: Notify,
     pub(super) counters: Arc<ConnectionCounters>,
 }
 
-/// The channel table with the tasks that wait on it.
+/// The channel table, and the tasks that wait on it.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) channels: Vec<Option<ChannelIo>>,
-    /// Receivers of the replies to global requests, in order; none where a reply goes to the owner.
+    /// Receivers of the replies to global requests, in order; none if the reply goes to the owner.
     pub(super) replies: VecDeque<Option<oneshot::Sender<GlobalReply>>>,
     pub(super) ended: Option<Ended>,
     pub(super) opened_usage: Usage,
     next_token: u64,
 }
 
-/// The application's side of one channel.
+/// Our end of one channel.
 #[derive(Debug, Default)]
 pub(super) struct ChannelIo {
     pub(super) token: u64,
     pub(super) data: StreamIo,
-    /// What only a session has; none in a forward.
+    /// Parts of a session channel; none in a forward.
     pub(super) session: Option<Box<SessionIo>>,
     pub(super) closed: Option<PeerClose>,
     pub(super) opened: Option<oneshot::Sender<Result<(), Refusal>>>,
 }
 
-/// The part of a session channel that forwards do without.
+/// Parts of a session channel that forwards do without.
 #[derive(Debug, Default)]
 pub(super) struct SessionIo {
     pub(super) stderr: StreamIo,
     pub(super) requests: RequestQueues,
 }
 
-/// The application's side of one stream of a channel: it has a reader and a sender of its own.
+/// Our end of one stream of a channel: it has its own reader and its own sender.
 #[derive(Debug, Default)]
 pub(super) struct StreamIo {
     /// The application, to which inbound data goes straight from the read buffer.
     pub(super) sink: Option<(Arc<Stream>, Arc<ForwardCounters>)>,
-    /// Inbound data that the sink had no room for.
+    /// Inbound data that did not fit into the sink.
     pub(super) queue: InboundQueue,
     pub(super) sink_error: Option<io::ErrorKind>,
-    /// The peer's EOF, of which the reader has not been told.
+    /// True after the peer's EOF, until the reader has seen it.
     pub(super) eof: bool,
     pub(super) recv_waker: Option<Waker>,
     pub(super) send_waker: Option<Waker>,
-    /// Its place in the line of those who wait for the SSH socket.
+    /// Place in the line of senders that wait for the SSH socket.
     pub(super) place: Option<Place>,
 }
 
@@ -99,7 +99,7 @@ impl StreamIo {
 }
 
 impl ChannelIo {
-    /// The application's side of a channel of this type.
+    /// Our end of a channel of this type.
     pub(super) fn new(channel_type: &ChannelType) -> Self {
         let is_session = *channel_type == ChannelType::Session;
         Self {
@@ -108,7 +108,7 @@ impl ChannelIo {
         }
     }
 
-    /// One of its streams; none where the channel has no such.
+    /// One of its streams; none if the channel does not have it.
     pub(super) fn stream(&mut self, stream: ChannelStream) -> Option<&mut StreamIo> {
         match stream {
             ChannelStream::Data => Some(&mut self.data),
@@ -116,7 +116,7 @@ impl ChannelIo {
         }
     }
 
-    /// Every stream it has.
+    /// All its streams.
     pub(super) fn streams(&mut self) -> impl Iterator<Item = &mut StreamIo> {
         let stderr = self.session.as_mut().map(|session| &mut session.stderr);
         std::iter::once(&mut self.data).chain(stderr)
@@ -141,7 +141,7 @@ impl State {
         self.io(id)?.stream(stream)
     }
 
-    /// Gives the channel its entry, and the token that tells it from later channels of the same number.
+    /// Adds a channel. Returns the token that distinguishes it from later channels with the same number.
     pub(super) fn insert_io(&mut self, id: ChannelId, mut io: ChannelIo) -> u64 {
         self.next_token += 1;
         io.token = self.next_token;
@@ -180,7 +180,7 @@ impl Shared {
         })
     }
 
-    /// The channel table. A panic elsewhere does not make its arithmetic wrong, so poisoning is passed over.
+    /// The channel table. Its arithmetic stays right after a panic elsewhere, so poisoning is ignored.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -190,17 +190,17 @@ impl Shared {
         self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the driver send what waits.
+    /// Wakes the driver to send waiting output.
     pub(super) fn kick(&self) {
         self.wake.notify_one();
     }
 
-    /// Ends the connection: everybody who waits hears of it.
+    /// Ends the connection, and wakes all tasks that wait.
     pub(super) fn end(&self, why: Ended) {
         self.end_holding(&mut self.outbound(), why);
     }
 
-    /// Ends the connection, for whoever has locked `outbound` already.
+    /// The same for a caller that has locked `outbound` already.
     pub(super) fn end_holding(&self, outbound: &mut Outbound, why: Ended) {
         let mut state = self.state();
         state.ended.get_or_insert(why);
@@ -218,7 +218,7 @@ impl Shared {
 
     /// Waits for the end of the connection.
     pub(super) async fn over(&self) {
-        // Made before the look, so that an end in between is not missed.
+        // Created before the check, so that an end in between is not missed.
         let over = self.over.notified();
         if self.state().ended.is_none() {
             over.await;

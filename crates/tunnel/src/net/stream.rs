@@ -1,7 +1,7 @@
-//! A byte stream: what SSH runs over, what is forwarded, and the standard streams of a session.
+//! A byte stream: the SSH connection's socket, a forwarded connection, or a standard stream of a session.
 //!
-//! Everything works on `&self` and never blocks, so that the driver may write to the very socket whose relay
-//! task reads from it.
+//! All methods work on `&self` and never block, so that the driver may write to the same socket that a relay task reads
+//! from.
 
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::SocketAddr;
@@ -15,11 +15,11 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::descriptor::{Access, Descriptor};
 
-/// Unsent bytes that the kernel holds for the SSH connection: enough to keep the wire busy, little enough that a
-/// small packet does not queue behind a long backlog.
+/// Unsent bytes that the kernel holds for the SSH connection: enough to keep the link busy, and few enough that a small
+/// packet does not wait long behind them.
 const NOTSENT_LOWAT: u32 = 512 << 10;
 
-/// Bytes that `read_some` takes at most.
+/// Limit of the bytes that `read_some` reads.
 const SOME: usize = 4096;
 
 /// A connected stream.
@@ -29,7 +29,7 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A unix socket.
     Unix(UnixStream),
-    /// A pipe, a terminal, a file, or what is shared with other processes.
+    /// A pipe, a terminal, a file, or a descriptor that other processes share.
     Descriptor(Box<Descriptor>),
 }
 
@@ -50,10 +50,10 @@ impl From<UnixStream> for Stream {
 /// A pipe has no shutdown: its other end reads EOF when the stream is dropped.
 impl Stream {
     /// A stream to read from, over a descriptor that other processes may share, such as standard input. It is not made
-    /// non-blocking, which the others would feel.
+    /// non-blocking, which would affect the other processes.
     ///
     /// # Errors
-    /// If the descriptor is closed, or no more can be opened.
+    /// The descriptor is closed, or no more can be opened.
     pub fn source(fd: BorrowedFd<'_>) -> io::Result<Self> {
         let descriptor = Descriptor::shared(fd, Access::Read)?;
         Ok(Stream::Descriptor(Box::new(descriptor)))
@@ -62,23 +62,23 @@ impl Stream {
     /// A stream to write to, over a descriptor that other processes may share, such as standard output.
     ///
     /// # Errors
-    /// As of [`Stream::source`].
+    /// Those of [`Stream::source`].
     pub fn sink(fd: BorrowedFd<'_>) -> io::Result<Self> {
         let descriptor = Descriptor::shared(fd, Access::Write)?;
         Ok(Stream::Descriptor(Box::new(descriptor)))
     }
 
-    /// A stream over a descriptor that no other process has: our end of a pipe to a child, the controlling side of a
+    /// A stream over a descriptor of this process only: our end of a pipe to a child, or the controlling side of a
     /// pseudo-terminal. It is made non-blocking.
     ///
     /// # Errors
-    /// If the kernel refuses that.
+    /// The kernel refuses that.
     pub fn own(fd: OwnedFd) -> io::Result<Self> {
         Ok(Stream::Descriptor(Box::new(Descriptor::own(fd)?)))
     }
 
-    /// Waits until all that was written is with the descriptor that [`Stream::sink`] was made of: a thread may stand in
-    /// between. Nothing is written from here on. Who ends the process waits for this first.
+    /// Waits until all written bytes have reached the descriptor of [`Stream::sink`]: a thread may copy them. Nothing
+    /// may be written after this. Wait for it before the process ends.
     pub async fn drained(&self) -> io::Result<()> {
         match self {
             Stream::Tcp(_) | Stream::Unix(_) => Ok(()),
@@ -88,7 +88,7 @@ impl Stream {
 }
 
 impl Stream {
-    /// Options of a forwarded stream: small writes leave at once, as OpenSSH has it at both ends.
+    /// Sets the options of a forwarded stream: small writes are sent at once, as by OpenSSH at both ends.
     pub fn prepare_forwarded(&self) {
         if let Stream::Tcp(stream) = self {
             // A socket that refuses the option still carries data.
@@ -96,18 +96,18 @@ impl Stream {
         }
     }
 
-    /// Options of the stream that SSH runs over.
+    /// Sets the options of the SSH connection's stream.
     pub fn prepare_ssh(&self, keep_alive: TcpKeepAlive) {
         if let Stream::Tcp(stream) = self {
             let socket = SockRef::from(stream);
-            // Each is an improvement only: a kernel that refuses one still carries SSH.
+            // The options only improve speed: a kernel that refuses one still carries SSH.
             let _ = socket.set_tcp_nodelay(true);
             let _ = socket.set_keepalive(keep_alive == TcpKeepAlive::On);
             let _ = socket.set_tcp_notsent_lowat(NOTSENT_LOWAT);
         }
     }
 
-    /// The address of the other end; only TCP has one.
+    /// Address of the other end; only TCP has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
             Stream::Tcp(stream) => stream.peer_addr().ok(),
@@ -115,7 +115,7 @@ impl Stream {
         }
     }
 
-    /// The address of this end; only TCP has one.
+    /// Address of this end; only TCP has one.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Stream::Tcp(stream) => stream.local_addr().ok(),
@@ -123,7 +123,7 @@ impl Stream {
         }
     }
 
-    /// Waits until there is something to read.
+    /// Waits for input, or its end.
     pub async fn readable(&self) -> io::Result<()> {
         match self {
             Stream::Tcp(stream) => stream.readable().await,
@@ -132,7 +132,7 @@ impl Stream {
         }
     }
 
-    /// Waits until there is room to write.
+    /// Waits for room to write.
     pub async fn writable(&self) -> io::Result<()> {
         match self {
             Stream::Tcp(stream) => stream.writable().await,
@@ -141,7 +141,7 @@ impl Stream {
         }
     }
 
-    /// Reads what is there; 0 is the end.
+    /// Reads without blocking; 0 is the end.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = buffer.len();
         if let Stream::Descriptor(descriptor) = self {
@@ -150,7 +150,7 @@ impl Stream {
         self.read_until_empty(room, |mut socket| socket.read(buffer))
     }
 
-    /// Waits for bytes and takes some of them, none at the end. For handshakes: whoever waits holds no buffer.
+    /// Waits for bytes and returns some of them, none at the end. For handshakes: no buffer is held while waiting.
     pub async fn read_some(&self) -> io::Result<Vec<u8>> {
         loop {
             self.readable().await?;
@@ -167,7 +167,7 @@ impl Stream {
         Ok(chunk[..n].to_vec())
     }
 
-    /// Reads what is there into several places; 0 is the end.
+    /// Reads into several buffers without blocking; 0 is the end.
     pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let room = buffers.iter().map(|buffer| buffer.len()).sum();
         if let Stream::Descriptor(descriptor) = self {
@@ -176,10 +176,11 @@ impl Stream {
         self.read_until_empty(room, |mut socket| socket.read_vectored(buffers))
     }
 
-    /// A read that does not fill its `room` has emptied the socket: `readable` then waits for the next edge at once,
-    /// and no system call is spent on being told so. (An end that has come stays readable; tokio keeps that apart.)
+    /// Reads once. A read that does not fill its `room` has emptied the socket: `readable` then waits for the next
+    /// edge, and no system call is spent to learn it. (After the end the socket stays readable; tokio handles that
+    /// separately.)
     ///
-    /// The readiness is cleared as of before the read, so that what arrives meanwhile is not missed.
+    /// The readiness is cleared as of before the read, so that bytes that arrive meanwhile are not missed.
     fn read_until_empty(
         &self,
         room: usize,
@@ -196,13 +197,13 @@ impl Stream {
         let result = match self {
             Stream::Tcp(stream) => stream.try_io(Interest::READABLE, attempt),
             Stream::Unix(stream) => stream.try_io(Interest::READABLE, attempt),
-            // It has its own way.
+            // Descriptors have a method of their own.
             Stream::Descriptor(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         short.map_or(result, Ok)
     }
 
-    /// Writes what there is room for.
+    /// Writes as much as fits.
     pub fn try_write(&self, buffer: &[u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.try_write(buffer),
@@ -213,7 +214,7 @@ impl Stream {
         }
     }
 
-    /// Writes what there is room for, also to a socket of which the runtime does not know yet that it has room.
+    /// Writes as much as fits, even if the runtime does not know yet that the socket is writable.
     pub fn write_at_once(&self, buffer: &[u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => SockRef::from(stream).send(buffer),
@@ -222,7 +223,7 @@ impl Stream {
         }
     }
 
-    /// Writes what there is room for, from several places.
+    /// Writes as much as fits, from several buffers.
     pub fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.try_write_vectored(buffers),
@@ -231,7 +232,7 @@ impl Stream {
         }
     }
 
-    /// Writes everything.
+    /// Writes all bytes.
     pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.try_write(bytes) {
@@ -244,13 +245,13 @@ impl Stream {
         Ok(())
     }
 
-    /// Ends our direction: the other end reads EOF. Only sockets can do that and stay open.
+    /// Ends our direction, so that the other end reads EOF. Only sockets can do that and stay open.
     pub fn shutdown_write(&self) -> io::Result<()> {
         self.socket().shutdown(std::net::Shutdown::Write)
     }
 
-    /// Ends our direction where nobody takes what the other end still says. A unix socket tells it so: unread input at
-    /// the close would be an error to it, in front of the end of what we sent.
+    /// Ends our direction when input of the other end is no longer read. A unix socket is told that: unread input at
+    /// the close would be an error there, before the last of our data.
     pub(crate) fn shutdown_after_peer_closed(&self) -> io::Result<()> {
         let how = match self {
             Stream::Tcp(_) | Stream::Descriptor(_) => std::net::Shutdown::Write,
@@ -259,35 +260,35 @@ impl Stream {
         self.socket().shutdown(how)
     }
 
-    /// Asks for `is_delivered`: nothing is written from here on.
+    /// Prepares `is_delivered`: nothing may be written after this.
     pub(crate) fn watch_delivery(&self) {
         let socket = self.socket();
-        // Each makes the answer more exact only: room for anything more means that hardly anything is left.
+        // Each option only makes the result more exact: room for more then means that hardly anything is left.
         let _ = socket.set_send_buffer_size(0);
         if matches!(self, Stream::Tcp(_)) {
             let _ = socket.set_tcp_notsent_lowat(1);
         }
     }
 
-    /// True once the kernel has sent everything, and the other end has acknowledged all but a packet of it. A unix socket puts
-    /// it straight into the other end's queue.
+    /// True once the kernel has sent everything, and the other end has acknowledged all but one packet. A unix socket
+    /// puts data straight into the other end's queue.
     ///
-    /// The kernel tells how much is left only to `unsafe` code. But with the smallest buffer, and the least that may wait
-    /// unsent, it has room for more only then.
+    /// Only `unsafe` code can ask the kernel how much is left. But with the smallest buffer and the lowest limit of
+    /// unsent data, it has room for more only then.
     pub(crate) fn is_delivered(&self) -> bool {
         let Stream::Tcp(stream) = self else {
             return true;
         };
         let mut asked = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
-        // Nobody could wait for a socket that the kernel tells nothing about.
+        // Nothing could be awaited on a socket whose state the kernel does not report.
         let answers = poll(&mut asked, PollTimeout::ZERO).unwrap_or(1);
         answers > 0
     }
 
-    /// Waits for the end of the other end's direction, or of both, whatever it has said before and nobody has read. No
-    /// listener accepts a descriptor; its end is not heard of here.
+    /// Waits for the end of the other end's direction, or of both, whatever unread data is before it. Listeners accept
+    /// no descriptors, so their end is not noticed here.
     pub(crate) async fn input_ended(&self) {
-        // Not as READABLE: data that waits would be told again and again.
+        // Not READABLE: waiting data would be reported again and again.
         self.told(Interest::PRIORITY).await;
     }
 
@@ -297,7 +298,7 @@ impl Stream {
     }
 
     async fn told(&self, interest: Interest) {
-        // Nobody could wait for a socket that the runtime tells nothing about.
+        // Nothing could be awaited on a socket whose state the runtime does not report.
         let _ = match self {
             Stream::Tcp(stream) => stream.ready(interest).await,
             Stream::Unix(stream) => stream.ready(interest).await,
@@ -305,19 +306,19 @@ impl Stream {
         };
     }
 
-    /// True where both directions have ended: a reset, or a unix socket whose other end was closed.
+    /// True if both directions have ended: a reset, or a unix socket whose other end is closed.
     pub(crate) fn is_gone(&self) -> bool {
         let fd = match self {
             Stream::Tcp(stream) => stream.as_fd(),
             Stream::Unix(stream) => stream.as_fd(),
             Stream::Descriptor(_) => return false,
         };
-        // An error and a hang-up are told in any case.
+        // Errors and hang-ups are always reported.
         let mut asked = [PollFd::new(fd, PollFlags::empty())];
         poll(&mut asked, PollTimeout::ZERO).unwrap_or(1) > 0
     }
 
-    /// True where the other end is on this machine: what was sent has arrived.
+    /// True if the other end is on this machine: sent data has arrived.
     pub(crate) fn is_local(&self) -> bool {
         let Stream::Tcp(stream) = self else {
             return true;
@@ -330,18 +331,18 @@ impl Stream {
         }
     }
 
-    /// Makes the close to come a reset instead of an orderly end.
+    /// Makes the close a reset instead of an orderly end.
     pub fn reset_on_close(&self) {
-        // A unix socket knows no reset; its close is what the other end gets.
+        // A unix socket has no reset; the other end gets a close.
         let _ = self.socket().set_linger(Some(Duration::ZERO));
     }
 
-    /// Takes the stream out of the runtime that it was made in, for another thread's.
+    /// Takes the stream out of its runtime, for that of another thread.
     pub fn leave_runtime(self) -> io::Result<Unregistered> {
         Ok(match self {
             Stream::Tcp(stream) => Unregistered::Tcp(stream.into_std()?),
             Stream::Unix(stream) => Unregistered::Unix(stream.into_std()?),
-            // Each is used where it was made.
+            // Descriptors are used in the runtime that they were made in.
             Stream::Descriptor(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
@@ -379,6 +380,6 @@ impl Unregistered {
 pub enum TcpKeepAlive {
     /// The kernel probes a silent peer.
     On,
-    /// It does not.
+    /// The kernel does not.
     Off,
 }

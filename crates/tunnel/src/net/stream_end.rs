@@ -1,7 +1,7 @@
 //! Our end of one stream of a channel: bytes in both directions, credit that follows consumption.
 //!
-//! The streams of a channel share its window and its end. Each has a sink, a queue, a reader and a sender of its own, with its
-//! own place in the line: none waits in another's stead.
+//! The streams of a channel share its window and its end. Each has its own sink, queue, reader and sender, and its own
+//! place in the line, so none waits for another.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,27 +16,27 @@ use super::stream::Stream;
 use super::turn::{ConnectionFailed, Turn};
 use crate::status::ForwardCounters;
 
-/// What one turn of `pump_from` gave.
+/// Result of one turn of `pump_from`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pumped {
-    /// So many bytes went from the application into the channel.
+    /// Number of bytes copied from the application to the channel.
     Bytes(usize),
-    /// The application sends no more.
+    /// The application's EOF.
     AppEof,
-    /// The channel takes no more.
+    /// The channel accepts no more data.
     ChannelClosed,
 }
 
-/// What the peer sent next.
+/// Next item of the peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
-    /// Data; tell with `taken` once it is consumed.
+    /// Data; call `taken` after it is consumed.
     Data(Vec<u8>),
     /// The peer sends no more data.
     Eof,
     /// The peer closed the channel.
     Closed(PeerClose),
-    /// The connection is over.
+    /// The connection has ended.
     Ended(Ended),
 }
 
@@ -57,7 +57,7 @@ impl<'a> StreamEnd<'a> {
         self.channel
     }
 
-    /// From now on the driver writes what arrives straight to `app`, as long as it has room.
+    /// Makes the driver write arriving data straight to `app`, as long as it fits.
     pub fn attach(&self, app: Arc<Stream>, counters: Arc<ForwardCounters>) {
         let mut state = self.channel.shared.state();
         if let Some(io) = state.stream(self.channel.id, self.stream) {
@@ -65,7 +65,7 @@ impl<'a> StreamEnd<'a> {
         }
     }
 
-    /// Nothing more goes straight to an application, nor is it known what became of the one there was.
+    /// Ends direct writes to an application. The result of earlier ones is dropped.
     pub fn detach(&self) {
         let mut state = self.channel.shared.state();
         if let Some(io) = state.stream(self.channel.id, self.stream) {
@@ -73,8 +73,8 @@ impl<'a> StreamEnd<'a> {
         }
     }
 
-    /// Moves what the application has to say into the channel: one read, as many packets as it fills, and one write, which
-    /// short turns share.
+    /// Copies from the application to the channel: one read, as many packets as it fills, and one write, which short
+    /// turns share.
     pub async fn pump_from(&self, app: &Stream) -> io::Result<Pumped> {
         loop {
             app.readable().await?;
@@ -94,7 +94,7 @@ impl<'a> StreamEnd<'a> {
             Ok(Ok(0)) => Ok(Pumped::AppEof),
             Ok(Ok(n)) => Ok(Pumped::Bytes(n)),
             Ok(Err(error)) => Err(error),
-            // That is not the application's fault: `receive` tells of it, behind what the peer had sent.
+            // Not an error of the application: `receive` reports it, after the peer's data.
             Err(ConnectionFailed) => Ok(Pumped::ChannelClosed),
         })
     }
@@ -104,7 +104,7 @@ impl<'a> StreamEnd<'a> {
         Turn::poll_begin(&self.channel.shared, stream, most, cx)
     }
 
-    /// Sends bytes that are in memory already: for protocols that are spoken before a relay begins, and for short words.
+    /// Sends bytes that are in memory: for protocols before a relay begins, and for short messages.
     pub async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let n = poll_fn(|cx| self.poll_send(cx, bytes)).await?;
@@ -120,7 +120,7 @@ impl<'a> StreamEnd<'a> {
         Poll::Ready(sent.ok_or_else(|| io::ErrorKind::BrokenPipe.into()))
     }
 
-    /// What arrived and did not go straight to the sink. The error is the sink's.
+    /// Waits for the next data that did not go straight to the sink, or for the end. An error is that of the sink.
     pub fn receive(&self) -> impl Future<Output = io::Result<Received>> {
         poll_fn(move |cx| self.poll_receive(cx))
     }
@@ -155,7 +155,7 @@ impl<'a> StreamEnd<'a> {
         }
     }
 
-    /// The consumer took `len` bytes of what `receive` gave: the peer may send as many more.
+    /// Notes that the consumer took `len` bytes from `receive`: the peer may send as many more.
     pub fn taken(&self, len: usize) {
         self.channel.taken(len);
     }

@@ -1,4 +1,4 @@
-//! A turn to send: the one order in which data and control messages leave a connection.
+//! A turn to send: the only order in which data and control messages leave a connection.
 //!
 //! ```text
 //!   poll_begin   lock Outbound ─▶ seal control messages ─▶ leave the line, or wait in it ─▶ reserve window
@@ -6,9 +6,9 @@
 //!   end          refund window ─▶ note the keys' usage ─▶ write, or leave that to the driver ─▶ wake the next in line
 //! ```
 //!
-//! A `Turn` is a guard: its end comes on every path, errors and early returns included. One that is dropped gives back its
-//! window and wakes the next in line; so does a channel that is woken for its turn and takes none.
-//! `Shared::flush` is the driver's turn.
+//! A `Turn` is a guard: it ends on every path, errors and early returns included. Dropping it gives back its window and
+//! wakes the next in line; so does a channel that is woken for its turn and takes none. `Shared::flush` is the driver's
+//! turn.
 
 use std::io;
 use std::sync::MutexGuard;
@@ -21,7 +21,7 @@ use super::outcome::Ended;
 use super::state::Shared;
 use super::stream::Stream;
 
-/// The turn of one channel to send data: `Outbound` is locked, window is reserved.
+/// The turn of one channel to send data: `Outbound` is locked, and window is reserved.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     shared: &'a Shared,
@@ -31,35 +31,36 @@ pub(super) struct Turn<'a> {
     is_over: bool,
 }
 
-/// The connection failed in a turn, and is over now.
+/// Error of a connection that failed in a turn, and has ended.
 #[derive(Debug)]
 pub(super) struct ConnectionFailed;
 
-/// The task that writes what a turn has sealed.
+/// Task that writes the sealed data of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Writer {
-    /// The turn itself, unless it is one of several short ones that share a write.
+    /// The task of the turn, unless several short turns share a write.
     Turn,
     /// The driver.
     Driver,
 }
 
-/// The outcome of asking for a turn.
+/// Result of a request for a turn.
 enum Begun {
-    /// The turn is the channel's, with so much window.
+    /// The channel has the turn, with this window.
     Turn(Reserved),
     /// The channel waits in line for the socket.
     InLine,
-    /// The channel waits for window; the next in line need not.
+    /// The channel waits for window; the next in line may go on.
     WithoutWindow,
-    /// The channel takes no more data, or the connection is over.
+    /// The channel accepts no more data, or the connection has ended.
     Closed,
 }
 
 impl<'a> Turn<'a> {
-    /// Waits for the turn of a stream of channel `id`, and for up to `most` bytes of window. None where the channel takes no more data.
+    /// Waits for the turn of a stream of channel `id`, and for up to `most` bytes of window. None if the channel
+    /// accepts no more data.
     ///
-    /// Whoever does not get a turn may have been woken for one: it is passed on.
+    /// A task that gets no turn may have been woken for one, which is then passed on.
     pub(super) fn poll_begin(
         shared: &'a Shared,
         (id, stream): (ChannelId, ChannelStream),
@@ -97,8 +98,8 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Sends what one read of the application gives, and ends the turn. Gives the data bytes; 0 is the application's EOF.
-    /// The inner error is the application's.
+    /// Sends the data of one read from the application, and ends the turn. Returns the number of data bytes; 0 is the
+    /// application's EOF. The inner error is that of the application.
     pub(super) fn send_from(mut self, app: &Stream) -> Result<io::Result<usize>, ConnectionFailed> {
         let sealed = self.outbound.seal_from(app, self.reserved);
         let read = sealed.map_err(|error| self.fail(&error))?;
@@ -106,7 +107,7 @@ impl<'a> Turn<'a> {
         self.finish(sent, Writer::Turn).map(|()| read)
     }
 
-    /// Sends bytes that are in memory already, at most one packet of them, and ends the turn. Gives how many went.
+    /// Sends at most one packet of bytes that are in memory, and ends the turn. Returns their number.
     pub(super) fn send(mut self, bytes: &[u8]) -> Result<usize, ConnectionFailed> {
         let sealed = self.outbound.seal_bytes(bytes, self.reserved);
         let sent = sealed.map_err(|error| self.fail(&error))?;
@@ -133,8 +134,8 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Gives back unused window, and only now asks whether new keys are due, so that the smallest RekeyLimit still lets
-    /// every exchange carry something. True where the connection has something to say itself.
+    /// Gives back unused window, and only then checks if new keys are due, so that even with the smallest RekeyLimit
+    /// each key carries some data. True if the connection has control messages to send.
     fn settle(&mut self, sent: usize) -> bool {
         let reserved = self.reserved.bytes;
         let unused = reserved - u32::try_from(sent).unwrap_or(reserved);
@@ -156,13 +157,13 @@ impl<'a> Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            // Without an error where the driver writes.
+            // No error is possible, as the driver writes.
             let _ = self.end(0, Writer::Driver);
         }
     }
 }
 
-/// Takes a turn and window, or waits for them. The error is that of the keys or the packets.
+/// Takes a turn and window, or waits for them. The error is that of keys or packets.
 fn begin(
     shared: &Shared,
     outbound: &mut Outbound,
@@ -172,10 +173,10 @@ fn begin(
 ) -> io::Result<Begun> {
     let mut state = shared.state();
     if state.ended.is_some() {
-        // Why is told by `receive`, behind what the peer had sent.
+        // `receive` reports the reason, after the peer's data.
         return Ok(Begun::Closed);
     }
-    // Control messages go first; NEWKEYS among them changes the key that data is sealed with.
+    // Control messages go first: NEWKEYS among them changes the key for the data.
     outbound.seal_control(&mut state.connection)?;
     let may_send = state.connection.may_send_data() && outbound.takes_data();
     let Some(io) = state.stream(id, stream) else {
@@ -199,7 +200,7 @@ fn begin(
     Ok(Begun::WithoutWindow)
 }
 
-/// Ends the connection, whose socket or keys failed. Whoever waits for a turn hears of it.
+/// Ends the connection, whose socket or keys failed, and wakes all tasks that wait for a turn.
 fn fail(shared: &Shared, outbound: &mut Outbound, error: &io::Error) -> ConnectionFailed {
     shared.end_holding(outbound, Ended::Broken(error.to_string()));
     ConnectionFailed
@@ -213,7 +214,7 @@ pub(super) enum SocketState {
 }
 
 impl Shared {
-    /// The driver's turn: seals and writes what the connection has to say, and what the turns of channels left behind.
+    /// The driver's turn: seals and writes control messages, and writes the data that other turns left.
     pub(super) fn flush(&self) -> io::Result<SocketState> {
         let mut outbound = self.outbound();
         loop {
@@ -227,7 +228,7 @@ impl Shared {
                 return Ok(SocketState::Full);
             }
             let state = self.state();
-            // Where it has more to say than the buffer holds.
+            // There may be more messages than the buffer holds.
             if state.connection.has_transmit() {
                 continue;
             }

@@ -9,7 +9,7 @@ use crate::session::local::escapes::EscapeChar;
 
 use super::options::ClientOptions;
 
-/// How many patterns of `SendEnv` are kept.
+/// Limit of the patterns of `SendEnv`.
 const MAX_PATTERNS: usize = 1024;
 
 /// Purpose of the connection (`SessionType`).

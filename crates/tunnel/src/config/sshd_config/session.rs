@@ -10,7 +10,7 @@ use crate::pattern::{Case, PatternList};
 
 use super::options::ServerOptions;
 
-/// How many patterns of `AcceptEnv`, and how many subsystems, are kept.
+/// Limit of the patterns of `AcceptEnv`, and of the subsystems.
 const MAX_ENTRIES: usize = 1024;
 
 /// The name by which sshd_config calls the server's own SFTP server.

@@ -1,4 +1,4 @@
-//! The login of a client, as far as the connection goes: keys and prompts are its owner's.
+//! The login of a client at the level of the connection; its owner provides keys and answers.
 
 use std::time::Instant;
 
@@ -42,31 +42,31 @@ pub enum ClientLoginEvent {
     HostKey(PublicKey),
     /// A key exchange is complete.
     KeysChanged,
-    /// The request failed, or was right and not enough.
+    /// The request failed, or succeeded and is not enough.
     Failure(Failure),
-    /// The password was right and has expired.
+    /// The password was correct and has expired.
     PasswordExpired,
-    /// The key that was asked about would do: sign with it.
+    /// The server would accept the key of the query: sign with it.
     KeyAccepted,
     /// Questions for the user.
     Prompts(InfoRequest),
     /// A text for the user.
     Banner(String),
-    /// The user is in.
+    /// The user is logged in.
     Success(LoginSuccess),
-    /// A text for a person who debugs.
+    /// A debug message.
     Debug(String),
 }
 
 impl ClientLogin {
-    /// Begins to run a connection whose identification lines have been exchanged, as a task of this runtime. `early` is
-    /// what was read behind the server's.
+    /// Starts a connection after the exchange of identification lines, as a task of this runtime. `early` has the bytes
+    /// that were read after the server's line.
     pub fn start(socket: Stream, config: ConnectionConfig, user: String, early: &[u8]) -> Self {
         let connection = Connection::client(config, user, Instant::now());
         Self(Unfinished::start(socket, connection, early))
     }
 
-    /// Waits for the next event; none once the connection is over. May be dropped at any time.
+    /// Waits for the next event; none after the end of the connection. Cancel safe.
     pub async fn next(&mut self) -> Option<ClientLoginEvent> {
         loop {
             let notice = self.0.notices.recv().await?;
@@ -96,20 +96,20 @@ impl ClientLogin {
         })
     }
 
-    /// The user takes the host key. Nothing happens where none waits for that.
+    /// Accepts the host key. Without effect if none waits.
     pub fn accept_host_key(&self) {
         let accepted = self.act(|mut login| {
             login.accept_host_key();
             Ok(())
         });
-        // Without a login there is no host key that waits.
+        // Without a login no host key waits.
         let _ = accepted;
     }
 
-    /// Sends an authentication request; `none` has gone out by itself.
+    /// Sends an authentication request. The core has sent `none` already.
     ///
     /// # Errors
-    /// The user is in, or too much waits to be sent.
+    /// The user is logged in, or too much output waits.
     pub fn authenticate(&self, method: Method<'_>) -> Result<(), Error> {
         self.act(|mut login| login.authenticate(method))
     }
@@ -117,12 +117,12 @@ impl ClientLogin {
     /// Sends the answers to [`ClientLoginEvent::Prompts`].
     ///
     /// # Errors
-    /// The user is in, or too much waits to be sent.
+    /// The user is logged in, or too much output waits.
     pub fn answer_prompts<S: AsRef<str>>(&self, answers: &[S]) -> Result<(), Error> {
         self.act(|mut login| login.answer_prompts(answers))
     }
 
-    /// Bytes that a signature with this key must cover; none before the first key exchange, and once the user is in.
+    /// Data that a signature with this key covers; none before the first key exchange, and after the login.
     pub fn data_to_sign(&self, algorithm: &str, key: &[u8]) -> Option<Vec<u8>> {
         let act = self.act(|login| Ok(login.data_to_sign(algorithm, key)));
         act.ok().flatten()
@@ -137,17 +137,17 @@ impl ClientLogin {
         self.0.finish(&success)
     }
 
-    /// Ends the connection with a good-bye.
+    /// Ends the connection with DISCONNECT.
     pub fn end(&self, description: &str) {
         self.0.handle.end(description);
     }
 
-    /// The reason for which the connection is over; `ByUs` while it is not.
+    /// Reason of the connection's end; `ByUs` before that.
     pub fn why_ended(&self) -> Ended {
         self.0.handle.why_ended()
     }
 
-    /// Looks at the connection.
+    /// Calls `look` with the state of the connection.
     pub fn inspect<T>(&self, look: impl FnOnce(&Connection) -> T) -> T {
         self.0.handle.inspect(look)
     }
@@ -162,7 +162,7 @@ impl ClientLogin {
 
 #[cfg(test)]
 impl ClientLogin {
-    /// Hears these events instead of what the server says.
+    /// Receives these events instead of the server's.
     pub(crate) async fn hear(&mut self, events: Vec<ClientAuthEvent>) {
         let (said, script) = tokio::sync::mpsc::channel(events.len() + 1);
         let keys_changed = Notice::Incoming(Incoming::KeysChanged);
@@ -173,7 +173,7 @@ impl ClientLogin {
         self.0.notices = script;
     }
 
-    /// The connection, to look at while somebody logs in.
+    /// Handle of the connection during the login.
     pub(crate) fn handle(&self) -> Handle {
         self.0.handle.clone()
     }

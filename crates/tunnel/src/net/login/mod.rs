@@ -1,4 +1,4 @@
-//! Logins, one type for each role; each becomes the common [`Handle`] and [`Inbox`] once it is over.
+//! Logins, one type for each role. Both become the common [`Handle`] and [`Inbox`] after the login.
 //!
 //! ```text
 //!   ClientLogin::start ─▶ HostKey ─▶ accept_host_key ─▶ authenticate, … ─▶ Success ─┐
@@ -22,7 +22,7 @@ use super::driver;
 use super::incoming::{Inbox, Notice};
 use super::stream::Stream;
 
-/// Proof that a login is over: a client has it from the server's success, a server from its own.
+/// Proof of a finished login: a client gets it with the server's success, a server by its own.
 #[derive(Debug)]
 #[must_use = "the login is to be finished"]
 pub struct LoginSuccess(Handle);
@@ -33,7 +33,7 @@ impl LoginSuccess {
     }
 }
 
-/// A connection whose login goes on. Dropped, it ends the connection, which nobody would serve.
+/// A connection during its login. Dropping it ends the connection, which has no owner then.
 #[derive(Debug)]
 struct Unfinished {
     handle: Handle,
@@ -48,7 +48,8 @@ struct Guard {
 }
 
 impl Unfinished {
-    /// Begins to run the connection, as a task of this runtime. `early` is what was read behind the peer's identification.
+    /// Starts the connection as a task of this runtime. `early` has the bytes that were read after the peer's
+    /// identification.
     fn start(socket: Stream, connection: Connection, early: &[u8]) -> Self {
         let (handle, notices, driver) = driver::start(socket, connection, early);
         tokio::spawn(driver);
@@ -63,7 +64,7 @@ impl Unfinished {
         }
     }
 
-    /// The connection, with the user in. The success of another login lets nobody into this one, which ends instead.
+    /// The connection after the login. The success of another login does not count: it ends this connection.
     fn finish(mut self, success: &LoginSuccess) -> (Handle, Inbox) {
         self.guard.is_over = success.is_of(&self.handle);
         (self.handle.clone(), Inbox::new(self.notices))

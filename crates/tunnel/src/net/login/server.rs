@@ -1,4 +1,4 @@
-//! The login at a server, as far as the connection goes: who may log in is its owner's to say.
+//! The login of a server's client at the level of the connection; the owner decides who may log in.
 
 use std::time::Instant;
 
@@ -14,27 +14,27 @@ use crate::net::incoming::{Inbox, Notice};
 use crate::net::outcome::Ended;
 use crate::net::stream::Stream;
 
-/// The login at a server. It gives the client's requests one by one, each to be answered before the next is read.
+/// The login at a server. It returns the client's requests one by one; the next is read after the answer.
 #[derive(Debug)]
 pub struct ServerLogin {
     connection: Unfinished,
-    /// Token of a request that was dropped unanswered.
+    /// Token of a request that was dropped without an answer.
     unanswered: Option<AnswerToken>,
 }
 
 /// Request of a client.
 #[derive(Debug)]
 pub struct LoginRequest<'a> {
-    /// The account.
+    /// Account of the login.
     pub user: String,
-    /// The way in that it tries.
+    /// Method of the request.
     pub method: AuthMethod,
-    /// The right to answer it.
+    /// Right to answer the request.
     pub answer: PendingAnswer<'a>,
 }
 
-/// The right to answer a request, once. Dropped, it is a rejection as soon as the login goes on, and nothing where the
-/// login is given up or ended.
+/// Right to answer a request, once. If it is dropped, the request is refused when the login continues, and nothing is
+/// sent if the login has ended.
 ///
 /// ```
 /// # use adit_tunnel::net::login::{LoginRequest, LoginSuccess};
@@ -46,7 +46,7 @@ pub struct LoginRequest<'a> {
 ///     }
 /// }
 /// ```
-/// Nobody gets in without a proof:
+/// A user is not logged in without a proof,
 /// ```compile_fail,E0061
 /// # use adit_tunnel::net::login::{LoginRequest, LoginSuccess};
 /// # use adit_proto::{error::Error, userauth::server::AuthMethod};
@@ -57,7 +57,7 @@ pub struct LoginRequest<'a> {
 ///     }
 /// }
 /// ```
-/// nor with a key that it only asked about:
+/// nor with a key that the client only sent a query for:
 /// ```compile_fail,E0277
 /// # use adit_tunnel::net::login::{LoginRequest, LoginSuccess};
 /// # use adit_proto::{error::Error, userauth::server::AuthMethod};
@@ -80,7 +80,7 @@ pub struct LoginRequest<'a> {
 ///     }
 /// }
 /// ```
-/// The next request comes behind the answer:
+/// The next request comes after the answer:
 /// ```compile_fail,E0499
 /// # use adit_tunnel::net::login::ServerLogin;
 /// async fn two_at_once(login: &mut ServerLogin) {
@@ -100,13 +100,13 @@ pub struct LoginRequest<'a> {
 #[must_use = "the client waits for the answer"]
 pub struct PendingAnswer<'a> {
     login: &'a mut ServerLogin,
-    /// None once it is used.
+    /// None after the answer.
     token: Option<AnswerToken>,
 }
 
 impl ServerLogin {
-    /// Begins to run a connection whose identification lines have been exchanged, as a task of this runtime. `early` is
-    /// what was read behind the client's.
+    /// Starts a connection after the exchange of identification lines, as a task of this runtime. `early` has the bytes
+    /// that were read after the client's line.
     pub fn start(socket: Stream, config: ConnectionConfig, early: &[u8]) -> Self {
         let connection = Connection::server(config, Instant::now());
         Self {
@@ -115,10 +115,10 @@ impl ServerLogin {
         }
     }
 
-    /// Waits for the client's next request; none once the connection is over. May be dropped at any time.
+    /// Waits for the client's next request; none after the end of the connection. Cancel safe.
     pub async fn next(&mut self) -> Option<LoginRequest<'_>> {
         if let Some(token) = self.unanswered.take() {
-            // It fails only where the connection is about to end.
+            // It fails only if the connection is about to end.
             let _ = self.act(|mut login| login.reject(token));
         }
         let request = self.request().await?;
@@ -142,7 +142,7 @@ impl ServerLogin {
         loop {
             match self.connection.notices.recv().await? {
                 Notice::AuthRequest(request) => return Some(*request),
-                // Nothing else is for the owner before the user is in.
+                // Nothing else is for the owner before the login.
                 Notice::HostKey(_) | Notice::Auth(_) | Notice::Incoming(_) => {}
             }
         }
@@ -151,7 +151,7 @@ impl ServerLogin {
     /// Sends a text for the user who is logging in.
     ///
     /// # Errors
-    /// Too much waits to be sent.
+    /// Too much output waits.
     pub fn banner(&self, text: &str) -> Result<(), Error> {
         self.act(|mut login| Ok(login.banner(text)?))
     }
@@ -165,12 +165,12 @@ impl ServerLogin {
         self.connection.finish(&success)
     }
 
-    /// Ends the connection with a good-bye.
+    /// Ends the connection with DISCONNECT.
     pub fn end(&self, description: &str) {
         self.connection.handle.end(description);
     }
 
-    /// The reason for which the connection is over; `ByUs` while it is not.
+    /// Reason of the connection's end; `ByUs` before that.
     pub fn why_ended(&self) -> Ended {
         self.connection.handle.why_ended()
     }
@@ -181,10 +181,10 @@ impl ServerLogin {
 }
 
 impl PendingAnswer<'_> {
-    /// Lets the user in.
+    /// Logs the user in.
     ///
     /// # Errors
-    /// The proof is not the one that came with the request, which is then rejected; or too much waits to be sent.
+    /// The proof is not that of the request, which is then refused; or too much output waits.
     pub fn accept(self, proof: impl Into<Proof>) -> Result<LoginSuccess, Error> {
         let handle = self.login.connection.handle.clone();
         self.give(|mut login, token| login.accept(token, proof))?;
@@ -194,20 +194,20 @@ impl PendingAnswer<'_> {
     /// Refuses the request.
     ///
     /// # Errors
-    /// Too much waits to be sent.
+    /// Too much output waits.
     pub fn reject(self) -> Result<(), Error> {
         self.give(|mut login, token| login.reject(token))
     }
 
-    /// Tells that the key would do.
+    /// Answers that the key would be accepted.
     ///
     /// # Errors
-    /// Too much waits to be sent.
+    /// Too much output waits.
     pub fn confirm_key(self, query: &KeyQuery) -> Result<(), Error> {
         self.give(|mut login, token| login.confirm_key(token, query))
     }
 
-    /// Ends the connection with a good-bye instead of an answer.
+    /// Ends the connection with DISCONNECT instead of an answer.
     pub fn end(self, description: &str) {
         self.login.end(description);
     }
@@ -232,7 +232,7 @@ impl Drop for PendingAnswer<'_> {
 
 #[cfg(test)]
 impl PendingAnswer<'_> {
-    /// Tells the client that it is in, without a proof: servers of others do so. Nothing else works on this connection then.
+    /// Sends the client a success without a proof, as other servers may do. Nothing else works on this connection then.
     pub(crate) fn pretend_success(mut self) {
         self.token = None;
         let shared = &self.login.connection.handle.0;

@@ -1,4 +1,4 @@
-//! Answers that are forgotten, and logins that are given up.
+//! Tests of requests without an answer, and of abandoned logins.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::super::outcome::Ended;
 use super::super::pair::{self, ends, log_in};
 use super::*;
 
-/// Longer than anything here takes.
+/// Time limit, longer than any test takes.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The client's next event but for those of the key exchange; its host key is accepted.
+/// Next event of the client, without those of the key exchange; accepts the host key.
 async fn next(client: &mut ClientLogin) -> Option<ClientLoginEvent> {
     loop {
         match timeout(LIMIT, client.next()).await.unwrap()? {
@@ -23,7 +23,7 @@ async fn next(client: &mut ClientLogin) -> Option<ClientLoginEvent> {
 }
 
 #[tokio::test]
-async fn request_that_is_dropped_unanswered_is_rejected_once_the_login_goes_on() {
+async fn request_without_an_answer_is_refused_when_the_login_continues() {
     let (mut client, mut server) = ends();
     let serving = async {
         drop(server.next().await.unwrap());
@@ -39,7 +39,7 @@ async fn request_that_is_dropped_unanswered_is_rejected_once_the_login_goes_on()
 }
 
 #[tokio::test]
-async fn request_that_is_dropped_unanswered_tells_nothing_where_the_login_ends() {
+async fn request_without_an_answer_sends_nothing_if_the_login_ends() {
     let (mut client, mut server) = ends();
     let serving = async {
         drop(server.next().await.unwrap());
@@ -52,7 +52,7 @@ async fn request_that_is_dropped_unanswered_tells_nothing_where_the_login_ends()
 }
 
 #[tokio::test]
-async fn login_that_is_given_up_ends_the_connection() {
+async fn dropped_login_ends_the_connection() {
     let (mut client, server) = ends();
     drop(server);
     assert!(next(&mut client).await.is_none());
@@ -70,7 +70,7 @@ async fn finished_login_goes_on_as_a_connection() {
     assert!(!client.is_ended() && !server.is_ended());
 }
 
-/// A server and its success, once its client is in.
+/// A server and its success, after its client's login.
 async fn let_in() -> (ClientLogin, ServerLogin, LoginSuccess) {
     let (mut client, mut server) = ends();
     let (_, success) = tokio::join!(pair::prove(&mut client), pair::let_in(&mut server));
@@ -78,7 +78,7 @@ async fn let_in() -> (ClientLogin, ServerLogin, LoginSuccess) {
 }
 
 #[tokio::test]
-async fn success_of_another_login_lets_nobody_in_and_ends_the_connection() {
+async fn success_of_another_login_does_not_count_and_ends_the_connection() {
     let (_client, _server, success) = let_in().await;
     let (mut other_client, other_server) = ends();
     let (handle, _inbox) = other_server.finish(success);

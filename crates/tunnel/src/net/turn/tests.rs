@@ -1,4 +1,4 @@
-//! Turns of several channels: whose data shares a write, and who is woken next.
+//! Tests of the turns of several channels: shared writes, and the order of wake-ups.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ impl Wake for Woken {
     }
 }
 
-/// One task that sends on a channel of its own.
+/// A task that sends on a channel of its own.
 struct Sender {
     channel: Channel,
     shared: Arc<Shared>,
@@ -40,14 +40,14 @@ impl Sender {
         data.poll_send(&mut Context::from_waker(&waker), bytes)
     }
 
-    /// Sends what `app` has to say.
+    /// Sends the data of `app`.
     fn relay(&self, app: &Stream) {
         let mut context = Context::from_waker(Waker::noop());
         let pumped = self.channel.data().poll_pump(&mut context, app);
         assert!(matches!(pumped, Poll::Ready(Ok(Pumped::Bytes(1)))));
     }
 
-    /// Sends until others have to wait for the driver.
+    /// Sends until the others have to wait for the driver.
     fn fill(&self) {
         while self.shared.outbound().takes_data() {
             assert!(self.poll_send(&[b'x'; SHORT_TURN]).is_ready());
@@ -59,7 +59,7 @@ impl Sender {
     }
 }
 
-/// An application that has said one byte, and then went.
+/// An application that has sent one byte, and closed.
 async fn app_that_speaks() -> Stream {
     let (app, application) = UnixStream::pair().unwrap();
     application.try_write(b"x").unwrap();
@@ -67,7 +67,7 @@ async fn app_that_speaks() -> Stream {
     app.into()
 }
 
-/// Four senders, with the other ends of their channels.
+/// Four senders, and the other ends of their channels.
 async fn four_senders(pair: &mut Pair) -> (Vec<Sender>, Vec<Channel>) {
     let mut senders = Vec::new();
     let mut served = Vec::new();
@@ -85,7 +85,7 @@ async fn four_senders(pair: &mut Pair) -> (Vec<Sender>, Vec<Channel>) {
     (senders, served)
 }
 
-/// More, and longer ones, than the outbound buffer holds at once.
+/// More and longer messages than the outbound buffer holds.
 #[tokio::test]
 async fn long_messages_wait_for_room() {
     let pair = Pair::new().await;
@@ -113,7 +113,7 @@ async fn short_turns_of_several_channels_share_a_write() {
 }
 
 #[tokio::test]
-async fn answer_leaves_at_once_while_nobody_else_speaks() {
+async fn answer_is_written_at_once_while_no_other_channel_sends() {
     let mut pair = Pair::new().await;
     let (senders, _served) = four_senders(&mut pair).await;
     let shared = senders[0].channel.shared();
@@ -124,7 +124,7 @@ async fn answer_leaves_at_once_while_nobody_else_speaks() {
     }
     shared.flush().unwrap();
 
-    // The driver runs only where something is awaited. The peer has opened the channels.
+    // The driver runs only when something is awaited. The peer has opened the channels.
     senders[0].relay(&apps[0]);
     assert_eq!(pending(), 0);
     senders[1].relay(&apps[1]);
@@ -175,7 +175,8 @@ async fn turn_is_not_lost_on_a_sender_that_has_had_its_turn() {
     assert!(fourth.poll().is_pending());
     shared.flush().unwrap();
     assert!(second.is_woken());
-    // The third comes first: what arrived on its channel has woken its task, too. The line is shorter by one then.
+    // The third comes first, because data that arrived on its channel has woken its task, too. That makes the line
+    // shorter.
     assert!(third.poll().is_ready());
     assert!(fourth.is_woken());
     third.fill();
@@ -198,13 +199,13 @@ fn begin(sender: &Sender) -> Option<Turn<'_>> {
 }
 
 #[tokio::test]
-async fn turn_that_sends_nothing_gives_its_window_back_and_wakes_the_next() {
+async fn turn_without_data_gives_its_window_back_and_wakes_the_next() {
     let mut pair = Pair::new().await;
     let (senders, _served) = four_senders(&mut pair).await;
     let shared = senders[0].channel.shared();
     shared.flush().unwrap();
 
-    // More than its window together.
+    // More than the window of the channel.
     for _ in 0..1000 {
         drop(begin(&senders[0]).expect("there is window"));
     }
@@ -217,7 +218,7 @@ async fn turn_that_sends_nothing_gives_its_window_back_and_wakes_the_next() {
 }
 
 #[tokio::test]
-async fn turn_of_a_channel_that_takes_no_more_is_passed_on() {
+async fn turn_of_a_closed_channel_is_passed_on() {
     let mut pair = Pair::new().await;
     let (senders, _served) = four_senders(&mut pair).await;
     let shared = senders[0].channel.shared();
@@ -232,7 +233,7 @@ async fn turn_of_a_channel_that_takes_no_more_is_passed_on() {
 }
 
 #[tokio::test]
-async fn write_that_fails_ends_the_connection_and_wakes_all_who_wait() {
+async fn failed_write_ends_the_connection_and_wakes_all_waiting_tasks() {
     let mut pair = Pair::new().await;
     let (senders, _served) = four_senders(&mut pair).await;
     let shared = senders[0].channel.shared();

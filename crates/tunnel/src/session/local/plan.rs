@@ -1,4 +1,5 @@
-//! What a command line and a configuration ask of the session: which program, on a terminal or not, with which input.
+//! Plan of a session, from the command line and the configuration: its program, with or without a terminal, and its
+//! input.
 
 use std::fmt;
 
@@ -18,7 +19,7 @@ pub enum Purpose {
     Subsystem(String),
 }
 
-/// What the program is on at the server.
+/// Terminal or streams of the program at the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {
     /// A pseudo-terminal.
@@ -27,7 +28,7 @@ pub enum Ends {
     Streams,
 }
 
-/// Where the program's input comes from.
+/// Source of the program's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
     /// Our standard input.
@@ -36,7 +37,7 @@ pub enum Input {
     Nothing,
 }
 
-/// What stands at our standard input.
+/// Kind of our standard input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stdin {
     /// A terminal.
@@ -50,9 +51,9 @@ pub enum Stdin {
 pub struct Plan {
     /// The program.
     pub purpose: Purpose,
-    /// What it is on.
+    /// Terminal or streams of the program at the server.
     pub ends: Ends,
-    /// Where its input comes from.
+    /// Source of its input.
     pub input: Input,
     /// Escape character of the session; none without a terminal.
     pub escapes: EscapeChar,
@@ -96,7 +97,7 @@ impl PlanError {
     }
 }
 
-/// Whether the client goes to the background once it is logged in.
+/// Background or foreground: where the client runs after the login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fork {
     /// `-f`.

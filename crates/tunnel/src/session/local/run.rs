@@ -32,7 +32,7 @@ use crate::net::stream::Stream;
 use crate::net::stream_end::StreamEnd;
 use crate::status::ForwardCounters;
 
-/// How the program ended.
+/// End of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
     /// By itself, with this status.
@@ -43,7 +43,7 @@ pub enum Exit {
     Unknown,
 }
 
-/// Why a session came to nothing.
+/// Reason why a session failed.
 #[derive(Debug)]
 pub enum SessionError {
     /// The server gives no channel.
@@ -78,7 +78,7 @@ impl fmt::Display for SessionError {
 
 impl std::error::Error for SessionError {}
 
-/// What the program is given beside its streams.
+/// Settings of the program's surroundings, beside its streams.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// Kind of the user's terminal: `TERM`.

@@ -11,11 +11,11 @@ use crate::net::Stream;
 /// Streams that a session reads from and writes to, and the terminal among them.
 #[derive(Debug)]
 pub struct Stdio {
-    /// Where the program's input comes from; none: it reads EOF at once.
+    /// Source of the program's input; if there is none, it reads EOF at once.
     pub input: Option<Stream>,
-    /// Where its output goes.
+    /// Sink of its output.
     pub output: Arc<Stream>,
-    /// Where its errors go.
+    /// Sink of its errors.
     pub errors: Arc<Stream>,
     /// The user's terminal, where the program gets one.
     pub terminal: Option<Terminal>,

@@ -42,14 +42,14 @@ pub struct Account<'a> {
     pub uid: u32,
 }
 
-/// What is known of the session that its program is told.
+/// Facts about the session that its program gets as variables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts<'a> {
     /// The two ends of the connection; unknown on pipes.
     pub ends: Option<Ends>,
     /// Kind of the client's terminal, `TERM`, and the name of ours, where there is one.
     pub terminal: Option<(&'a str, &'a Path)>,
-    /// What the client asked for, where something else is run.
+    /// Command of the client, if another one runs.
     pub original_command: Option<&'a str>,
     /// Socket of the forwarded agent.
     pub agent: Option<PathBuf>,
