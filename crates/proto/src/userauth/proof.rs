@@ -86,6 +86,11 @@ impl VerifiedKey {
         &self.user
     }
 
+    /// Service that the signature names; nobody logs in for another.
+    pub fn service(&self) -> &'static str {
+        CONNECTION_SERVICE
+    }
+
     /// True if the signature was made in this session and for this user.
     pub(super) fn is_of(&self, session_id: &[u8], user: &str) -> bool {
         self.session_id == session_id && self.user == user
@@ -114,7 +119,8 @@ mod tests {
         let proof = VerifiedKey::verify(claim("u"), &signature).unwrap();
         assert!(proof.is_of(b"session", "u"));
         assert!(!proof.is_of(b"session", "v") && !proof.is_of(b"other", "u"));
-        assert_eq!((proof.user(), proof.key()), ("u", public));
+        let said = (proof.user(), proof.service(), proof.key());
+        assert_eq!(said, ("u", "ssh-connection", public));
         assert!(VerifiedKey::verify(claim("v"), &signature).is_err());
     }
 }
