@@ -5,14 +5,19 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adit_proto::peer_text;
+use adit_tunnel::VERBOSE;
 use adit_tunnel::config::values::LogLevel;
 use adit_tunnel::small_file::open_log;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::syslog::Syslog;
+
+/// True at `LogLevel VERBOSE` and above, which the `log` crate has no level for.
+static IS_VERBOSE: AtomicBool = AtomicBool::new(false);
 
 /// Opening of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +101,7 @@ pub(crate) fn install(
         }
     };
     let logger = Logger { sink, style };
-    log::set_max_level(filter(level));
+    set_level(level);
     log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
     Ok(file)
 }
@@ -110,6 +115,7 @@ pub(crate) fn insist(message: &str) {
 
 /// Another level, after a reload.
 pub fn set_level(level: LogLevel) {
+    IS_VERBOSE.store(level >= LogLevel::Verbose, Ordering::Relaxed);
     log::set_max_level(filter(level));
 }
 
@@ -125,7 +131,10 @@ fn filter(level: LogLevel) -> LevelFilter {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("adit")
+        match metadata.target() {
+            VERBOSE => IS_VERBOSE.load(Ordering::Relaxed),
+            target => target.starts_with("adit"),
+        }
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -16,3 +16,6 @@ pub mod session;
 pub mod small_file;
 pub mod status;
 pub mod tunnel;
+
+/// Target of log lines at level info that are for `LogLevel VERBOSE` and above.
+pub const VERBOSE: &str = "adit_verbose";

@@ -201,6 +201,10 @@ fn write(options: &KeyOptions) -> String {
             }
         }
     }
+    for (name, permission) in [("pty", options.terminal), ("user-rc", options.user_rc)] {
+        let no = if permission.is_granted() { "" } else { "no-" };
+        write!(text, ",{no}{name}").unwrap();
+    }
     if let Some(command) = &options.command {
         write!(text, ",command=\"{}\"", quoted(command)).unwrap();
     }

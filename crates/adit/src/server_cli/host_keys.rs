@@ -155,6 +155,7 @@ mod tests {
             name: "eve".into(),
             uid,
             home: home.to_owned(),
+            shell: "/bin/sh".into(),
             first_unprivileged_port: 1024,
         }
     }

@@ -14,12 +14,14 @@ use adit_tunnel::config::FileSource;
 use adit_tunnel::config::sshd_config::ServerOptions;
 use adit_tunnel::config::values::{LogLevel, SyslogFacility};
 use adit_tunnel::server::{LocalAccount, Server, ServerSettings};
+use adit_tunnel::session::remote::process::Starter;
 use adit_tunnel::small_file::{self, SmallFile};
 use log::{error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::background::{self, StandardError};
 use crate::command_line::{self, FAILURE, fail};
+use crate::limits;
 use crate::logger::{self, LogDestination, LogFile, Style};
 use crate::machine::Machine;
 use crate::syslog::{self, Syslog};
@@ -201,6 +203,7 @@ fn serve(origin: &SettingsOrigin<'_>, configured: Configured) -> Result<ExitCode
         let settings = Arc::new(configured.settings);
         let keys = settings.transport.host_keys.len();
         let server = Server::bind(settings.clone()).await.map_err(bind_message)?;
+        let server = server.with_starter(Starter::own(limits::came_with()));
         for address in server.local_addrs() {
             info!(
                 "Server listening on {} port {}.",

@@ -14,7 +14,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::pattern::PeerList;
-use crate::policy::KeyRules;
+use crate::policy::{KeyRules, Permission};
 
 pub use expiry::{Clock, UnixTime};
 pub use file::{ReadError, StrictModes, read};
@@ -33,6 +33,10 @@ pub struct KeyOptions {
     pub command: Option<String>,
     /// `environment=` in the order of the line; the first of a name counts.
     pub environment: Vec<(String, String)>,
+    /// `pty`, `no-pty`, `restrict`: a terminal for a session.
+    pub terminal: Permission,
+    /// `user-rc`, `no-user-rc`, `restrict`: `~/.ssh/rc` at the start of a session.
+    pub user_rc: Permission,
 }
 
 impl KeyOptions {
@@ -42,6 +46,8 @@ impl KeyOptions {
             rules: KeyRules::unrestricted(),
             command: None,
             environment: Vec::new(),
+            terminal: Permission::Granted,
+            user_rc: Permission::Granted,
         }
     }
 }

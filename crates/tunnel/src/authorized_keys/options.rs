@@ -5,7 +5,7 @@ use std::fmt;
 use super::KeyOptions;
 use super::expiry::Expiry;
 use crate::pattern::PeerList;
-use crate::policy::{Forwarding, HostPortRule, RuleList};
+use crate::policy::{Forwarding, HostPortRule, Permission, RuleList};
 
 /// Number of `permitopen=`, `permitlisten=` and `environment=` that may stand on one line.
 const MAX_REPEATS: usize = 4096;
@@ -175,19 +175,25 @@ impl Parser {
     }
 
     fn apply_flag(&mut self, name: String) -> Result<(), BadOptions> {
-        let forwarding = &mut self.line.options.rules.port_forwarding;
+        let options = &mut self.line.options;
+        let forwarding = &mut options.rules.port_forwarding;
         match name.as_str() {
-            "restrict" | "no-port-forwarding" => *forwarding = Forwarding::Disabled,
+            "restrict" => {
+                *forwarding = Forwarding::Disabled;
+                options.terminal = Permission::Refused;
+                options.user_rc = Permission::Refused;
+            }
+            "no-port-forwarding" => *forwarding = Forwarding::Disabled,
             "port-forwarding" => *forwarding = Forwarding::Allowed,
-            // Nothing that these switch exists in adit: no sessions, agents, displays or touch.
-            "pty"
-            | "no-pty"
-            | "agent-forwarding"
+            "no-pty" => options.terminal = Permission::Refused,
+            "pty" => options.terminal = Permission::Granted,
+            "no-user-rc" => options.user_rc = Permission::Refused,
+            "user-rc" => options.user_rc = Permission::Granted,
+            // Nothing that these switch exists in adit: no agents at servers, no displays, no touch.
+            "agent-forwarding"
             | "no-agent-forwarding"
             | "x11-forwarding"
             | "no-x11-forwarding"
-            | "user-rc"
-            | "no-user-rc"
             | "touch-required"
             | "no-touch-required"
             | "no-verify-required" => {}

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::*;
-use crate::policy::{Forwarding, HostPortRule, PortRule, RuleList};
+use crate::policy::{Forwarding, HostPortRule, Permission, PortRule, RuleList};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
@@ -98,9 +98,27 @@ fn restrict_and_its_relatives_switch_forwarding_in_order() {
 }
 
 #[test]
-fn options_about_sessions_change_nothing() {
+fn switches_of_a_session_are_set_by_the_last_that_names_them() {
+    use Permission::{Granted, Refused};
+    for (text, terminal, user_rc) in [
+        ("no-pty", Refused, Granted),
+        ("no-user-rc", Granted, Refused),
+        ("restrict", Refused, Refused),
+        ("restrict,pty", Granted, Refused),
+        ("restrict,user-rc", Refused, Granted),
+        ("pty,user-rc,restrict", Refused, Refused),
+        ("no-pty,PTY", Granted, Granted),
+    ] {
+        let options = options(text).unwrap();
+        assert_eq!(options.terminal, terminal, "{text}");
+        assert_eq!(options.user_rc, user_rc, "{text}");
+    }
+}
+
+#[test]
+fn options_that_adit_has_no_use_for_change_nothing() {
     for text in [
-        "pty,no-pty",
+        "no-pty,pty",
         "agent-forwarding,no-agent-forwarding",
         "X11-forwarding,no-X11-forwarding",
         "user-rc,no-user-rc",

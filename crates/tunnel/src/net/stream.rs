@@ -250,6 +250,11 @@ impl Stream {
         self.socket().shutdown(std::net::Shutdown::Write)
     }
 
+    /// Reads no more: a program at the other end of a unix socket cannot write any more. Only sockets can do that.
+    pub fn shutdown_read(&self) -> io::Result<()> {
+        self.socket().shutdown(std::net::Shutdown::Read)
+    }
+
     /// Ends our direction when input of the other end is no longer read. A unix socket is told that: unread input at
     /// the close would be an error there, before the last of our data.
     pub(crate) fn shutdown_after_peer_closed(&self) -> io::Result<()> {

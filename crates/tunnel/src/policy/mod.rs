@@ -75,6 +75,38 @@ pub enum Forwarding {
     Disabled,
 }
 
+/// Permission for one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// It may be.
+    Granted,
+    /// It may not.
+    Refused,
+}
+
+impl Permission {
+    /// The permission of an option that is `yes` where nothing says `no`.
+    pub fn unless_no(option: Option<bool>) -> Self {
+        match option {
+            Some(false) => Permission::Refused,
+            _ => Permission::Granted,
+        }
+    }
+
+    /// Granted where both are.
+    pub fn and(self, other: Permission) -> Self {
+        match self {
+            Permission::Granted => other,
+            Permission::Refused => Permission::Refused,
+        }
+    }
+
+    /// True where it is granted.
+    pub fn is_granted(self) -> bool {
+        self == Permission::Granted
+    }
+}
+
 /// The account that the connection acts for: who may bind privileged ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Account {

@@ -11,6 +11,9 @@ use crate::small_file;
 /// Longest file with a port number, in bytes.
 const MAX_NUMBER: u64 = 64;
 
+/// The shell of an account that names none.
+const DEFAULT_SHELL: &str = "/bin/sh";
+
 /// An account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalAccount {
@@ -20,6 +23,8 @@ pub struct LocalAccount {
     pub uid: u32,
     /// Home directory.
     pub home: PathBuf,
+    /// Login shell.
+    pub shell: PathBuf,
     /// Lowest port on which it may listen without being root.
     pub first_unprivileged_port: u16,
 }
@@ -41,6 +46,10 @@ impl LocalAccount {
                 name: user.name,
                 uid: uid.as_raw(),
                 home: user.dir,
+                shell: match user.shell.as_os_str().is_empty() {
+                    true => PathBuf::from(DEFAULT_SHELL),
+                    false => user.shell,
+                },
                 first_unprivileged_port: first_unprivileged_port(Path::new(PORT_START)),
             }),
             Ok(None) => Err(format!(
@@ -96,6 +105,7 @@ mod tests {
             name: "eve".into(),
             uid: 1000,
             home: "/home/eve".into(),
+            shell: "/bin/sh".into(),
             first_unprivileged_port: 80,
         };
         let permits = |account: &LocalAccount, port| {

@@ -15,6 +15,7 @@ use std::time::Duration;
 use adit_proto::key::PublicKey;
 use adit_proto::userauth::proof::VerifiedKey;
 use adit_proto::userauth::server::AuthMethod;
+use log::debug;
 use tokio::time::Instant;
 
 use super::gate::Visit;
@@ -24,8 +25,11 @@ use super::{Commons, Peer};
 use crate::authorized_keys::KeyOptions;
 use crate::forward::descriptors::{Permit, Share};
 use crate::net::ServerLogin;
+use crate::net::listener::describe;
 use crate::net::login::{LoginRequest, LoginSuccess, PendingAnswer};
 use crate::policy::Grant;
+use crate::session::remote::policy::SessionGrant;
+use crate::small_file;
 
 use authorizer::Authorizer;
 use login_log::LoginLog;
@@ -35,7 +39,11 @@ use login_log::LoginLog;
 pub(super) struct Login {
     pub(super) user: String,
     pub(super) grant: Grant,
+    /// What its sessions may do.
+    pub(super) sessions: SessionGrant,
     pub(super) peer: Option<SocketAddr>,
+    /// Our end of the connection, where it is known.
+    pub(super) local: Option<SocketAddr>,
     /// Share of its sockets; logins with the same key have the same one.
     pub(super) descriptors: Share,
     /// Permit for the connection's own socket.
@@ -59,6 +67,9 @@ pub(super) struct NoLogin;
 /// Time from a request to its refusal, or a multiple of it. It hides how long the work took, and so whether the user
 /// exists. OpenSSH waits as long.
 const REFUSAL_DELAY: Duration = Duration::from_millis(5);
+
+/// The longest banner, in bytes.
+const MAX_BANNER: u64 = 64 << 10;
 
 /// Answers authentication requests until one succeeds.
 pub(super) async fn authenticate(
@@ -115,6 +126,7 @@ impl Conversation<'_> {
         self.requests += 1;
         if self.requests == 1 {
             self.log.first_request(&user);
+            self.show_banner(&answer).await?;
         }
         // It asks for the list of methods, and is no attempt, as in OpenSSH. A second one is an attempt.
         if self.requests == 1 && matches!(method, AuthMethod::None) {
@@ -143,6 +155,25 @@ impl Conversation<'_> {
         };
         self.reject(answer, &user, &method, arrived).await?;
         Ok(None)
+    }
+
+    /// Shows the text that comes before every login, where there is one to read.
+    async fn show_banner(&self, answer: &PendingAnswer<'_>) -> Result<(), NoLogin> {
+        let Some(file) = self.settings.banner.clone() else {
+            return Ok(());
+        };
+        let read = move || small_file::read(&file, MAX_BANNER);
+        let text = self.commons.readers.run(read).await.and_then(|read| read);
+        match text {
+            Ok(text) => {
+                let text = String::from_utf8_lossy(&text);
+                answer.banner(&text).map_err(|_| NoLogin)
+            }
+            Err(error) => {
+                debug!("cannot read the Banner: {}", describe(&error));
+                Ok(())
+            }
+        }
     }
 
     /// Notes the cause of the penalty that the connection's address gets if it does not log in.
@@ -186,8 +217,10 @@ impl Conversation<'_> {
         let account = self.settings.account.privileges();
         let login = Login {
             user,
-            grant: Grant::new(self.settings.rules.clone(), options.rules, account),
+            grant: Grant::new(self.settings.rules.clone(), options.rules.clone(), account),
+            sessions: SessionGrant::new(self.settings.sessions.clone(), options),
             peer: self.visit.peer,
+            local: None,
             descriptors,
             _socket: socket,
         };

@@ -1,4 +1,5 @@
-//! Forwards of a logged-in client: connections made for it (`-L`, `-D`), and listeners (`-R`, in `remote`).
+//! Forwards and sessions of a logged-in client: connections made for it (`-L`, `-D`), listeners (`-R`, in `remote`), and
+//! programs (in `sessions`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,10 +9,11 @@ use adit_proto::peer_text;
 use log::{Level, warn};
 use tokio::sync::mpsc::{Sender, channel};
 
-use super::Peer;
 use super::auth::Login;
 use super::remote::RemoteForwards;
+use super::sessions::Sessions;
 use super::settings::ServerSettings;
+use super::{Commons, Peer};
 use crate::config::spec::Endpoint;
 use crate::forward::dial::Dials;
 use crate::forward::egress::Egress;
@@ -29,6 +31,7 @@ pub(super) async fn serve(
     handle: &Handle,
     incoming: &mut Inbox,
     settings: &Arc<ServerSettings>,
+    commons: &Commons,
     login: Login,
 ) {
     let login = Arc::new(login);
@@ -36,6 +39,7 @@ pub(super) async fn serve(
     let dials = Dials::within(login.descriptors.clone());
     let forwards = Forwards {
         settings: settings.clone(),
+        sessions: Sessions::new(settings, commons, login.clone()),
         login,
         counters: Arc::default(),
         dials: Arc::new(dials),
@@ -50,6 +54,7 @@ pub(super) async fn serve(
 
 struct Forwards {
     settings: Arc<ServerSettings>,
+    sessions: Sessions,
     login: Arc<Login>,
     /// Counters of this client's `-L` and `-D`, which the server cannot tell apart.
     counters: Arc<ForwardCounters>,
@@ -81,9 +86,13 @@ impl Forwards {
     }
 
     fn open(&self, asked: IncomingChannel) {
+        if asked.channel_type == ChannelType::Session {
+            self.sessions.open(asked);
+            return;
+        }
         let Some((target, ask)) = target_of(&asked.channel_type) else {
             let name = peer_text::name(asked.channel_type.name());
-            let text = format!("adit serves forwards only, no {name}");
+            let text = format!("adit serves no {name}");
             asked.refuse(OpenFailureReason::UNKNOWN_CHANNEL_TYPE, text);
             return;
         };
@@ -147,10 +156,13 @@ mod tests {
     use super::*;
     use crate::authorized_keys::KeyOptions;
     use crate::config::sshd_config::ServerOptions;
-    use crate::forward::descriptors::Share;
+    use crate::forward::descriptors::{Pool, Share};
     use crate::net::pair::Pair;
     use crate::policy::Grant;
     use crate::server::LocalAccount;
+    use crate::session::remote::policy::SessionGrant;
+    use crate::session::remote::process::Starter;
+    use crate::session::remote::start::Limits;
 
     fn forwards() -> Forwards {
         let account = LocalAccount::own().unwrap();
@@ -158,16 +170,25 @@ mod tests {
         let (settings, _) =
             ServerSettings::new(ServerOptions::default(), Vec::new(), account).unwrap();
         let descriptors = Share::unlimited();
-        let login = Login {
+        let key = KeyOptions::none();
+        let login = Arc::new(Login {
             user: "user".into(),
-            grant: Grant::new(settings.rules.clone(), KeyOptions::none().rules, privileges),
+            grant: Grant::new(settings.rules.clone(), key.rules.clone(), privileges),
+            sessions: SessionGrant::new(settings.sessions.clone(), key),
             peer: None,
+            local: None,
             _socket: descriptors.take(1).unwrap(),
             descriptors,
+        });
+        let commons = Commons {
+            descriptors: Pool::new(1000),
+            readers: Arc::default(),
+            starter: Starter::own(Limits::default()),
         };
         Forwards {
+            sessions: Sessions::new(&settings, &commons, login.clone()),
             settings: Arc::new(settings),
-            login: Arc::new(login),
+            login,
             counters: Arc::default(),
             dials: Arc::default(),
         }

@@ -9,11 +9,13 @@ pub mod account;
 mod auth;
 mod forwards;
 mod gate;
+mod hands;
 mod limits;
 pub mod penalties;
 mod readers;
 mod refusal;
 mod remote;
+mod sessions;
 pub mod settings;
 mod startups;
 mod workers;
@@ -46,6 +48,8 @@ use crate::forward::dial;
 use crate::net::listener::{self, BindError, Listener, WILDCARD};
 use crate::net::{Ended, ServerLogin, Stream, handshake, memory, seed};
 use crate::repeats::{self, Source};
+use crate::session::remote::process::Starter;
+use crate::session::remote::start::Limits;
 
 /// A server with its listening sockets.
 #[derive(Debug)]
@@ -65,6 +69,8 @@ struct Commons {
     descriptors: Pool,
     /// Threads that read key files.
     readers: Arc<Readers>,
+    /// Starts the programs of sessions.
+    starter: Starter,
 }
 
 impl Server {
@@ -89,9 +95,17 @@ impl Server {
             commons: Commons {
                 descriptors: Pool::new(for_logins),
                 readers: Arc::default(),
+                starter: Starter::own(Limits::default()),
             },
             workers: Workers::new(workers),
         })
+    }
+
+    /// The same with another starter of programs. By default the running binary is executed again, which has to know
+    /// [`start::MARK`](crate::session::remote::start::MARK).
+    pub fn with_starter(mut self, starter: Starter) -> Self {
+        self.commons.starter = starter;
+        self
     }
 
     /// Addresses that it listens on.
@@ -198,6 +212,7 @@ async fn serve_connection(
     visit.blame(Cause::NoAuth);
     let name = Peer(visit.peer);
     let deadline = settings.login_grace.map(|grace| Instant::now() + grace);
+    let local = socket.local_addr();
     socket.prepare_ssh(settings.tcp_keep_alive);
     let begun = before(deadline, begin(socket, &settings, &mut visit)).await;
     let mut connection = match begun {
@@ -216,7 +231,7 @@ async fn serve_connection(
     };
     let login = auth::authenticate(&mut connection, &settings, &commons, &mut visit);
     let (login, success) = match before(deadline, login).await {
-        Some(Ok(login)) => login,
+        Some(Ok((login, success))) => (auth::Login { local, ..login }, success),
         Some(Err(auth::NoLogin)) => {
             log_end(name, " [preauth]", &connection.why_ended());
             return;
@@ -230,7 +245,7 @@ async fn serve_connection(
     };
     visit.logged_in();
     let (handle, mut incoming) = connection.finish(success);
-    forwards::serve(&handle, &mut incoming, &settings, login).await;
+    forwards::serve(&handle, &mut incoming, &settings, &commons, login).await;
     if !handle.is_ended() {
         // Nothing answers the client any more.
         handle.end("no longer served");

@@ -12,7 +12,7 @@ use adit_proto::transport::algorithms::Compression;
 
 use super::account::LocalAccount;
 use super::penalties::PenaltyRules;
-use crate::authorized_keys::{LocalZone, StrictModes};
+use crate::authorized_keys::{KeyOptions, LocalZone, StrictModes};
 use crate::config::algorithms::AlgorithmError;
 use crate::config::sshd_config::{
     KeyFiles, MaxStartups, NetBlockSize, PermitRootLogin, PidFile, ServerOptions, UserRules,
@@ -22,6 +22,7 @@ use crate::net::TcpKeepAlive;
 use crate::net::listener::StaleSocket;
 use crate::pattern::PeerList;
 use crate::policy::{AllowForwarding, Forwarding, GatewayPorts, RuleList, ServerRules};
+use crate::session::remote::policy::SessionRules;
 
 /// Defaults of OpenSSH.
 const LOGIN_GRACE: Duration = Duration::from_secs(120);
@@ -64,6 +65,10 @@ pub struct ServerSettings {
     pub logins: Arc<LoginRules>,
     /// Forwarding rules.
     pub rules: ServerRules,
+    /// Rules on shells, commands and subsystems.
+    pub sessions: Arc<SessionRules>,
+    /// `Banner`: a file that is shown before the login.
+    pub banner: Option<PathBuf>,
     /// `StreamLocalBindMask`.
     pub stream_local_bind_mask: u32,
     /// `StreamLocalBindUnlink`.
@@ -135,6 +140,12 @@ impl LoginRules {
             && self.public_keys == PublicKeys::Accepted
             && self.users.admit(user, address)
     }
+
+    /// True if a key with these options may let into `account`: root may need one with a command of its own.
+    pub(super) fn admit_key(&self, options: &KeyOptions, account: &LocalAccount) -> bool {
+        let needs_command = account.is_root() && self.root == PermitRootLogin::ForcedCommandsOnly;
+        !needs_command || options.command.is_some()
+    }
 }
 
 impl ServerSettings {
@@ -181,6 +192,8 @@ impl ServerSettings {
             penalty_exempt: options.per_source_penalty_exempt.clone().flatten(),
             logins: Arc::new(LoginRules::new(&options, zone)),
             rules: rules(&options),
+            sessions: Arc::new(SessionRules::new(&options)),
+            banner: banner(&options),
             stream_local_bind_mask: connection.bind_mask(),
             stale_socket: connection.stale_socket(),
             account: Arc::new(account),
@@ -198,6 +211,11 @@ impl ServerSettings {
         let list = self.penalty_exempt.as_ref();
         list.is_some_and(|list| list.matches(address))
     }
+}
+
+fn banner(options: &ServerOptions) -> Option<PathBuf> {
+    let file = options.session.banner.clone()?;
+    (!file.as_os_str().is_empty()).then_some(file)
 }
 
 fn listen_on(options: &ServerOptions) -> Vec<(Option<String>, u16)> {
@@ -242,6 +260,26 @@ fn rules(options: &ServerOptions) -> ServerRules {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn root_with_forced_commands_only_needs_a_key_with_a_command() {
+        let of_key = |command: Option<&str>| KeyOptions {
+            command: command.map(str::to_owned),
+            ..KeyOptions::none()
+        };
+        let mut account = LocalAccount::own().unwrap();
+        for (line, uid, command, admitted) in [
+            ("PermitRootLogin forced-commands-only", 0, None, false),
+            ("PermitRootLogin forced-commands-only", 0, Some("x"), true),
+            ("PermitRootLogin forced-commands-only", 1, None, true),
+            ("PermitRootLogin yes", 0, None, true),
+        ] {
+            account.uid = uid;
+            let rules = settings(&[line]).logins;
+            let found = rules.admit_key(&of_key(command), &account);
+            assert_eq!(found, admitted, "{line} {uid} {command:?}");
+        }
+    }
     use crate::config::Lookups;
 
     fn settings(lines: &[&str]) -> ServerSettings {

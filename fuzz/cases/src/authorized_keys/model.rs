@@ -5,18 +5,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use adit_tunnel::authorized_keys::{
     Authorized, BadOptions, KeyOptions, Lookup, Skipped, UnixTime, Unusable, lookup,
 };
-use adit_tunnel::policy::{Forwarding, HostPortRule, PortRule, RuleList};
+use adit_tunnel::policy::{Forwarding, HostPortRule, Permission, PortRule, RuleList};
 use arbitrary::{Result, Unstructured};
 
 use super::{KEYS, Moment, host_port, peer, quoted};
 
-/// Options that change nothing for a tunnel.
-const MOOT: [&str; 6] = [
+/// Options that change nothing about forwards.
+const SWITCHES: [&str; 7] = [
     "pty",
     "no-pty",
     "agent-forwarding",
     "no-X11-forwarding",
     "user-rc",
+    "no-user-rc",
     "no-touch-required",
 ];
 
@@ -115,7 +116,7 @@ impl Line {
             1 => self.flag("no-port-forwarding", Some(Forwarding::Disabled), u),
             2 => self.flag("port-forwarding", Some(Forwarding::Allowed), u),
             3 => {
-                let name = u.choose(&MOOT)?;
+                let name = u.choose(&SWITCHES)?;
                 self.flag(name, None, u)
             }
             4 => {
@@ -139,8 +140,20 @@ impl Line {
         u: &mut Unstructured<'_>,
     ) -> Result<()> {
         self.written.push(any_case(name, u)?);
+        let options = &mut self.options;
         if let Some(forwarding) = forwarding {
-            self.options.rules.port_forwarding = forwarding;
+            options.rules.port_forwarding = forwarding;
+        }
+        match name {
+            "restrict" => {
+                options.terminal = Permission::Refused;
+                options.user_rc = Permission::Refused;
+            }
+            "pty" => options.terminal = Permission::Granted,
+            "no-pty" => options.terminal = Permission::Refused,
+            "user-rc" => options.user_rc = Permission::Granted,
+            "no-user-rc" => options.user_rc = Permission::Refused,
+            _ => {}
         }
         Ok(())
     }

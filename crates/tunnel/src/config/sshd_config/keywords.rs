@@ -314,10 +314,10 @@ fn permit_root_login(word: &str) -> Result<PermitRootLogin, &'static str> {
         ("yes", PermitRootLogin::Yes),
         ("prohibit-password", PermitRootLogin::ProhibitPassword),
         ("without-password", PermitRootLogin::ProhibitPassword),
+        ("forced-commands-only", PermitRootLogin::ForcedCommandsOnly),
         ("no", PermitRootLogin::No),
     ];
-    // forced-commands-only would need commands forced by keys to be known here.
-    choose(word, &table).ok_or("yes, prohibit-password or no")
+    choose(word, &table).ok_or("yes, prohibit-password, forced-commands-only or no")
 }
 
 fn allow_forwarding(word: &str) -> Result<AllowForwarding, &'static str> {

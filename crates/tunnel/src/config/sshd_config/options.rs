@@ -42,6 +42,8 @@ pub enum PermitRootLogin {
     Yes,
     /// Not with a password.
     ProhibitPassword,
+    /// Only with a key that has a command of its own (`command=`).
+    ForcedCommandsOnly,
     /// Not at all.
     No,
 }

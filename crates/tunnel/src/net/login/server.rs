@@ -181,6 +181,14 @@ impl ServerLogin {
 }
 
 impl PendingAnswer<'_> {
+    /// [`ServerLogin::banner`], in front of the answer.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn banner(&self, text: &str) -> Result<(), Error> {
+        self.login.banner(text)
+    }
+
     /// Logs the user in.
     ///
     /// # Errors

@@ -38,7 +38,8 @@ impl Authorizer<'_> {
             },
         };
         let admitted = self.rules.admit(user, &self.account, self.address);
-        found.options = found.options.filter(|_| admitted);
+        let admits = |options: &_| admitted && self.rules.admit_key(options, &self.account);
+        found.options = found.options.filter(admits);
         found
     }
 }

@@ -14,11 +14,14 @@ use crate::net::pair::{Pair, ends};
 use crate::net::{ClientLogin, Ended};
 use crate::server::LocalAccount;
 use crate::server::gate::Gate;
+use crate::session::remote::process::Starter;
+use crate::session::remote::start::Limits;
 
 fn commons() -> Commons {
     Commons {
         descriptors: Pool::new(1000),
         readers: Arc::default(),
+        starter: Starter::own(Limits::default()),
     }
 }
 

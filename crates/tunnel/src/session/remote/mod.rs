@@ -6,6 +6,7 @@
 //! ```
 
 pub mod environment;
+pub mod policy;
 pub mod process;
 pub mod pty;
 pub mod start;

@@ -1,6 +1,5 @@
 //! A session's program as a process: started on a pseudo-terminal or on sockets, signalled, waited for.
 
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -8,27 +7,42 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
+use adit_proto::message::session::SignalName;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
 use super::environment::Environment;
 use super::pty::Pty;
-use super::start::{self, Program, Terminal};
+use super::start::{Limits, Recipe};
 
 /// The binary that becomes a session's program: the server's own, executed again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Starter(PathBuf);
+pub struct Starter {
+    binary: PathBuf,
+    limits: Limits,
+}
 
 impl Starter {
-    /// The running binary, also after another has taken its place on disk.
-    pub fn own() -> Self {
-        Self("/proc/self/exe".into())
+    /// The running binary, also after another has taken its place on disk. Its programs get these limits.
+    pub fn own(limits: Limits) -> Self {
+        Self {
+            binary: "/proc/self/exe".into(),
+            limits,
+        }
     }
 
-    /// A certain binary, which knows [`start::MARK`].
+    /// A certain binary, which knows [`MARK`](super::start::MARK).
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self {
+            binary: path.into(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Limits for its programs.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 }
 
@@ -54,40 +68,34 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program in `directory` on a pseudo-terminal.
+    /// Starts a program on a pseudo-terminal, whose other end is `theirs`.
     ///
     /// # Errors
     /// The system's.
     pub fn on_terminal(
         starter: &Starter,
-        program: &Program,
+        recipe: &Recipe,
         environment: &Environment,
-        directory: &std::path::Path,
-        ends: (Pty, OwnedFd),
-    ) -> io::Result<(Self, Ends)> {
-        let (pty, theirs) = ends;
+        theirs: OwnedFd,
+    ) -> io::Result<Self> {
         let streams = [theirs.try_clone()?, theirs.try_clone()?, theirs];
-        let arguments = start::arguments(Terminal::Controlling, program);
-        let process = Self::spawn(starter, arguments, environment, directory, streams)?;
-        Ok((process, Ends::Terminal(pty)))
+        Self::spawn(starter, recipe, environment, streams)
     }
 
-    /// Starts a program in `directory` on sockets.
+    /// Starts a program on sockets.
     ///
     /// # Errors
     /// The system's.
     pub fn on_sockets(
         starter: &Starter,
-        program: &Program,
+        recipe: &Recipe,
         environment: &Environment,
-        directory: &std::path::Path,
     ) -> io::Result<(Self, Ends)> {
         let (io, theirs) = UnixStream::pair()?;
         let (errors, their_errors) = UnixStream::pair()?;
         let theirs = OwnedFd::from(theirs);
         let streams = [theirs.try_clone()?, theirs, their_errors.into()];
-        let arguments = start::arguments(Terminal::Nothing, program);
-        let process = Self::spawn(starter, arguments, environment, directory, streams)?;
+        let process = Self::spawn(starter, recipe, environment, streams)?;
         for socket in [&io, &errors] {
             socket.set_nonblocking(true)?;
         }
@@ -96,18 +104,16 @@ impl Process {
 
     fn spawn(
         starter: &Starter,
-        arguments: Vec<OsString>,
+        recipe: &Recipe,
         environment: &Environment,
-        directory: &std::path::Path,
         streams: [OwnedFd; 3],
     ) -> io::Result<Self> {
         let [input, output, errors] = streams;
-        let mut command = Command::new(&starter.0);
+        let mut command = Command::new(&starter.binary);
         command
-            .args(arguments)
+            .args(recipe.arguments())
             .env_clear()
             .envs(environment.iter())
-            .current_dir(directory)
             .stdin(Stdio::from(input))
             .stdout(Stdio::from(output))
             .stderr(Stdio::from(errors));
@@ -128,6 +134,11 @@ impl Process {
     /// The system's.
     pub async fn wait(&mut self) -> io::Result<Exit> {
         Ok(Exit::of(self.child.wait().await?))
+    }
+
+    /// Its number, which is its process group's.
+    pub fn id(&self) -> i32 {
+        self.group.as_raw()
     }
 
     /// Sends a signal to the program and those that it has started in its process group. One that has ended needs none.
@@ -166,34 +177,34 @@ impl Exit {
     }
 }
 
-/// The names of RFC 4254 §6.10, and the signals of this machine.
-const SIGNALS: [(&str, Signal); 13] = [
-    ("ABRT", Signal::SIGABRT),
-    ("ALRM", Signal::SIGALRM),
-    ("FPE", Signal::SIGFPE),
-    ("HUP", Signal::SIGHUP),
-    ("ILL", Signal::SIGILL),
-    ("INT", Signal::SIGINT),
-    ("KILL", Signal::SIGKILL),
-    ("PIPE", Signal::SIGPIPE),
-    ("QUIT", Signal::SIGQUIT),
-    ("SEGV", Signal::SIGSEGV),
-    ("TERM", Signal::SIGTERM),
-    ("USR1", Signal::SIGUSR1),
-    ("USR2", Signal::SIGUSR2),
+/// The signals of this machine that RFC 4254 §6.10 names.
+const SIGNALS: [(SignalName, Signal); 13] = [
+    (SignalName::Abrt, Signal::SIGABRT),
+    (SignalName::Alrm, Signal::SIGALRM),
+    (SignalName::Fpe, Signal::SIGFPE),
+    (SignalName::Hup, Signal::SIGHUP),
+    (SignalName::Ill, Signal::SIGILL),
+    (SignalName::Int, Signal::SIGINT),
+    (SignalName::Kill, Signal::SIGKILL),
+    (SignalName::Pipe, Signal::SIGPIPE),
+    (SignalName::Quit, Signal::SIGQUIT),
+    (SignalName::Segv, Signal::SIGSEGV),
+    (SignalName::Term, Signal::SIGTERM),
+    (SignalName::Usr1, Signal::SIGUSR1),
+    (SignalName::Usr2, Signal::SIGUSR2),
 ];
 
-/// The signal of a name of RFC 4254 §6.10.
-pub fn signal_named(name: &str) -> Option<Signal> {
-    let found = SIGNALS.iter().find(|(known, _)| *known == name);
+/// The signal of this machine with this name.
+pub fn signal_named(name: &SignalName) -> Option<Signal> {
+    let found = SIGNALS.iter().find(|(known, _)| known == name);
     found.map(|(_, signal)| *signal)
 }
 
-/// The name of a signal's number; others than the RFC's are named as it tells to name private ones.
-pub fn name_of_signal(number: i32) -> String {
+/// The name of a signal's number; one that the RFC does not know is called as OpenSSH calls it.
+pub fn name_of_signal(number: i32) -> SignalName {
     let known = SIGNALS.iter().find(|(_, signal)| *signal as i32 == number);
     match known {
-        Some((name, _)) => (*name).to_owned(),
-        None => format!("SIG{number}@openssh.com"),
+        Some((name, _)) => name.clone(),
+        None => SignalName::Other("SIG@openssh.com".into()),
     }
 }

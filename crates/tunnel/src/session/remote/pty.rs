@@ -10,6 +10,7 @@ use adit_proto::message::session::TerminalSize;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
 
+use crate::net::Stream;
 use crate::session::modes;
 
 /// Our end of a pseudo-terminal: what is written to it the program reads, and the other way round.
@@ -44,6 +45,14 @@ impl Pty {
     /// The name of the program's end: `SSH_TTY`.
     pub fn path(&self) -> &std::path::Path {
         &self.path
+    }
+
+    /// A stream over our end, beside this.
+    ///
+    /// # Errors
+    /// The system's: there may be no free descriptor.
+    pub fn stream(&self) -> io::Result<Stream> {
+        Stream::own(self.controller.try_clone()?)
     }
 
     /// Sets the size; the programs in the foreground get SIGWINCH.
