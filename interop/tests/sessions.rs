@@ -29,6 +29,8 @@ adit_interop::each_pairing! {
     ]
     openssh_to_openssh: OpenSsh => OpenSsh;
     adit_to_openssh: Adit => OpenSsh;
+    openssh_to_aditd: OpenSsh => Adit;
+    adit_to_aditd: Adit => Adit;
 }
 
 /// A server with these lines of sshd_config. Its log is no part of what a session says.

@@ -17,6 +17,8 @@ adit_interop::each_pairing! {
     ]
     openssh_to_openssh: OpenSsh => OpenSsh;
     adit_to_openssh: Adit => OpenSsh;
+    openssh_to_aditd: OpenSsh => Adit;
+    adit_to_aditd: Adit => Adit;
 }
 
 /// A command on a terminal of 40 lines and 132 columns.
