@@ -121,7 +121,7 @@ fn options_that_adit_has_no_use_for_change_nothing() {
         "no-pty,pty",
         "agent-forwarding,no-agent-forwarding",
         "X11-forwarding,no-X11-forwarding",
-        "user-rc,no-user-rc",
+        "no-user-rc,user-rc",
         "no-touch-required,touch-required,no-verify-required",
     ] {
         assert_eq!(options(text), Ok(KeyOptions::none()), "{text}");
