@@ -82,7 +82,7 @@ async fn run(
     };
     match received {
         Ok(PumpedIn::Closed(close)) => return (end_of(close), input.unwrap_or(Input::Open)),
-        Ok(PumpedIn::Ended(ended)) => return (broken_off(ended), input.unwrap_or(Input::Open)),
+        Ok(PumpedIn::Ended(ended)) => return (broken_off(*ended), input.unwrap_or(Input::Open)),
         Ok(PumpedIn::Eof) => {
             // An application that has gone already needs no EOF.
             let _ = app.shutdown_write();

@@ -1,5 +1,6 @@
 //! A channel, as its owner holds it. `stream_end` has its bytes, `requests` its requests.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -65,8 +66,9 @@ impl Channel {
     }
 
     /// [`StreamEnd::receive`] of the channel's data.
-    pub async fn receive(&self) -> io::Result<Received> {
-        self.data().receive().await
+    pub fn receive(&self) -> impl Future<Output = io::Result<Received>> {
+        let data = self.data();
+        poll_fn(move |cx| data.poll_receive(cx))
     }
 
     /// Notes that the consumer took `len` bytes from `receive`: the peer may send as many more.

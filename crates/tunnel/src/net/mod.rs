@@ -44,6 +44,6 @@ pub use connection::Handle;
 pub use incoming::{Inbox, Incoming, IncomingRequest, PendingReply};
 pub use login::{ClientLogin, ServerLogin};
 pub use outcome::Ended;
-pub use requests::{IncomingChannelRequest, PendingAnswer, PendingChannelReply};
+pub use requests::{IncomingChannelRequest, PendingChannelAnswer, PendingChannelReply};
 pub use stream::{Stream, TcpKeepAlive};
 pub use stream_end::StreamEnd;

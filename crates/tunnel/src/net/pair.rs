@@ -52,8 +52,17 @@ impl Pair {
             originator_address: "127.0.0.1".into(),
             originator_port: 2,
         };
+        self.open_as(ChannelType::DirectTcpip(addresses)).await
+    }
+
+    /// Opens a session from the client. Returns its client's end and its server's end.
+    pub(crate) async fn open_session(&mut self) -> (Channel, Channel) {
+        self.open_as(ChannelType::Session).await
+    }
+
+    async fn open_as(&mut self, channel_type: ChannelType) -> (Channel, Channel) {
         let give = async { asked(&mut self.server_inbox).await.accept() };
-        let ask = self.client.open(ChannelType::DirectTcpip(addresses));
+        let ask = self.client.open(channel_type);
         let (opened, given) = tokio::join!(ask, give);
         (opened.unwrap(), given)
     }

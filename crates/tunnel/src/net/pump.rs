@@ -39,7 +39,7 @@ pub enum PumpedIn {
     /// The peer closed the channel.
     Closed(PeerClose),
     /// The connection has ended.
-    Ended(Ended),
+    Ended(Box<Ended>),
 }
 
 /// Time limit for a sink that does not read.
@@ -98,7 +98,7 @@ pub async fn pump_in(
             }
             Received::Eof => return Ok(PumpedIn::Eof),
             Received::Closed(close) => return Ok(PumpedIn::Closed(close)),
-            Received::Ended(ended) => return Ok(PumpedIn::Ended(ended)),
+            Received::Ended(ended) => return Ok(PumpedIn::Ended(Box::new(ended))),
         }
     }
 }
@@ -149,3 +149,6 @@ pub(crate) async fn write(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,6 +145,10 @@ impl PendingChannelReply {
             return;
         };
         let mut state = self.shared.state();
+        // Nothing may follow our good-bye.
+        if state.ended.is_some() {
+            return;
+        }
         state.connection.channels().answer_request(token, outcome);
         drop(state);
         self.shared.kick();
@@ -159,9 +163,9 @@ impl Drop for PendingChannelReply {
 
 /// Reply of the peer to a request of ours, which may not have arrived yet.
 #[derive(Debug)]
-pub struct PendingAnswer(oneshot::Receiver<RequestOutcome>);
+pub struct PendingChannelAnswer(oneshot::Receiver<RequestOutcome>);
 
-impl PendingAnswer {
+impl PendingChannelAnswer {
     /// Waits for the reply.
     ///
     /// # Errors
@@ -185,10 +189,10 @@ impl Channel {
     ///
     /// # Errors
     /// Those of [`Channel::request`].
-    pub fn ask(&self, request: &SessionRequest) -> Result<PendingAnswer, RequestError> {
+    pub fn ask(&self, request: &SessionRequest) -> Result<PendingChannelAnswer, RequestError> {
         let (sender, receiver) = oneshot::channel();
         self.send_request(request, Some(sender))?;
-        Ok(PendingAnswer(receiver))
+        Ok(PendingChannelAnswer(receiver))
     }
 
     /// Sends a request that wants no reply.
@@ -261,3 +265,6 @@ impl Channel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

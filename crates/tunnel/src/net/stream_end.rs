@@ -125,7 +125,7 @@ impl<'a> StreamEnd<'a> {
         poll_fn(move |cx| self.poll_receive(cx))
     }
 
-    fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
+    pub(super) fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
         let mut state = self.channel.shared.state();
         let ended = state.ended.clone();
         let Some(channel) = state.io(self.channel.id) else {
@@ -160,3 +160,6 @@ impl<'a> StreamEnd<'a> {
         self.channel.taken(len);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,7 +181,7 @@ pub async fn connect(
             // Its own direction is over; it may still listen.
             match channel.receive().await? {
                 Received::Closed(close) => end = PumpedIn::Closed(close),
-                Received::Ended(ended) => end = PumpedIn::Ended(ended),
+                Received::Ended(ended) => end = PumpedIn::Ended(Box::new(ended)),
                 Received::Data(_) | Received::Eof => {}
             }
         }
