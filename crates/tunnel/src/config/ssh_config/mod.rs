@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 #[doc(no_inline)]
 pub use crate::known_hosts::StrictHostKeyChecking;
 pub use options::{Canonicalize, ClientOptions, IdentityAgent, ProxyJump, PubkeyAuthentication};
-pub use session::{RequestTty, SessionOptions, SessionType};
+pub use session::{EscapeChar, RequestTty, SessionOptions, SessionType};
 
 use super::expand::Lookups;
 use super::source::FileSource;

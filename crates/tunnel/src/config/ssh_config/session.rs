@@ -1,11 +1,12 @@
 //! Options of ssh_config about a session: what runs at the server, which variables it gets, what this side's terminal does.
 
+use std::str::FromStr;
+
 use crate::config::error::LineError;
 use crate::config::keyword::first;
 use crate::config::lines::Arguments;
 use crate::config::values::choose;
 use crate::pattern::{Case, PatternList};
-use crate::session::local::escapes::EscapeChar;
 
 use super::options::ClientOptions;
 
@@ -34,6 +35,35 @@ pub enum RequestTty {
     Force,
     /// For a shell, if standard input is a terminal.
     Auto,
+}
+
+/// The key that opens an escape sequence (`EscapeChar`, `-e`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EscapeChar {
+    /// This byte, `~` unless the user says otherwise.
+    Key(u8),
+    /// No key: the session is transparent.
+    Nothing,
+}
+
+impl Default for EscapeChar {
+    fn default() -> Self {
+        EscapeChar::Key(b'~')
+    }
+}
+
+impl FromStr for EscapeChar {
+    type Err = &'static str;
+
+    /// Reads a single character, `^` with a letter for a control character, or `none`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.as_bytes() {
+            b"none" => Ok(EscapeChar::Nothing),
+            &[key] => Ok(EscapeChar::Key(key)),
+            &[b'^', letter @ 64..=127] => Ok(EscapeChar::Key(letter & 31)),
+            _ => Err("expected a single character, ^ and a letter, or none"),
+        }
+    }
 }
 
 /// Options of a session. A field that is `None` was set nowhere.
@@ -141,6 +171,22 @@ mod tests {
             apply_text(line, &mut options, &lookups).map_err(|e| e.to_string())?;
         }
         Ok(options)
+    }
+
+    #[test]
+    fn escape_characters_are_read_as_ssh_reads_them() {
+        for (text, key) in [
+            ("~", Ok(EscapeChar::Key(b'~'))),
+            ("^]", Ok(EscapeChar::Key(0x1d))),
+            ("^a", Ok(EscapeChar::Key(1))),
+            ("none", Ok(EscapeChar::Nothing)),
+        ] {
+            assert_eq!(text.parse(), key, "{text}");
+        }
+        for text in ["", "ab", "^", "^é", "^1", "é"] {
+            let parsed = text.parse::<EscapeChar>();
+            assert_eq!(parsed.is_ok(), text == "^", "{text}");
+        }
     }
 
     #[test]

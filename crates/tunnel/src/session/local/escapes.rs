@@ -8,36 +8,7 @@
 //!
 //! The escape character counts only behind a line end, as in OpenSSH: elsewhere a path like `a/~` is what it looks like.
 
-use std::str::FromStr;
-
-/// The key that opens an escape sequence (`EscapeChar`, `-e`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EscapeChar {
-    /// This byte, `~` unless the user says otherwise.
-    Key(u8),
-    /// No key: the session is transparent.
-    Nothing,
-}
-
-impl Default for EscapeChar {
-    fn default() -> Self {
-        EscapeChar::Key(b'~')
-    }
-}
-
-impl FromStr for EscapeChar {
-    type Err = &'static str;
-
-    /// Reads a single character, `^` with a letter for a control character, or `none`.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.as_bytes() {
-            b"none" => Ok(EscapeChar::Nothing),
-            &[key] => Ok(EscapeChar::Key(key)),
-            &[b'^', letter @ 64..=127] => Ok(EscapeChar::Key(letter & 31)),
-            _ => Err("expected a single character, ^ and a letter, or none"),
-        }
-    }
-}
+use crate::config::ssh_config::EscapeChar;
 
 /// Something that the user asks of the client, and not of the program at the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,22 +210,6 @@ mod tests {
             (data.as_slice(), &actions[..]),
             (&b".\r"[..], &[Action::List][..])
         );
-    }
-
-    #[test]
-    fn escape_characters_are_read_as_ssh_reads_them() {
-        for (text, key) in [
-            ("~", Ok(EscapeChar::Key(b'~'))),
-            ("^]", Ok(EscapeChar::Key(0x1d))),
-            ("^a", Ok(EscapeChar::Key(1))),
-            ("none", Ok(EscapeChar::Nothing)),
-        ] {
-            assert_eq!(text.parse(), key, "{text}");
-        }
-        for text in ["", "ab", "^", "^é", "^1", "é"] {
-            let parsed = text.parse::<EscapeChar>();
-            assert_eq!(parsed.is_ok(), text == "^", "{text}");
-        }
     }
 
     #[test]

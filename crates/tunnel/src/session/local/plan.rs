@@ -3,8 +3,7 @@
 
 use std::fmt;
 
-use super::escapes::EscapeChar;
-use crate::config::ssh_config::{RequestTty, SessionOptions, SessionType};
+use crate::config::ssh_config::{EscapeChar, RequestTty, SessionOptions, SessionType};
 
 /// The program that is asked for at the server.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,11 +19,12 @@ use adit_proto::peer_text;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use super::escapes::{Action, EscapeChar, Escapes};
+use super::escapes::{Action, Escapes};
 use super::job;
 use super::plan::{Plan, Purpose};
 use super::stdio::Stdio;
 use super::terminal::Terminal;
+use crate::config::ssh_config::EscapeChar;
 use crate::net::channel::{Channel, Received};
 use crate::net::connection::Handle;
 use crate::net::outcome::{Ended, OpenError};
