@@ -39,7 +39,7 @@ use login_log::LoginLog;
 pub(super) struct Login {
     pub(super) user: String,
     pub(super) grant: Grant,
-    /// What its sessions may do.
+    /// Rules for its sessions.
     pub(super) sessions: SessionGrant,
     pub(super) peer: Option<SocketAddr>,
     /// Our end of the connection, where it is known.

@@ -122,7 +122,7 @@ async fn window_wakes_both_senders() {
     assert!(sent.0.is_ok() && sent.1.is_ok());
 }
 
-/// What waits for a slow stderr stays in front of what comes for it later, also once there is room; the data goes on.
+/// Bytes that wait for a slow stderr stay in front of later ones, also once there is room; the data goes on.
 #[tokio::test]
 async fn stalled_stderr_does_not_overtake_itself_nor_hold_up_data() {
     let mut pair = Pair::new().await;

@@ -41,7 +41,7 @@ pub(super) struct Running<'a> {
     progress: Progress,
 }
 
-/// What has ended so far, and what of it the client has been told.
+/// Ends so far, and the part of them that the client has been told.
 #[derive(Debug, Default)]
 struct Progress {
     exit: Option<Exit>,

@@ -55,7 +55,7 @@ pub struct Facts<'a> {
     pub ends: Option<Ends>,
     /// The name of our terminal, where there is one.
     pub terminal: Option<&'a Path>,
-    /// What the client asked for, where something else is run.
+    /// The command that the client asked for, where something else is run.
     pub original_command: Option<&'a OsStr>,
     /// Socket of the forwarded agent.
     pub agent: Option<PathBuf>,

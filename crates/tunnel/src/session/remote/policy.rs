@@ -137,7 +137,7 @@ enum Origin {
 pub struct Decision {
     /// The program.
     pub run: Run,
-    /// What the client asked for, where it gets something else.
+    /// The command that the client asked for, where it gets something else.
     pub original_command: Option<OsString>,
     /// The startup file before it.
     pub startup: Startup,
