@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use adit_proto::channels::budget::WindowBudget;
-use adit_proto::channels::window::{Company, Path, RecvWindow, SendWindow};
+use adit_proto::channels::window::{Path, RecvWindow, SendWindow, Sharing};
 use adit_proto::channels::{WindowLimits, WindowPool};
 
 const PACKET: u32 = 32 << 10;
@@ -46,7 +46,7 @@ impl Windows {
         self.now += Duration::from_micros(10);
         let path = Path {
             round_trip: Some(Duration::from_millis(1)),
-            company: Company::None,
+            sharing: Sharing::None,
         };
         self.recv.take(sent, self.now, path, &mut self.budget);
         if self.recv.credit_due(&self.budget) {

@@ -4,14 +4,14 @@
 use std::time::{Duration, Instant};
 
 use super::ChannelId;
-use super::window::Company;
+use super::window::Sharing;
 
 /// Largest packet of an interactive channel, in data bytes: a keystroke, a query, a short answer.
 pub(super) const INTERACTIVE: usize = 1024;
 
 /// Time after its last packet for which an interactive channel counts, and after a larger packet for which a channel
 /// counts as bulk: bulk channels send a small packet now and then, too.
-pub(super) const COMPANY_LASTS: Duration = Duration::from_secs(1);
+pub(super) const SHARING_LASTS: Duration = Duration::from_secs(1);
 
 /// Limit of that time after the end of an interactive channel. Of short connections, the next often follows soon. After
 /// a single one, a bulk channel would be held back by its credit for all that time.
@@ -24,7 +24,7 @@ pub(super) struct Interactive(Option<(ChannelId, Instant)>);
 impl Interactive {
     /// Notes a small packet on a channel that is not bulk.
     pub(super) fn spoke(&mut self, id: ChannelId, now: Instant) {
-        self.0 = Some((id, now + COMPANY_LASTS));
+        self.0 = Some((id, now + SHARING_LASTS));
     }
 
     /// Notes that the channel is bulk: its first packet was a request, or a header.
@@ -42,17 +42,17 @@ impl Interactive {
     }
 
     /// Other use of the channel's connection; `churn` is the number of short-lived channels at a time.
-    pub(super) fn company_of(&self, id: ChannelId, churn: u32, now: Instant) -> Company {
+    pub(super) fn sharing_of(&self, id: ChannelId, churn: u32, now: Instant) -> Sharing {
         match self.0 {
             Some((speaker, until)) if speaker != id && now < until => {
-                Company::Interactive { churn }
+                Sharing::Interactive { churn }
             }
-            _ => Company::None,
+            _ => Sharing::None,
         }
     }
 }
 
 /// True if a large packet that came `at` still marks its channel as bulk.
 pub(super) fn is_recent(at: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(at) < COMPANY_LASTS
+    now.saturating_duration_since(at) < SHARING_LASTS
 }

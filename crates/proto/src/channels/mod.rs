@@ -340,9 +340,9 @@ impl Channels {
     fn path_of(&self, id: ChannelId, now: Instant) -> Path {
         Path {
             round_trip: self.round_trip,
-            company: self
+            sharing: self
                 .interactive
-                .company_of(id, self.churn.at_a_time(now), now),
+                .sharing_of(id, self.churn.at_a_time(now), now),
         }
     }
 

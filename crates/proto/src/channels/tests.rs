@@ -1,7 +1,7 @@
 //! Tests of the table with scripted peers: each is a short conversation.
 
-use super::interactive::{AFTER_ITS_END, COMPANY_LASTS, INTERACTIVE};
-use super::window::Company;
+use super::interactive::{AFTER_ITS_END, INTERACTIVE, SHARING_LASTS};
+use super::window::Sharing;
 use super::*;
 use crate::message::connection::TcpAddresses;
 
@@ -117,15 +117,15 @@ fn small_packet_makes_a_channel_interactive_unless_it_carries_bulk() {
     let (mut c, start) = table();
     let one = accepted(&mut c, start);
     let other = accepted(&mut c, start);
-    let mut other_has_company = |len, after| {
+    let mut other_is_shared = |len, after| {
         let now = start + after;
         c.recv_data(&data(one, len), now).unwrap();
-        c.path_of(other, now).company == (Company::Interactive { churn: 0 })
+        c.path_of(other, now).sharing == (Sharing::Interactive { churn: 0 })
     };
-    assert!(!other_has_company(INTERACTIVE + 1, Duration::ZERO));
-    assert!(!other_has_company(1, COMPANY_LASTS / 2), "the tail of bulk");
-    assert!(other_has_company(1, COMPANY_LASTS));
-    assert_eq!(c.path_of(one, start + COMPANY_LASTS).company, Company::None);
+    assert!(!other_is_shared(INTERACTIVE + 1, Duration::ZERO));
+    assert!(!other_is_shared(1, SHARING_LASTS / 2), "the tail of bulk");
+    assert!(other_is_shared(1, SHARING_LASTS));
+    assert_eq!(c.path_of(one, start + SHARING_LASTS).sharing, Sharing::None);
 }
 
 #[test]
@@ -141,14 +141,14 @@ fn channel_is_no_longer_interactive_at_once_with_bulk_and_soon_after_eof() {
         let (one, other) = (accepted(&mut c, now), accepted(&mut c, now));
         c.recv(&data(one, 1), now).unwrap();
         assert_eq!(
-            c.path_of(other, now).company,
-            Company::Interactive { churn: 0 }
+            c.path_of(other, now).sharing,
+            Sharing::Interactive { churn: 0 }
         );
         c.recv(&end(one), now).unwrap();
-        let company_after = |time| c.path_of(other, now + time).company;
-        assert_eq!(company_after(lasts), Company::None);
+        let sharing_after = |time| c.path_of(other, now + time).sharing;
+        assert_eq!(sharing_after(lasts), Sharing::None);
         if let Some(before) = lasts.checked_sub(Duration::from_millis(1)) {
-            assert_eq!(company_after(before), Company::Interactive { churn: 0 });
+            assert_eq!(sharing_after(before), Sharing::Interactive { churn: 0 });
         }
     }
 }

@@ -17,7 +17,7 @@ const EPOCH: Duration = Duration::from_millis(10);
 /// Round trip time below which a window becomes large again at once when that is needed.
 const SHORT: Duration = Duration::from_millis(5);
 /// Least window beside interactive channels on a short path; the same is added for each short-lived channel at a time.
-const IN_COMPANY: u32 = 128 << 10;
+const SHARED: u32 = 128 << 10;
 
 /// Inputs to the size of a window, beside its own reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +25,12 @@ pub struct Path {
     /// Least round trip time, if it is known.
     pub round_trip: Option<Duration>,
     /// Other use of the connection.
-    pub company: Company,
+    pub sharing: Sharing,
 }
 
 /// Use of a connection beside one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Company {
+pub enum Sharing {
     /// None, or bulk channels only.
     None,
     /// An interactive channel, whose packets wait behind the data in flight on this one.
@@ -174,14 +174,14 @@ impl RecvWindow {
             unit.map_or(0, |unit| 2 * scaled(self.taken_in_epoch, elapsed, unit))
         };
         let needed = u32::try_from(twice(path.round_trip)).unwrap_or(u32::MAX);
-        let (in_company, least) = self.least(path, budget);
+        let (shared, least) = self.least(path, budget);
         let is_small = self.size < least && twice(Some(epoch)) > u128::from(self.size);
         let doubled = self.size.saturating_mul(2);
-        if needed > self.size || (is_small && !in_company) {
+        if needed > self.size || (is_small && !shared) {
             self.size = budget.resize(self.size, doubled);
         } else if is_small {
             self.size = budget.resize(self.size, doubled.min(least));
-        } else if in_company && self.size > needed.max(least) {
+        } else if shared && self.size > needed.max(least) {
             self.size = budget.resize(self.size, needed.max(least));
         }
         (self.epoch_start, self.taken_in_epoch) = (now, 0);
@@ -190,10 +190,10 @@ impl RecvWindow {
     /// Least size of a busy window, and true if a larger one would delay small packets of others.
     fn least(&self, path: Path, budget: &WindowBudget) -> (bool, u32) {
         let is_short = path.round_trip.is_some_and(|round_trip| round_trip < SHORT);
-        match path.company {
-            Company::Interactive { churn } if is_short => {
-                let least = IN_COMPANY.saturating_mul(churn.saturating_add(1));
-                (true, least.min(budget.working_size().max(IN_COMPANY)))
+        match path.sharing {
+            Sharing::Interactive { churn } if is_short => {
+                let least = SHARED.saturating_mul(churn.saturating_add(1));
+                (true, least.min(budget.working_size().max(SHARED)))
             }
             _ => (false, budget.working_size()),
         }
@@ -252,13 +252,13 @@ mod tests {
 
     const ALONE: Path = Path {
         round_trip: None,
-        company: Company::None,
+        sharing: Sharing::None,
     };
 
-    fn path(round_trip: Duration, company: Company) -> Path {
+    fn path(round_trip: Duration, sharing: Sharing) -> Path {
         Path {
             round_trip: Some(round_trip),
-            company,
+            sharing,
         }
     }
 
@@ -291,7 +291,7 @@ mod tests {
     fn window_grows_while_the_reader_keeps_up_and_stops_at_its_limit() {
         let (mut w, mut budget, mut now) = window();
         let rtt = Duration::from_millis(100);
-        let far = path(rtt, Company::None);
+        let far = path(rtt, Sharing::None);
         for _ in 0..10 {
             let n = w.granted();
             w.receive(n, now).unwrap();
@@ -319,7 +319,7 @@ mod tests {
     fn window_does_not_grow_if_the_sender_needs_less() {
         let (mut w, mut budget, mut now) = window();
         let rtt = Duration::from_millis(100);
-        let far = path(rtt, Company::None);
+        let far = path(rtt, Sharing::None);
         for _ in 0..10 {
             w.receive(300, now).unwrap();
             now += rtt;
@@ -414,28 +414,28 @@ mod tests {
     #[test]
     fn short_path_gets_a_small_window_only_beside_interactive_channels() {
         let (near, far) = (Duration::from_micros(50), Duration::from_millis(20));
-        assert_eq!(size_after_a_second(path(near, Company::None)), 2 << 20);
+        assert_eq!(size_after_a_second(path(near, Sharing::None)), 2 << 20);
         assert_eq!(
-            size_after_a_second(path(near, Company::Interactive { churn: 0 })),
-            IN_COMPANY
+            size_after_a_second(path(near, Sharing::Interactive { churn: 0 })),
+            SHARED
         );
-        assert!(size_after_a_second(path(far, Company::Interactive { churn: 0 })) > 20_000_000);
+        assert!(size_after_a_second(path(far, Sharing::Interactive { churn: 0 })) > 20_000_000);
     }
 
     #[test]
     fn window_beside_short_lived_channels_grows_with_their_number_up_to_the_working_size() {
         let beside = |churn| {
             let near = Duration::from_micros(50);
-            size_after_a_second(path(near, Company::Interactive { churn }))
+            size_after_a_second(path(near, Sharing::Interactive { churn }))
         };
-        assert_eq!(beside(2), 3 * IN_COMPANY);
-        assert_eq!(beside(8), 9 * IN_COMPANY);
+        assert_eq!(beside(2), 3 * SHARED);
+        assert_eq!(beside(8), 9 * SHARED);
         assert_eq!(beside(1000), 2 << 20);
     }
 
     #[test]
     fn window_beside_interactive_channels_still_covers_the_path() {
-        let path = path(Duration::from_millis(1), Company::Interactive { churn: 0 });
+        let path = path(Duration::from_millis(1), Sharing::Interactive { churn: 0 });
         let size = size_after_a_second(path);
         assert!((1_900_000..=4_100_000).contains(&size), "{size}");
     }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use adit_proto::channels::budget::WindowBudget;
-use adit_proto::channels::window::{Company, Path, RecvWindow};
+use adit_proto::channels::window::{Path, RecvWindow, Sharing};
 use adit_proto::channels::{WindowLimits, WindowPool};
 
 const ROUND_TRIPS_MICROS: [u64; 8] = [100, 1_000, 5_000, 20_000, 50_000, 100_000, 300_000, 600_000];
@@ -79,7 +79,7 @@ impl Line {
             if read > 0 {
                 let path = Path {
                     round_trip: Some(self.round_trip),
-                    company: Company::None,
+                    sharing: Sharing::None,
                 };
                 self.window.take(read, self.now, path, &mut self.budget);
                 self.taken += u64::from(read);
