@@ -69,7 +69,7 @@ const fn row(
     }
 }
 
-const COMMANDS: [Row; 13] = [
+const COMMANDS: [Row; 14] = [
     row(&["true"], b"", "", "", 0),
     row(&["false"], b"", "", "", 1),
     row(&["exit 42"], b"", "", "", 42),
@@ -86,6 +86,13 @@ const COMMANDS: [Row; 13] = [
     row(&["wc -c"], b"", "0\n", "", 0),
     row(&["-T", "cat"], b"x", "x", "", 0),
     row(&["cat >&2"], b"to errors", "", "to errors", 0),
+    row(
+        &["cat /dev/stdin >/dev/stderr"],
+        b"by name",
+        "",
+        "by name",
+        0,
+    ),
     // Ended by a signal: the client says 255.
     row(&["kill -TERM $$"], b"", "", "", 255),
     row(&["exec sh -c 'kill -KILL $$'"], b"", "", "", 255),

@@ -146,7 +146,7 @@ impl Hands {
                 Process::on_terminal(&own.starter, &recipe, &environment, theirs)
                     .map(|process| (process, Ends::Terminal(pty)))
             }
-            None => Process::on_sockets(&own.starter, &recipe, &environment),
+            None => Process::on_streams(&own.starter, &recipe, &environment),
         };
         let (process, ends) =
             started.map_err(|error| NotDone::System("start the program", error))?;

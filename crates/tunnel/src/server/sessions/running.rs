@@ -96,7 +96,9 @@ impl Patience {
 
 /// Our ends of a program's streams.
 struct Streams {
-    io: Arc<Stream>,
+    /// Its input. Whoever drops the last of it ends it.
+    input: Arc<Stream>,
+    output: Arc<Stream>,
     /// Its errors, where they are apart.
     errors: Option<Stream>,
     pty: Option<Pty>,
@@ -105,14 +107,23 @@ struct Streams {
 impl Streams {
     fn new(ends: Ends) -> io::Result<Self> {
         Ok(match ends {
-            Ends::Terminal(pty) => Self {
-                io: Arc::new(pty.stream()?),
-                errors: None,
-                pty: Some(pty),
-            },
-            Ends::Sockets { io, errors } => Self {
-                io: Arc::new(UnixStream::from_std(io)?.into()),
-                errors: Some(UnixStream::from_std(errors)?.into()),
+            Ends::Terminal(pty) => {
+                let both = Arc::new(pty.stream()?);
+                Self {
+                    input: both.clone(),
+                    output: both,
+                    errors: None,
+                    pty: Some(pty),
+                }
+            }
+            Ends::Streams {
+                input,
+                output,
+                errors,
+            } => Self {
+                input: Arc::new(Stream::own(input)?),
+                output: Arc::new(UnixStream::from_std(output)?.into()),
+                errors: Some(Stream::own(errors)?),
                 pty: None,
             },
         })
@@ -140,20 +151,22 @@ pub(super) async fn serve(channel: &Channel, login: &Login, started: Started) {
         pty: streams.pty,
         progress: Progress::default(),
     };
-    running.carry(streams.io, streams.errors).await;
+    running
+        .carry(streams.input, streams.output, streams.errors)
+        .await;
 }
 
 impl Running<'_> {
-    async fn carry(mut self, io: Arc<Stream>, errors: Option<Stream>) {
+    async fn carry(mut self, input: Arc<Stream>, output: Arc<Stream>, errors: Option<Stream>) {
         let counters = Arc::<ForwardCounters>::default();
         let channel = self.channel;
         let fate = match self.decision.drops_errors() {
             true => Fate::Dropped,
             false => Fate::Sent,
         };
-        let mut input = pin!(feed(channel, io.clone(), &counters));
+        let mut receiving = pin!(feed(channel, input, &counters));
         let data = channel.data();
-        let mut output = pin!(pump_out(&data, &io, &counters));
+        let mut sending = pin!(pump_out(&data, &output, &counters));
         let mut complaints = pin!(complain(channel, errors.as_ref(), fate, &counters));
         // Beside `progress`: what nobody wants is not stopped in the middle of its turn.
         let (mut is_fed, mut output_ended) = (false, false);
@@ -161,15 +174,15 @@ impl Running<'_> {
             let patience = self.progress.patience;
             tokio::select! {
                 request = channel.next_request() => match request {
-                    Some(request) => self.answer(request, &io),
+                    Some(request) => self.answer(request, &output),
                     None => {
                         if !is_fed && self.pty.is_none() {
-                            abandon(&io, input).await;
+                            abandon(&output, receiving).await;
                         }
                         return;
                     }
                 },
-                _ = &mut output, if !output_ended => {
+                _ = &mut sending, if !output_ended => {
                     output_ended = true;
                     self.progress.output_is_over = true;
                 }
@@ -179,7 +192,7 @@ impl Running<'_> {
                 exit = self.process.wait(), if self.progress.exit.is_none() => {
                     self.progress.exit = Some(exit.unwrap_or(Exit::Status(255)));
                 }
-                () = &mut input, if !is_fed => is_fed = true,
+                () = &mut receiving, if !is_fed => is_fed = true,
                 () = patience.over() => self.progress.patience = Patience::Over,
             }
             self.progress.note();
@@ -205,7 +218,7 @@ impl Running<'_> {
     }
 
     /// Answers what the client asks while the program runs. A reply that is dropped refuses: a second program, too.
-    fn answer(&mut self, request: IncomingChannelRequest, io: &Stream) {
+    fn answer(&mut self, request: IncomingChannelRequest, output: &Stream) {
         let granted = match request.parse() {
             Ok(Some(SessionRequest::WindowChange(size))) => self
                 .pty
@@ -219,7 +232,7 @@ impl Running<'_> {
             Ok(Some(SessionRequest::EndOfWrite)) => {
                 self.progress.output_is_over = true;
                 // The program's next word fails, as at a pipe that nobody reads. A terminal has no such end.
-                let _ = io.shutdown_read();
+                let _ = output.shutdown_read();
                 true
             }
             _ => false,
@@ -251,8 +264,8 @@ impl Running<'_> {
 
 /// Gives the program what the client sends, then the end of it; once the program reads no more, what still comes goes
 /// nowhere.
-async fn feed(channel: &Channel, io: Arc<Stream>, counters: &Arc<ForwardCounters>) {
-    if pump_into(&channel.data(), io, counters).await.is_ok() {
+async fn feed(channel: &Channel, program: Arc<Stream>, counters: &Arc<ForwardCounters>) {
+    if pump_into(&channel.data(), program, counters).await.is_ok() {
         return;
     }
     // A client need not read on what nobody takes.
@@ -289,10 +302,10 @@ async fn complain(
 }
 
 /// Lets go of a program whose client has left: it says nothing more, and reads what the client had sent.
-async fn abandon(io: &Stream, input: impl Future<Output = ()>) {
-    let _ = io.shutdown_read();
+async fn abandon(output: &Stream, receiving: impl Future<Output = ()>) {
+    let _ = output.shutdown_read();
     // One that does not read either is on its own.
-    let _ = timeout(AFTER_THE_END, input).await;
+    let _ = timeout(AFTER_THE_END, receiving).await;
 }
 
 /// The request that tells of an exit.

@@ -51,12 +51,15 @@ impl Starter {
 pub enum Ends {
     /// One pseudo-terminal is all three.
     Terminal(Pty),
-    /// Input and output are two directions of one socket, as in sshd; errors have one of their own.
-    Sockets {
-        /// Its input and output.
-        io: UnixStream,
+    /// Input and errors are pipes, which programs may open anew as `/dev/stdin` and `/dev/stderr`. Output is a socket: we
+    /// stop reading it while our end stays open.
+    Streams {
+        /// Its input.
+        input: OwnedFd,
+        /// Its output.
+        output: UnixStream,
         /// Its errors.
-        errors: UnixStream,
+        errors: OwnedFd,
     },
 }
 
@@ -86,20 +89,24 @@ impl Process {
     ///
     /// # Errors
     /// The system's.
-    pub fn on_sockets(
+    pub fn on_streams(
         starter: &Starter,
         recipe: &Recipe,
         environment: &Environment,
     ) -> io::Result<(Self, Ends)> {
-        let (io, theirs) = UnixStream::pair()?;
-        let (errors, their_errors) = UnixStream::pair()?;
-        let theirs = OwnedFd::from(theirs);
-        let streams = [theirs.try_clone()?, theirs, their_errors.into()];
+        let (output, theirs) = UnixStream::pair()?;
+        let (their_input, input) = io::pipe()?;
+        let (errors, their_errors) = io::pipe()?;
+        let streams = [their_input.into(), theirs.into(), their_errors.into()];
         let process = Self::spawn(starter, recipe, environment, streams)?;
-        for socket in [&io, &errors] {
-            socket.set_nonblocking(true)?;
-        }
-        Ok((process, Ends::Sockets { io, errors }))
+        output.set_nonblocking(true)?;
+        let (input, errors) = (input.into(), errors.into());
+        let ends = Ends::Streams {
+            input,
+            output,
+            errors,
+        };
+        Ok((process, ends))
     }
 
     fn spawn(
