@@ -50,7 +50,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub enum Patience {
     /// Unlimited: a person may be reading.
     Endless,
-    /// [`PATIENCE`] after the peer's CLOSE, when nothing else could make it read; after that it has timed out.
+    /// 120 s after the peer's CLOSE, when nothing else could make it read; after that it has timed out.
     AfterClose,
 }
 
