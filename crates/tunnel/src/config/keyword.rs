@@ -205,6 +205,15 @@ pub(crate) fn first<T>(slot: &mut Option<T>, value: T) -> Result<(), LineError> 
     Ok(())
 }
 
+/// Sets a command line: the rest of a line, or `none`, which is the empty one. The first value wins.
+pub(crate) fn first_command(slot: &mut Option<String>, rest: &str) -> Result<(), LineError> {
+    let command = match rest.eq_ignore_ascii_case("none") {
+        true => "",
+        false => rest,
+    };
+    first(slot, command.to_owned())
+}
+
 /// Adds to a list that accumulates, once each, up to a bound.
 pub(crate) fn accumulate<T: PartialEq>(
     list: &mut Vec<T>,
@@ -279,6 +288,16 @@ impl<O: Default> Class<O> {
             _ => Ok(None),
         }
     }
+}
+
+/// Reads lines as `-o` does, with look-ups that know nothing.
+#[cfg(test)]
+pub(crate) fn apply_lines<O: Options>(lines: &[&str]) -> Result<O, String> {
+    let mut options = O::default();
+    for line in lines {
+        apply_text(line, &mut options, &Lookups::none()).map_err(|e| e.to_string())?;
+    }
+    Ok(options)
 }
 
 /// Panics unless every keyword of a program stands in one place, under a name that [`find`] can find.

@@ -6,8 +6,8 @@ use crate::config::destination::{Destination, check_host, check_user};
 use crate::config::error::LineError;
 use crate::config::expand::Lookups;
 use crate::config::keyword::{
-    Block, Keyword, accumulate, block, deprecated, first, moot, option, raw, restricts, routes,
-    unsupported,
+    Block, Keyword, accumulate, block, deprecated, first, first_command, moot, option, raw,
+    restricts, routes, unsupported,
 };
 use crate::config::lines::Arguments;
 use crate::config::rules_syntax::rule_list;
@@ -147,11 +147,11 @@ pub(super) static KEYWORDS: &[Keyword<ClientOptions>] = &[
     }),
     // The session.
     raw("remotecommand", |o, rest| {
-        session::command(&mut o.session.remote_command, rest)
+        first_command(&mut o.session.remote_command, rest)
     }),
     option("sendenv", |o, a, _| session::send_env(o, a)),
     raw("localcommand", |o, rest| {
-        session::command(&mut o.session.local_command, rest)
+        first_command(&mut o.session.local_command, rest)
     }),
     option("permitlocalcommand", |o, a, _| {
         first(&mut o.session.permit_local_command, a.one(yes_no)?)

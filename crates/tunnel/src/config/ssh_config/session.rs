@@ -3,7 +3,6 @@
 use std::str::FromStr;
 
 use crate::config::error::LineError;
-use crate::config::keyword::first;
 use crate::config::lines::Arguments;
 use crate::config::values::choose;
 use crate::pattern::{Case, PatternList};
@@ -118,15 +117,6 @@ pub(super) fn request_tty(word: &str) -> Result<RequestTty, &'static str> {
     choose(word, &table).ok_or("no, yes, force or auto")
 }
 
-/// `RemoteCommand` and `LocalCommand`: the rest of the line, or `none`.
-pub(super) fn command(slot: &mut Option<String>, rest: &str) -> Result<(), LineError> {
-    let command = match rest.eq_ignore_ascii_case("none") {
-        true => "",
-        false => rest,
-    };
-    first(slot, command.to_owned())
-}
-
 /// `SendEnv`: patterns that add, and behind a minus patterns that take out what was added before.
 pub(super) fn send_env(
     options: &mut ClientOptions,
@@ -154,23 +144,10 @@ pub(super) fn send_env(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::expand::Lookups;
-    use crate::config::keyword::apply_text;
+    use crate::config::keyword::apply_lines;
 
     fn read(lines: &[&str]) -> Result<ClientOptions, String> {
-        let mut options = ClientOptions::default();
-        let lookups = Lookups {
-            variable: &|_| None,
-            service: &|_| None,
-            home_of: &|_| None,
-            exec: &|_| Ok(false),
-            resolves: &|_| false,
-            local_addresses: &Vec::new,
-        };
-        for line in lines {
-            apply_text(line, &mut options, &lookups).map_err(|e| e.to_string())?;
-        }
-        Ok(options)
+        apply_lines(lines)
     }
 
     #[test]

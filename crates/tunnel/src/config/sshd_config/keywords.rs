@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::config::error::LineError;
 use crate::config::expand::{Lookups, expand_tokens};
 use crate::config::keyword::{
-    Block, Keyword, accumulate, block, deprecated, first, moot, option, raw, restricts, unsupported,
+    Block, Keyword, accumulate, block, deprecated, first, first_command, moot, option, raw,
+    restricts, unsupported,
 };
 use crate::config::lines::Arguments;
 use crate::config::rules_syntax::rule_list;
@@ -122,7 +123,9 @@ pub(super) static KEYWORDS: &[Keyword<ServerOptions>] = &[
     }),
     // Sessions.
     option("acceptenv", |o, a, _| session::accept_env(o, a)),
-    raw("forcecommand", session::force_command),
+    raw("forcecommand", |o, rest| {
+        first_command(&mut o.session.force_command, rest)
+    }),
     option("permittty", |o, a, _| {
         first(&mut o.session.permit_tty, a.one(yes_no)?)
     }),

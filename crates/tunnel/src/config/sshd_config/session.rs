@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::error::LineError;
-use crate::config::keyword::{accumulate, first};
+use crate::config::keyword::accumulate;
 use crate::config::lines::Arguments;
 use crate::config::values::yes_no;
 use crate::pattern::{Case, PatternList};
@@ -106,15 +106,6 @@ pub(super) fn accept_env(
     Ok(())
 }
 
-/// The rest of the line, or `none`.
-pub(super) fn force_command(options: &mut ServerOptions, rest: &str) -> Result<(), LineError> {
-    let command = match rest.eq_ignore_ascii_case("none") {
-        true => "",
-        false => rest,
-    };
-    first(&mut options.session.force_command, command.to_owned())
-}
-
 pub(super) fn user_environment(word: &str) -> Result<UserEnvironment, &'static str> {
     match yes_no(word) {
         Ok(false) => Ok(UserEnvironment::Refused),
@@ -154,23 +145,10 @@ pub(super) fn banner(word: &str) -> Result<PathBuf, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::expand::Lookups;
-    use crate::config::keyword::apply_text;
+    use crate::config::keyword::apply_lines;
 
     fn read(lines: &[&str]) -> Result<SessionOptions, String> {
-        let mut options = ServerOptions::default();
-        let lookups = Lookups {
-            variable: &|_| None,
-            service: &|_| None,
-            home_of: &|_| None,
-            exec: &|_| Ok(false),
-            resolves: &|_| false,
-            local_addresses: &Vec::new,
-        };
-        for line in lines {
-            apply_text(line, &mut options, &lookups).map_err(|e| e.to_string())?;
-        }
-        Ok(options.session)
+        apply_lines::<ServerOptions>(lines).map(|options| options.session)
     }
 
     #[test]

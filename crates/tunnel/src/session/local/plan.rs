@@ -109,7 +109,7 @@ impl Plan {
     /// The plan for what was typed behind the host, with these options.
     ///
     /// # Errors
-    /// What was asked for makes no sense.
+    /// A request that makes no sense, as [`PlanError`] says.
     pub fn new(
         typed: &[String],
         options: &SessionOptions,
