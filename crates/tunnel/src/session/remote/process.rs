@@ -1,4 +1,4 @@
-//! A session's program as a process: started on a pseudo-terminal or on sockets, signalled, waited for.
+//! A session's program as a process: started on a pseudo-terminal or on three streams, signalled, waited for.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -29,14 +29,6 @@ impl Starter {
         Self {
             binary: "/proc/self/exe".into(),
             limits,
-        }
-    }
-
-    /// A certain binary, which knows [`MARK`](super::start::MARK).
-    pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self {
-            binary: path.into(),
-            limits: Limits::default(),
         }
     }
 
@@ -85,7 +77,7 @@ impl Process {
         Self::spawn(starter, recipe, environment, streams)
     }
 
-    /// Starts a program on sockets.
+    /// Starts a program on three streams.
     ///
     /// # Errors
     /// The system's.
